@@ -1,0 +1,21 @@
+"""The tables: mirrors, changes, pulls and the audit trail."""
+
+from batchops.models.audit import Action, AuditEntry, AuditHead
+from batchops.models.batch import ENDED_STATUSES, Batch, BatchQuerySet, Campaign, KnownStatus
+from batchops.models.change import Change, ChangeItem, ChangeQuerySet
+from batchops.models.sync import SyncRun
+
+__all__ = [
+    "ENDED_STATUSES",
+    "Action",
+    "AuditEntry",
+    "AuditHead",
+    "Batch",
+    "BatchQuerySet",
+    "Campaign",
+    "Change",
+    "ChangeItem",
+    "ChangeQuerySet",
+    "KnownStatus",
+    "SyncRun",
+]

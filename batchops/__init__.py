@@ -1,0 +1,3 @@
+"""batchops: pause, resume and expire Syllable outbound batches in bulk, with an audit trail."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,25 @@
+"""The two apps: ours, and the admin with our own site."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+from django.db.models.signals import post_migrate
+
+
+class BatchopsConfig(AppConfig):
+    """Tables, services and commands of batchops."""
+
+    name = "batchops"
+    verbose_name = "Batches"
+
+    def ready(self) -> None:
+        from batchops import checks, permissions, signals  # noqa: F401
+
+        post_migrate.connect(permissions.keep_groups, sender=self)
+
+
+class BatchopsAdminConfig(AdminConfig):
+    """Django's admin with the site of batchops as its default."""
+
+    default_site = "batchops.admin.site.BatchopsAdminSite"

@@ -1,0 +1,79 @@
+"""What happens around every request: its id, the reader's time zone, and denied tries."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import zoneinfo
+from collections.abc import Callable
+from typing import TypeAlias
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
+
+from batchops.logs import request_id
+from batchops.models import Action
+from batchops.services import audit
+
+GetResponse: TypeAlias = Callable[[HttpRequest], HttpResponseBase]
+
+TIME_ZONE_COOKIE = "time_zone"
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
+
+
+class RequestIdMiddleware:
+    """Gives each request an id, taken from `X-Request-ID` where a proxy set a sane one."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        given = request.headers.get("X-Request-ID", "")
+        identity = given if REQUEST_ID.match(given) else secrets.token_hex(8)
+        token = request_id.set(identity)
+        try:
+            response = self.get_response(request)
+        finally:
+            request_id.reset(token)
+        response["X-Request-ID"] = identity
+        return response
+
+
+class TimeZoneMiddleware:
+    """Shows times in the reader's zone, which a script of ours keeps in a cookie."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with timezone.override(self._zone(request)):
+            return self.get_response(request)
+
+    def _zone(self, request: HttpRequest) -> zoneinfo.ZoneInfo | None:
+        name = request.COOKIES.get(TIME_ZONE_COOKIE, "")
+        try:
+            return zoneinfo.ZoneInfo(name) if name else None
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            return None
+
+
+class DeniedAccessMiddleware:
+    """Records in the trail when a signed-in person tries what they may not do."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        if isinstance(exception, PermissionDenied) and request.user.is_authenticated:
+            audit.record_now(
+                audit.Fact(
+                    Action.ACCESS_DENIED,
+                    audit.Actor.of_request(request),
+                    outcome="denied",
+                    detail={"method": request.method or "", "path": request.path[:500]},
+                )
+            )

@@ -1,0 +1,139 @@
+"""AuditEntry: one fact that can never be edited; AuditHead: the end of its hash chain."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Action(models.TextChoices):
+    """Every kind of fact the trail records, namespaced, with its label.
+
+    Not a constraint of the table: an entry of a newer version stays readable in an older one.
+    """
+
+    CHANGE_REQUESTED = "change.requested", "Change requested"
+    CHANGE_CONFIRMED = "change.confirmed", "Change confirmed"
+    CHANGE_DISCARDED = "change.discarded", "Draft discarded"
+    CHANGE_APPROVED = "change.approved", "Change approved"
+    CHANGE_REJECTED = "change.rejected", "Change rejected"
+    CHANGE_SCHEDULED = "change.scheduled", "Change scheduled"
+    CHANGE_RESCHEDULED = "change.rescheduled", "Time of a change moved"
+    CHANGE_CANCELLED = "change.cancelled", "Scheduled change cancelled"
+    CHANGE_STARTED = "change.started", "Change started"
+    CHANGE_HALTED = "change.halted", "Change halted"
+    CHANGE_CONTINUED = "change.continued", "Change continued"
+    CHANGE_STOPPED = "change.stopped", "Change stopped"
+    CHANGE_FINISHED = "change.finished", "Change finished"
+    CHANGE_READ_BACK = "change.read_back", "Change read back from the vendor"
+    CHANGE_DENIED = "change.denied", "Change denied"
+    RESUME_MOVED = "change.resume_moved", "End of a pause moved"
+    RESUME_CANCELLED = "change.resume_cancelled", "End of a pause cancelled"
+
+    BATCH_APPLIED = "batch.applied", "Applied"
+    BATCH_NOT_APPLIED = "batch.not_applied", "Not applied as asked"
+    BATCH_REFUSED = "batch.refused", "Refused by the vendor"
+    BATCH_FAILED = "batch.failed", "Failed"
+    BATCH_UNCHANGED = "batch.unchanged", "Already so"
+    BATCH_CONFLICT = "batch.conflict", "Changed meanwhile"
+    BATCH_SKIPPED = "batch.skipped", "Skipped"
+    BATCH_STOPPED = "batch.stopped", "Stopped before it was sent"
+    BATCH_NOT_CONFIRMED = "batch.not_confirmed", "Accepted, not confirmed"
+    BATCH_MOVED_UNASKED = "batch.moved_unasked", "A field moved without being asked to"
+    BATCH_CHANGED_OUTSIDE = "batch.changed_outside", "Changed outside batchops"
+    BATCH_STATUS_CHANGED = "batch.status_changed", "Status moved by itself"
+    BATCH_MISSING = "batch.missing", "Vanished at the vendor"
+    BATCH_FOUND_AGAIN = "batch.found_again", "Found again at the vendor"
+
+    SYNC_REQUESTED = "sync.requested", "Pull requested"
+    SYNC_FAILED = "sync.failed", "Pull failed"
+    SYNC_RECOVERED = "sync.recovered", "Pull works again"
+
+    ACCOUNT_SIGNED_IN = "account.signed_in", "Signed in"
+    ACCOUNT_SIGN_IN_FAILED = "account.sign_in_failed", "Sign-in failed"
+    ACCOUNT_SIGNED_OUT = "account.signed_out", "Signed out"
+    ACCOUNT_CREATED = "account.created", "Account created"
+    ACCOUNT_CHANGED = "account.changed", "Account changed"
+    ACCOUNT_DELETED = "account.deleted", "Account deleted"
+    ACCOUNT_PERMISSIONS = "account.permissions", "Permissions changed"
+    GROUP_CHANGED = "group.changed", "Group changed"
+    ACCESS_DENIED = "access.denied", "Access denied"
+
+    AUDIT_EXPORTED = "audit.exported", "Trail exported"
+    AUDIT_ANCHORED = "audit.anchored", "Head of the trail signed"
+    AUDIT_VERIFIED = "audit.verified", "Trail verified"
+    AUDIT_ARCHIVED = "audit.archived", "Trail archived"
+    AUDIT_REVIEWED = "audit.reviewed", "Entries reviewed"
+    AUDIT_SIGNED_OFF = "audit.signed_off", "Period signed off"
+    AUDIT_SAMPLED = "audit.sampled", "Random sample drawn"
+
+    @classmethod
+    def label_of(cls, action: str) -> str:
+        """The label of an action, or the action itself when this version does not know it."""
+        return str(cls(action).label) if action in cls.values else action
+
+
+class AuditEntry(models.Model):
+    """One fact: when, who, from where, what, why, from what to what, and the vendor's answer.
+
+    Holds plain values only: no foreign key could ever ask for a row to be changed or deleted.
+    Written by `batchops.services.audit.record` alone; database triggers refuse the rest.
+    """
+
+    sequence = models.BigIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    action = models.CharField(max_length=64)
+    outcome = models.CharField(max_length=32, blank=True)
+    actor_id = models.BigIntegerField(null=True)
+    actor_name = models.CharField(max_length=255)
+    actor_ip = models.CharField(max_length=45, blank=True)
+    batch_id = models.CharField(max_length=255, blank=True)
+    campaign_id = models.BigIntegerField(null=True)
+    campaign_name = models.CharField(max_length=500, blank=True)
+    change_id = models.UUIDField(null=True)
+    reason = models.TextField(blank=True)
+    reference = models.CharField(max_length=100, blank=True)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    http_status = models.SmallIntegerField(null=True)
+    detail = models.JSONField(default=dict)
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [
+            ("export_auditentry", "Can export the audit trail"),
+            ("review_auditentry", "Can review entries and sign off periods"),
+            ("archive_auditentry", "Can archive old entries of the audit trail"),
+        ]
+        verbose_name_plural = "audit trail"
+        ordering = ("-sequence",)
+        indexes = [
+            models.Index(fields=["at", "sequence"], name="audit_at"),
+            models.Index(fields=["action", "-sequence"], name="audit_action"),
+            models.Index(fields=["outcome", "-sequence"], name="audit_outcome"),
+            models.Index(fields=["actor_name", "-sequence"], name="audit_actor"),
+            models.Index(fields=["batch_id", "-sequence"], name="audit_batch"),
+            models.Index(fields=["campaign_id", "-sequence"], name="audit_campaign"),
+            models.Index(fields=["change_id", "-sequence"], name="audit_change"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sequence}: {Action.label_of(self.action)}"
+
+
+class AuditHead(models.Model):
+    """The single row that ends the chain; locked while entries are written."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    sequence = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64, default="0" * 64)
+    removable_through = models.BigIntegerField(
+        default=0, help_text="Entries up to this sequence may be removed: set only by archiving."
+    )
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.sequence}:{self.hash[:12]}"

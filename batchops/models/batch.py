@@ -1,0 +1,155 @@
+"""The mirrors: what the vendor last said of its campaigns and batches."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from batchops.models.change import Change
+
+
+class KnownStatus(models.TextChoices):
+    """Statuses the vendor is known to use; the set changes over time, so others are kept as text."""
+
+    PENDING = "PENDING", "Pending"
+    ACTIVE = "ACTIVE", "Active"
+    PAUSED = "PAUSED", "Paused"
+    FAILED = "FAILED", "Failed"
+    CANCELED = "CANCELED", "Canceled"
+    EXPIRED = "EXPIRED", "Expired"
+
+
+ENDED_STATUSES = (KnownStatus.FAILED, KnownStatus.CANCELED, KnownStatus.EXPIRED)
+"""Statuses in which no outreach is made any more."""
+
+
+class Campaign(models.Model):
+    """A campaign of the vendor. One that is only known by its number has no name yet."""
+
+    id = models.BigIntegerField(primary_key=True)
+    campaign_name = models.CharField(max_length=500, blank=True)
+    description = models.TextField(blank=True)
+    mode = models.CharField(max_length=64, blank=True)
+    labels = models.JSONField(default=list, blank=True)
+    hourly_rate = models.IntegerField(null=True, blank=True)
+    daily_start_time = models.CharField(max_length=32, blank=True)
+    daily_end_time = models.CharField(max_length=32, blank=True)
+    active_days = models.JSONField(default=list, blank=True)
+    updated_at = models.DateTimeField(null=True, blank=True)
+    last_updated_by = models.CharField(max_length=255, blank=True)
+    synced_at = models.DateTimeField(help_text="When this row was last written.")
+    observed_at = models.DateTimeField(
+        help_text="When the request that brought these values was sent."
+    )
+    missing_since = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ("campaign_name", "id")
+
+    def __str__(self) -> str:
+        return self.campaign_name or f"Campaign {self.id} (name unknown)"
+
+
+class BatchQuerySet(models.QuerySet["Batch"]):
+    """The questions operators ask of the mirror."""
+
+    def present(self) -> BatchQuerySet:
+        """Neither deleted nor vanished at the vendor."""
+        return self.filter(deleted_at=None, missing_since=None)
+
+    def live(self) -> BatchQuerySet:
+        """Present and not in a status in which no outreach is made any more."""
+        return self.present().exclude(status__in=ENDED_STATUSES)
+
+    def live_and_not_paused(self) -> BatchQuerySet:
+        return self.live().exclude(paused=True)
+
+    def on_hold(self) -> BatchQuerySet:
+        return self.live().filter(paused=True)
+
+    def on_hold_with_no_end(self) -> BatchQuerySet:
+        """On hold, and no pause of ours will lift it by itself."""
+        return self.on_hold().exclude(hold__resume_at__isnull=False)
+
+    def expiring_within(self, span: dt.timedelta) -> BatchQuerySet:
+        now = timezone.now()
+        return self.live().filter(expires_on__gt=now, expires_on__lte=now + span)
+
+    def failed(self) -> BatchQuerySet:
+        return self.present().filter(status=KnownStatus.FAILED)
+
+    def drifted(self) -> BatchQuerySet:
+        """Changed outside since batchops last changed them."""
+        return self.present().filter(drifted_at__isnull=False)
+
+
+class Batch(models.Model):
+    """A batch of the vendor, under the vendor's field names. Never deleted: tombstoned."""
+
+    batch_id = models.CharField(max_length=255, primary_key=True)
+    campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="batches")
+    status = models.CharField(max_length=64, blank=True, db_index=True)
+    paused = models.BooleanField(null=True, blank=True)
+    expires_on = models.DateTimeField(null=True, blank=True, db_index=True)
+    call_rate = models.IntegerField(
+        null=True, blank=True, help_text="Outreach attempts per hour; empty: the campaign's rate."
+    )
+    auto_call_rate = models.BooleanField(null=True, blank=True)
+    auto_call_rate_baseline = models.FloatField(null=True, blank=True)
+    upload_filename = models.TextField(blank=True)
+    dispatch_id = models.TextField(blank=True)
+    created_at = models.DateTimeField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    deleted_reason = models.TextField(blank=True)
+    last_updated_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    last_updated_by = models.CharField(max_length=255, blank=True)
+    error_message = models.TextField(blank=True)
+    synced_at = models.DateTimeField(help_text="When this row was last written.")
+    observed_at = models.DateTimeField(
+        help_text="When the request that brought these values was sent."
+    )
+    missing_since = models.DateTimeField(null=True, blank=True)
+    drifted_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When a change made outside was seen, after batchops had changed the batch.",
+    )
+    hold: models.ForeignKey[Change | None, Change | None] = models.ForeignKey(
+        "batchops.Change",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="held_batches",
+        help_text="The change of ours that paused the batch, while it is still on hold.",
+    )
+
+    objects: ClassVar[models.Manager[Batch]] = BatchQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("run_sync", "Can pull batches from the vendor now")]
+        verbose_name_plural = "batches"
+        ordering = ("-last_updated_at", "batch_id")
+        indexes = [
+            models.Index(fields=["campaign", "status"], name="batch_campaign_status"),
+            models.Index(fields=["-last_updated_at", "batch_id"], name="batch_recent"),
+            models.Index(fields=["hold"], name="batch_held", condition=Q(hold__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return self.batch_id
+
+    @property
+    def is_gone(self) -> bool:
+        """Deleted or vanished at the vendor."""
+        return self.deleted_at is not None or self.missing_since is not None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED_STATUSES

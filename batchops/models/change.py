@@ -1,0 +1,286 @@
+"""Change and ChangeItem: one request of one person over one or many batches."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from batchops.models.batch import Batch
+from batchops.syllable.patch import BatchPatch, Values
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+class ChangeQuerySet(models.QuerySet["Change"]):
+    """The questions asked of changes."""
+
+    def open(self) -> ChangeQuerySet:
+        """Confirmed and not at an end."""
+        return self.filter(state__in=OPEN_STATES)
+
+    def visible(self) -> ChangeQuerySet:
+        """All but drafts, which are only their author's."""
+        return self.exclude(state__in=(Change.State.DRAFT, Change.State.DISCARDED))
+
+
+class Change(models.Model):
+    """What should be so, on which batches, and why; and how far it has come."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        AWAITING_APPROVAL = "awaiting_approval", "Awaiting approval"
+        SCHEDULED = "scheduled", "Scheduled"
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        FINISHED = "finished", "Finished"
+        STOPPED = "stopped", "Stopped"
+        REJECTED = "rejected", "Rejected"
+        DISCARDED = "discarded", "Discarded"
+
+    class Source(models.TextChoices):
+        ACTION = "action", "Batch list"
+        FORM = "form", "Batch page"
+        COMMAND = "command", "Command line"
+        EMERGENCY = "emergency", "Emergency pause"
+        UNDO = "undo", "Undo"
+        RETRY = "retry", "Retry"
+        RESUME = "resume", "End of a pause"
+
+    class Priority(models.IntegerChoices):
+        NORMAL = 0, "Normal"
+        EMERGENCY = 10, "Emergency"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    patch_json = models.JSONField(default=dict)
+    reason = models.TextField(blank=True)
+    reference = models.CharField(max_length=100, blank=True, help_text="A ticket, for example.")
+    source = models.CharField(max_length=16, choices=Source)
+    selection = models.TextField(blank=True, help_text="How the batches were chosen, in words.")
+    priority = models.SmallIntegerField(choices=Priority, default=Priority.NORMAL)
+    state = models.CharField(max_length=20, choices=State, default=State.DRAFT)
+    follows: models.ForeignKey[Change | None, Change | None] = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="followed_by",
+        help_text="The change that this one undoes, retries or ends.",
+    )
+
+    requested_by: models.ForeignKey[User | None, User | None] = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="changes"
+    )
+    requested_by_name = models.CharField(max_length=150)
+    requested_from = models.CharField(max_length=45, blank=True, help_text="IP address.")
+
+    created_at = models.DateTimeField(db_index=True)
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    run_at = models.DateTimeField(null=True, blank=True, help_text="Scheduled start.")
+    resume_at = models.DateTimeField(
+        null=True, blank=True, help_text="When exactly the batches that this paused are resumed."
+    )
+    preflight_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the batches were last compared with the vendor."
+    )
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    read_back_at = models.DateTimeField(null=True, blank=True)
+
+    halted_reason = models.TextField(
+        blank=True, help_text="Set: nothing is sent until a person goes on with it."
+    )
+    waiting_reason = models.TextField(blank=True, help_text="Set: it goes on by itself.")
+    waiting_since = models.DateTimeField(null=True, blank=True)
+    waiting_until = models.DateTimeField(null=True, blank=True)
+    pace = models.JSONField(
+        default=dict, blank=True, help_text="Requests in flight and why they are slowed."
+    )
+
+    approval_required = models.BooleanField(default=False)
+    approval_reason = models.TextField(blank=True)
+    fingerprint = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 over the patch and the items."
+    )
+    approved_fingerprint = models.CharField(max_length=64, blank=True)
+    decided_by: models.ForeignKey[User | None, User | None] = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    decided_by_name = models.CharField(max_length=150, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decision_comment = models.TextField(blank=True)
+
+    counts_json = models.JSONField(
+        default=dict, blank=True, help_text="Items by state, as last counted."
+    )
+
+    objects: ClassVar[models.Manager[Change]] = ChangeQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [
+            ("request_change", "Can pause batches and take outreach back"),
+            ("release_change", "Can resume batches, extend them and raise rates"),
+            ("control_change", "Can stop, continue and retry changes"),
+            ("approve_change", "Can approve and reject changes of others"),
+        ]
+        ordering = ("-created_at",)
+        indexes = [
+            models.Index(fields=["state", "-priority", "confirmed_at"], name="change_queue"),
+            models.Index(
+                fields=["resume_at"], name="change_resume", condition=Q(resume_at__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.patch.describe()} ({self.requested_by_name})"
+
+    @property
+    def patch(self) -> BatchPatch:
+        return BatchPatch.from_json(self.patch_json)
+
+    @patch.setter
+    def patch(self, patch: BatchPatch) -> None:
+        self.patch_json = patch.to_json()
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES
+
+    @property
+    def is_halted(self) -> bool:
+        return bool(self.halted_reason)
+
+    @property
+    def short_id(self) -> str:
+        return str(self.id)[:8]
+
+
+OPEN_STATES = (
+    Change.State.AWAITING_APPROVAL,
+    Change.State.SCHEDULED,
+    Change.State.QUEUED,
+    Change.State.RUNNING,
+)
+RUNNABLE_STATES = (Change.State.QUEUED, Change.State.RUNNING)
+
+
+class ChangeItem(models.Model):
+    """A change on one batch: what the person saw, what was asked, what became of it."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "Pending"
+        SENDING = "sending", "Sending"
+        APPLIED = "applied", "Applied"
+        NOT_APPLIED = "not_applied", "Not applied as asked"
+        REFUSED = "refused", "Refused by the vendor"
+        FAILED = "failed", "Failed"
+        UNCHANGED = "unchanged", "Already so"
+        CONFLICT = "conflict", "Changed meanwhile"
+        SKIPPED = "skipped", "Skipped"
+        STOPPED = "stopped", "Stopped"
+
+    class Confirmation(models.TextChoices):
+        NONE = "", "Not read back"
+        CONFIRMED = "confirmed", "Confirmed"
+        NOT_CONFIRMED = "not_confirmed", "Accepted, not confirmed"
+
+    id = models.BigAutoField(primary_key=True)
+    change = models.ForeignKey(Change, on_delete=models.CASCADE, related_name="items")
+    batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="change_items")
+    state = models.CharField(max_length=16, choices=State, default=State.PENDING)
+    patch_json = models.JSONField(
+        null=True, blank=True, help_text="What is asked of this batch, where it differs."
+    )
+
+    before_paused = models.BooleanField(null=True, blank=True)
+    before_expires_on = models.DateTimeField(null=True, blank=True)
+    before_call_rate = models.IntegerField(null=True, blank=True)
+    before_auto_call_rate = models.BooleanField(null=True, blank=True)
+    before_status = models.CharField(max_length=64, blank=True)
+
+    attempts = models.PositiveSmallIntegerField(default=0)
+    lease = models.CharField(max_length=32, blank=True, help_text="The worker that holds it.")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    http_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    message = models.TextField(blank=True)
+    after = models.JSONField(null=True, blank=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+    confirmation = models.CharField(
+        max_length=16, choices=Confirmation, default=Confirmation.NONE, blank=True
+    )
+    unasked = models.JSONField(
+        default=list, blank=True, help_text="Fields that moved without being asked to."
+    )
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ("id",)
+        constraints = [
+            models.UniqueConstraint(fields=["change", "batch"], name="item_once_per_change"),
+            models.UniqueConstraint(
+                fields=["batch"],
+                condition=Q(state="sending"),
+                name="one_item_of_a_batch_in_flight",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["change", "state", "id"], name="item_by_state"),
+            models.Index(
+                fields=["lease_until"], name="item_lease", condition=Q(state="sending")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.batch_id}: {self.get_state_display()}"
+
+    @property
+    def before(self) -> Values:
+        """The values the person saw."""
+        return Values(
+            self.before_paused,
+            self.before_expires_on,
+            self.before_call_rate,
+            self.before_auto_call_rate,
+        )
+
+    @before.setter
+    def before(self, values: Values) -> None:
+        self.before_paused = values.paused
+        self.before_expires_on = values.expires_on
+        self.before_call_rate = values.call_rate
+        self.before_auto_call_rate = values.auto_call_rate
+
+    @property
+    def after_values(self) -> Values | None:
+        return Values.from_json(self.after) if self.after is not None else None
+
+    def wanted(self, change: Change) -> BatchPatch:
+        """What is asked of this batch: its own patch, or the change's."""
+        return change.patch if self.patch_json is None else BatchPatch.from_json(self.patch_json)
+
+
+UNSETTLED_STATES = (ChangeItem.State.PENDING, ChangeItem.State.SENDING)
+SUCCESS_STATES = (ChangeItem.State.APPLIED, ChangeItem.State.UNCHANGED)
+TROUBLE_STATES = (
+    ChangeItem.State.NOT_APPLIED,
+    ChangeItem.State.REFUSED,
+    ChangeItem.State.FAILED,
+    ChangeItem.State.CONFLICT,
+)
+
+
+def total(counts: Mapping[str, Any]) -> int:
+    """The number of items over all states."""
+    return sum(int(count) for count in counts.values())
+
+
+DRAFT_LIFETIME = dt.timedelta(days=1)
+"""How long an unconfirmed draft is kept."""

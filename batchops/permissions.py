@@ -1,0 +1,42 @@
+"""Who may do what: the permissions' names, and the groups kept after each migrate."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+VIEW_BATCHES: Final = "batchops.view_batch"
+RUN_SYNC: Final = "batchops.run_sync"
+VIEW_CHANGES: Final = "batchops.view_change"
+REQUEST_CHANGE: Final = "batchops.request_change"
+RELEASE_CHANGE: Final = "batchops.release_change"
+CONTROL_CHANGE: Final = "batchops.control_change"
+APPROVE_CHANGE: Final = "batchops.approve_change"
+VIEW_TRAIL: Final = "batchops.view_auditentry"
+EXPORT_TRAIL: Final = "batchops.export_auditentry"
+REVIEW_TRAIL: Final = "batchops.review_auditentry"
+ARCHIVE_TRAIL: Final = "batchops.archive_auditentry"
+
+_VIEW: Final = ("view_batch", "view_campaign", "view_change", "view_changeitem", "view_syncrun")
+
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "Viewer": _VIEW,
+    "Operator": (*_VIEW, "run_sync", "request_change", "release_change", "control_change"),
+    "Approver": (*_VIEW, "approve_change", "control_change"),
+    "Auditor": (*_VIEW, "view_auditentry", "export_auditentry", "review_auditentry"),
+}
+
+
+def keep_groups(**_: Any) -> None:
+    """Create the groups and give them their permissions; what an administrator added stays."""
+    from django.apps import apps
+    from django.contrib.auth.management import create_permissions
+    from django.contrib.auth.models import Group, Permission
+
+    create_permissions(apps.get_app_config("batchops"), verbosity=0)
+    for name, codenames in GROUPS.items():
+        group, _created = Group.objects.get_or_create(name=name)
+        group.permissions.add(
+            *Permission.objects.filter(
+                content_type__app_label="batchops", codename__in=codenames
+            )
+        )

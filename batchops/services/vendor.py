@@ -1,0 +1,40 @@
+"""The one client of the vendor's API in this process, made from the settings."""
+
+from __future__ import annotations
+
+import functools
+
+from django.conf import settings
+
+from batchops.syllable.client import SyllableClient
+
+
+def client() -> SyllableClient:
+    """The process's client. Raises `Misconfigured` for an unusable address or key."""
+    return _client(
+        settings.SYLLABLE_BASE_URL,
+        settings.SYLLABLE_API_KEY,
+        settings.SYLLABLE_CONNECT_TIMEOUT,
+        settings.SYLLABLE_TIMEOUT,
+        settings.SYLLABLE_MAX_IN_FLIGHT,
+        settings.SYLLABLE_USE_PROXIES,
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _client(
+    base_url: str,
+    api_key: str,
+    connect_timeout: float,
+    read_timeout: float,
+    pool_size: int,
+    use_environment_proxies: bool,
+) -> SyllableClient:
+    return SyllableClient(
+        base_url,
+        api_key,
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        pool_size=pool_size,
+        use_environment_proxies=use_environment_proxies,
+    )

@@ -1,0 +1,215 @@
+"""All settings, read from the environment; `.env.example` documents each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from config.databases import database
+from config.environment import Environment
+from config.huey import queue
+from config.secret import demo_secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Environment(BASE_DIR)
+
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var"))).expanduser()
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+
+# The vendor ---------------------------------------------------------------------------------
+
+SYLLABLE_API_KEY = env.text("SYLLABLE_API_KEY")
+DEMO = not SYLLABLE_API_KEY
+"""Without a key of the vendor, batchops runs on the bundled sandbox and says so everywhere."""
+
+SANDBOX_PORT = env.whole("SANDBOX_PORT", 8900, 1, 65535)
+SANDBOX_URL = f"http://127.0.0.1:{SANDBOX_PORT}"
+SANDBOX_KEY = "sandbox-key"
+if DEMO:
+    SYLLABLE_API_KEY = SANDBOX_KEY
+SYLLABLE_BASE_URL = env.text(
+    "SYLLABLE_BASE_URL", SANDBOX_URL if DEMO else "https://api.syllable.cloud"
+)
+SYLLABLE_MAX_IN_FLIGHT = env.whole("SYLLABLE_MAX_IN_FLIGHT", 16, 1, 256)
+SYLLABLE_CONNECT_TIMEOUT = env.seconds("SYLLABLE_CONNECT_TIMEOUT", 5, 0.1, 60)
+SYLLABLE_TIMEOUT = env.seconds("SYLLABLE_TIMEOUT", 30, 0.1, 300)
+SYLLABLE_PAGE_SIZE = env.whole("SYLLABLE_PAGE_SIZE", 500, 25, 5000)
+SYLLABLE_USE_PROXIES = env.switch("SYLLABLE_USE_PROXIES", False)
+
+SYNC_INTERVAL = env.whole("SYNC_INTERVAL", 60, 10, 86_400)
+FULL_SYNC_INTERVAL = env.whole("FULL_SYNC_INTERVAL", 3600, 60, 604_800)
+MIRROR_MAX_AGE = env.whole("MIRROR_MAX_AGE", 600, 30, 604_800)
+
+# The rules of the house ---------------------------------------------------------------------
+
+APPROVAL_THRESHOLD = env.whole("APPROVAL_THRESHOLD", 0, 0, 10_000_000)
+APPROVE_RESUME = env.switch("APPROVE_RESUME", False)
+TYPED_CONFIRMATION_ABOVE = env.whole("TYPED_CONFIRMATION_ABOVE", 100, 1, 10_000_000)
+RESUME_WINDOWS = env.text("RESUME_WINDOWS")
+
+AUDIT_SIGNING_KEY = env.text("AUDIT_SIGNING_KEY")
+AUDIT_ANCHOR_INTERVAL = env.whole("AUDIT_ANCHOR_INTERVAL", 3600, 60, 604_800)
+AUDIT_ANCHOR_FILE = env.text("AUDIT_ANCHOR_FILE")
+AUDIT_ANCHOR_EMAILS = env.words("AUDIT_ANCHOR_EMAILS")
+
+# Django -------------------------------------------------------------------------------------
+
+DEBUG = env.switch("DEBUG", False)
+SECRET_KEY = env.text("SECRET_KEY")
+if not SECRET_KEY:
+    if not DEMO:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is not set. Put a long random value into .env: "
+            'python -c "import secrets; print(secrets.token_urlsafe(50))"'
+        )
+    SECRET_KEY = demo_secret(DATA_DIR)
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
+
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+TRUSTED_PROXY_COUNT = env.whole("TRUSTED_PROXY_COUNT", 0, 0, 10)
+
+INSTALLED_APPS = [
+    "batchops.apps.BatchopsAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "huey.contrib.djhuey",
+    "batchops.apps.BatchopsConfig",
+]
+
+MIDDLEWARE = [
+    "batchops.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "batchops.middleware.TimeZoneMiddleware",
+    "batchops.middleware.DeniedAccessMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": database(env.text("DATABASE_URL"), DATA_DIR)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+HUEY = queue(env.text("QUEUE_URL"), DATA_DIR)
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+SESSION_COOKIE_AGE = env.whole("SESSION_HOURS", 12, 1, 720) * 3600
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = env.zone("TIME_ZONE", "UTC")
+USE_I18N = True
+USE_TZ = True
+DATETIME_FORMAT = "j M Y H:i"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+if DEBUG:
+    STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+
+if EMAIL_URL := env.text("EMAIL_URL"):
+    import environ
+
+    vars().update(environ.Env.email_url_config(EMAIL_URL))
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "batchops@localhost")
+
+# Security -----------------------------------------------------------------------------------
+
+HTTPS_ONLY = env.switch("HTTPS_ONLY", not DEMO)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS_ONLY
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+if TRUSTED_PROXY_COUNT:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20
+"""Bytes; 100,000 pasted batch ids fit."""
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
+
+# Logs ---------------------------------------------------------------------------------------
+
+LOG_FORMAT = env.choice("LOG_FORMAT", "plain", ("plain", "json"))
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "batchops.logs.RequestIdFilter"}},
+    "formatters": {
+        "plain": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"},
+        "json": {"()": "batchops.logs.JsonFormatter"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT,
+            "filters": ["request_id"],
+        }
+    },
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "batchops": {"level": LOG_LEVEL},
+        "django": {"level": "INFO" if LOG_LEVEL == "DEBUG" else "WARNING"},
+        "huey": {"level": "WARNING" if LOG_LEVEL != "DEBUG" else "INFO"},
+    },
+}
