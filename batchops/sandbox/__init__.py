@@ -1,0 +1,16 @@
+"""A faithful, stateful fake of the vendor's outbound API, with faults on demand.
+
+It stands apart: it imports nothing of the rest of the project, and no Django.
+"""
+
+from batchops.sandbox.embedded import EmbeddedSandbox, empty_world, make_batch, make_campaign
+from batchops.sandbox.faults import Faults, InvalidFaults
+
+__all__ = [
+    "EmbeddedSandbox",
+    "Faults",
+    "InvalidFaults",
+    "empty_world",
+    "make_batch",
+    "make_campaign",
+]
