@@ -1,9 +1,21 @@
-"""Settings of the test run: nothing of the machine's own `.env`, no vendor, no worker."""
+"""Settings of the test run: nothing of the machine's own `.env`, no vendor, no worker.
 
+`DATABASE_URL` decides on which database the tests run.
+"""
+
+import atexit
 import os
+import shutil
+import tempfile
 
-os.environ["ENV_FILE"] = os.devnull
+if "BATCHOPS_TEST_DATA" not in os.environ:
+    # Shared by the processes of one run, apart from other runs in the same checkout.
+    folder = os.environ["BATCHOPS_TEST_DATA"] = tempfile.mkdtemp(prefix="batchops-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
 os.environ |= {
+    "ENV_FILE": os.devnull,
+    "DATA_DIR": os.environ["BATCHOPS_TEST_DATA"],
     "DEBUG": "off",
     "HTTPS_ONLY": "off",
     "QUEUE_URL": "memory://",

@@ -1,0 +1,56 @@
+# `make run` starts batchops, `make test` proves it. Both need Python 3.11 with venv, and make.
+
+PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3))
+BIN := .venv/bin
+ARGS ?=
+
+# The stamps carry the content of the lock files: the same lock, nothing to install.
+RUN_STAMP := .venv/run-$(shell cksum < requirements.txt | cut -d ' ' -f 1)
+DEV_STAMP := .venv/dev-$(shell cksum < requirements-dev.txt | cut -d ' ' -f 1)
+# requirements-dev.txt holds all of requirements.txt.
+EITHER_STAMP := $(or $(wildcard $(DEV_STAMP)),$(RUN_STAMP))
+
+.PHONY: help run test lint format lock clean
+
+help:
+	@echo "make run     start batchops with its worker, on the sandbox when no key is set"
+	@echo "make test    all checks, and the tests on SQLite and PostgreSQL"
+	@echo "             make test ARGS=tests/mirror runs some of the tests"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  let ruff format and mend the code"
+	@echo "make lock    renew the lock files (needs uv)"
+	@echo "make clean   remove the environment and what was built; data in var/ stays"
+
+run: $(EITHER_STAMP)
+	@$(BIN)/python manage.py start $(ARGS)
+
+test: $(DEV_STAMP)
+	@$(BIN)/python -m tools.quality $(ARGS)
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(DEV_STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+LOCK := uv pip compile --quiet --generate-hashes --universal --no-emit-index-url --no-header --python-version 3.11
+
+lock:
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf .venv staticfiles test-results htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(RUN_STAMP): LOCK_FILE := requirements.txt
+$(DEV_STAMP): LOCK_FILE := requirements-dev.txt
+$(RUN_STAMP) $(DEV_STAMP):
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "batchops needs Python 3.11 or later with its venv module; set PYTHON=/path/to/python3.11." >&2; exit 1; }
+	@echo "Installing $(LOCK_FILE) into .venv; the first time this takes a minute or two."
+	@"$(PYTHON)" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK_FILE)
+	@touch $@
