@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.db.models.signals import post_migrate
+
+from config import huey as queue
 
 
 class BatchopsConfig(AppConfig):
@@ -17,6 +22,11 @@ class BatchopsConfig(AppConfig):
         from batchops import checks, permissions, signals  # noqa: F401
 
         post_migrate.connect(permissions.keep_groups, sender=self)
+        post_migrate.connect(_prepare_queue, sender=self)
+
+
+def _prepare_queue(**_: Any) -> None:
+    queue.prepare(settings.HUEY)
 
 
 class BatchopsAdminConfig(AdminConfig):

@@ -1,4 +1,4 @@
-"""Log lines that carry the request they belong to; plain or JSON."""
+"""Log lines that carry the request or task they belong to; plain or JSON."""
 
 from __future__ import annotations
 
@@ -6,16 +6,26 @@ import contextvars
 import datetime as dt
 import json
 import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from huey.api import Task
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
 """The id of the request (or task) under way."""
 
 
+def begin_task(task: Task) -> None:
+    """Let the lines that follow in this thread carry a task's id, until the next task begins."""
+    request_id.set(f"{task.name}-{task.id[:8]}")
+
+
 class RequestIdFilter(logging.Filter):
-    """Adds `request_id` to every record."""
+    """Adds `request_id` to every record that does not bring its own."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = request_id.get()
+        if not hasattr(record, "request_id"):
+            record.request_id = request_id.get()
         return True
 
 
@@ -32,4 +42,6 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = self.formatStack(record.stack_info)
         return json.dumps(line, ensure_ascii=False)

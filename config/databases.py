@@ -15,26 +15,49 @@ SQLITE_OPTIONS = {
 }
 
 
+EXPECTED = (
+    "DATABASE_URL must be sqlite:///absolute/path or postgres://user:password@host:5432/name, "
+    "with special characters in the password percent-encoded"
+)
+"""Never followed by the value, which may hold a password."""
+
+
 def database(url: str, folder: Path) -> dict[str, Any]:
-    """Django's settings for the database at a URL. Raises ImproperlyConfigured for other kinds."""
+    """Django's settings for the database at a URL; for none, a SQLite file in a folder.
+
+    Raises ImproperlyConfigured for anything else.
+    """
     if not url:
-        url = f"sqlite:///{folder / 'batchops.sqlite3'}"
-    if url.startswith(("sqlite:///", "sqlite://")):
-        name = url.removeprefix("sqlite://")
-        return {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": name,
-            "OPTIONS": dict(SQLITE_OPTIONS),
-            "TEST": {"NAME": str(folder / "test.sqlite3")},
-        }
+        return _sqlite(folder / "batchops.sqlite3", folder)
+    if url.startswith("sqlite://"):
+        return _sqlite(Path(url.removeprefix("sqlite://")), folder)
     if url.startswith(("postgres://", "postgresql://")):
+        return _postgres(url)
+    raise ImproperlyConfigured(f"{EXPECTED}.")
+
+
+def _sqlite(path: Path, folder: Path) -> dict[str, Any]:
+    if not path.is_absolute():
+        raise ImproperlyConfigured(f"{EXPECTED}; its path is not absolute.")
+    if not path.parent.is_dir():
+        raise ImproperlyConfigured(f"{EXPECTED}; {path.parent} is not a folder.")
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(path),
+        "OPTIONS": dict(SQLITE_OPTIONS),
+        "TEST": {"NAME": str(folder / "test.sqlite3")},
+    }
+
+
+def _postgres(url: str) -> dict[str, Any]:
+    try:
         settings: dict[str, Any] = environ.Env.db_url_config(url)
-        settings["ENGINE"] = "django.db.backends.postgresql"
-        settings["CONN_HEALTH_CHECKS"] = True
-        options = settings.setdefault("OPTIONS", {})
-        options.setdefault("pool", {"min_size": 1, "max_size": 20, "timeout": 20})
-        return settings
-    raise ImproperlyConfigured(
-        "DATABASE_URL must start with sqlite:/// or postgres://, "
-        f"but starts with {url.split(':')[0]!r}."
-    )
+    except ValueError:
+        raise ImproperlyConfigured(f"{EXPECTED}.") from None
+    if not settings["NAME"]:
+        raise ImproperlyConfigured(f"{EXPECTED}; the name is missing.")
+    settings["ENGINE"] = "django.db.backends.postgresql"
+    settings["CONN_HEALTH_CHECKS"] = True
+    options = settings.setdefault("OPTIONS", {})
+    options.setdefault("pool", {"min_size": 1, "max_size": 20, "timeout": 20})
+    return settings

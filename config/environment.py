@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import environ
@@ -17,6 +18,9 @@ SWITCH = {"1": True, "on": True, "true": True, "yes": True}
 SWITCH |= {"0": False, "off": False, "false": False, "no": False}
 
 
+ASSIGNMENT = re.compile(r"(?:export )?[A-Za-z_][A-Za-z_0-9]*=")
+
+
 class Environment:
     """The process environment over an optional `.env` file (`ENV_FILE` names another one).
 
@@ -24,15 +28,59 @@ class Environment:
     """
 
     def __init__(self, base: Path) -> None:
-        self._environ = environ.Env()
-        environ.Env.read_env(os.environ.get("ENV_FILE", str(base / ".env")), overwrite=False)
+        named = os.environ.get("ENV_FILE")
+        path = Path(named) if named else base / ".env"
+        if named or path.exists():
+            _check_file(path)
+            environ.Env.read_env(str(path), overwrite=False)
 
     def text(self, name: str, default: str = "") -> str:
-        return str(self._environ.str(name, default=default)).strip()
+        # Not through environ.Env, which takes a value that begins with $ for another variable.
+        return os.environ.get(name, "").strip() or default
 
     def words(self, name: str, default: str = "") -> list[str]:
         """A list of words, parted by commas."""
         return [word for part in self.text(name, default).split(",") if (word := part.strip())]
+
+    def hosts(self, name: str, default: str) -> list[str]:
+        """Host names, parted by commas, as Django's ALLOWED_HOSTS wants them."""
+
+        def parse(text: str) -> list[str]:
+            hosts = [word for part in text.split(",") if (word := part.strip())]
+            if any("/" in host or (":" in host and not host.startswith("[")) for host in hosts):
+                raise ValueError
+            return hosts
+
+        return self._read(
+            name, parse(default), parse, "host names parted by commas, without https:// or a port"
+        )
+
+    def folder(self, name: str, default: Path) -> Path:
+        """A folder, made when it is not there, readable by its owner alone."""
+        path = Path(self.text(name, str(default))).expanduser().resolve()
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"{name} is {str(path)!r}, but must be a folder that can be made: {error.strerror}."
+            ) from None
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise ImproperlyConfigured(
+                f"{name} is {str(path)!r}, but must be a folder that can be written to."
+            )
+        return path
+
+    def email(self, name: str) -> dict[str, Any]:
+        """Django's settings for the mail server at a URL; none when it is not set."""
+        expected = "a URL such as smtp+tls://user:password@mail.example.com:587"
+        text = self.text(name)
+        if not text:
+            return {}
+        try:
+            return dict(environ.Env.email_url_config(text))
+        except (ValueError, ImproperlyConfigured):
+            # The value holds a password, so it is not repeated.
+            raise ImproperlyConfigured(f"{name} must be {expected}.") from None
 
     def switch(self, name: str, default: bool) -> bool:
         return self._read(name, default, lambda text: SWITCH[text.lower()], "on or off")
@@ -82,3 +130,18 @@ class Environment:
             return parse(text)
         except (ValueError, KeyError):
             raise ImproperlyConfigured(f"{name} is {text!r}, but must be {expected}.") from None
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what environ would pass over in silence: an unreadable file, a line it cannot read."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ImproperlyConfigured(f"Cannot read {path}: {reason}.") from None
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.startswith("#") and not ASSIGNMENT.match(line):
+            raise ImproperlyConfigured(
+                f"Line {number} of {path} must be NAME=value, a comment that begins with #, "
+                "or empty."
+            )

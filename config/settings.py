@@ -11,13 +11,13 @@ from django.core.exceptions import ImproperlyConfigured
 from config.databases import database
 from config.environment import Environment
 from config.huey import queue
+from config.logs import logging_settings
 from config.secret import demo_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment(BASE_DIR)
 
-DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var"))).expanduser()
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "var")
 
 # The vendor ---------------------------------------------------------------------------------
 
@@ -30,9 +30,9 @@ SANDBOX_URL = f"http://127.0.0.1:{SANDBOX_PORT}"
 SANDBOX_KEY = "sandbox-key"
 if DEMO:
     SYLLABLE_API_KEY = SANDBOX_KEY
-SYLLABLE_BASE_URL = env.text(
-    "SYLLABLE_BASE_URL", SANDBOX_URL if DEMO else "https://api.syllable.cloud"
-)
+SYLLABLE_BASE_URL = env.text("SYLLABLE_BASE_URL", "https://api.syllable.cloud")
+if DEMO:
+    SYLLABLE_BASE_URL = SANDBOX_URL
 SYLLABLE_MAX_IN_FLIGHT = env.whole("SYLLABLE_MAX_IN_FLIGHT", 16, 1, 256)
 SYLLABLE_CONNECT_TIMEOUT = env.seconds("SYLLABLE_CONNECT_TIMEOUT", 5, 0.1, 60)
 SYLLABLE_TIMEOUT = env.seconds("SYLLABLE_TIMEOUT", 30, 0.1, 300)
@@ -68,7 +68,7 @@ if not SECRET_KEY:
     SECRET_KEY = demo_secret(DATA_DIR)
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXY_COUNT = env.whole("TRUSTED_PROXY_COUNT", 0, 0, 10)
 
@@ -149,10 +149,7 @@ STORAGES = {
 if DEBUG:
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
-if EMAIL_URL := env.text("EMAIL_URL"):
-    import environ
-
-    vars().update(environ.Env.email_url_config(EMAIL_URL))
+vars().update(env.email("EMAIL_URL"))
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "batchops@localhost")
 
 # Security -----------------------------------------------------------------------------------
@@ -191,25 +188,4 @@ CONTENT_SECURITY_POLICY = {
 
 LOG_FORMAT = env.choice("LOG_FORMAT", "plain", ("plain", "json"))
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "batchops.logs.RequestIdFilter"}},
-    "formatters": {
-        "plain": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"},
-        "json": {"()": "batchops.logs.JsonFormatter"},
-    },
-    "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "formatter": LOG_FORMAT,
-            "filters": ["request_id"],
-        }
-    },
-    "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {
-        "batchops": {"level": LOG_LEVEL},
-        "django": {"level": "INFO" if LOG_LEVEL == "DEBUG" else "WARNING"},
-        "huey": {"level": "WARNING" if LOG_LEVEL != "DEBUG" else "INFO"},
-    },
-}
+LOGGING = logging_settings(LOG_FORMAT, LOG_LEVEL)
