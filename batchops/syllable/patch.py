@@ -251,11 +251,11 @@ def describe_value(field: str, value: Any, zone: dt.tzinfo = dt.UTC) -> str:
         return describe_instant(value, zone) if value else "never"
     if field == "call_rate":
         return f"{value} an hour" if value is not None else "campaign's rate"
+    if field == "auto_call_rate":
+        return "on" if value else "off"
     if value is None:
-        return "not stated" if field == "paused" else "off"
-    return (
-        ("on hold" if value else "not on hold") if field == "paused" else ("on" if value else "off")
-    )
+        return "not stated"
+    return "on hold" if value else "not on hold"
 
 
 def describe_instant(instant: dt.datetime, zone: dt.tzinfo = dt.UTC) -> str:
