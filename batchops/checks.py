@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from batchops.services import vendor
 from batchops.syllable.errors import Misconfigured
+from config import gunicorn
+from config.settings import env
 
 
 @register()
@@ -17,8 +20,16 @@ def vendor_address(**_: Any) -> list[CheckMessage]:
     try:
         vendor.client()
     except Misconfigured as error:
-        return [Error(str(error), hint="Mend SYLLABLE_BASE_URL or SYLLABLE_API_KEY.", id="batchops.E001")]
+        hint = "Mend SYLLABLE_BASE_URL or SYLLABLE_API_KEY."
+        return [Error(str(error), hint=hint, id="batchops.E001")]
     return []
+
+
+@register()
+def names_in_file(**_: Any) -> list[CheckMessage]:
+    """Every name in the `.env` file means something: a misspelt limit would be no limit."""
+    known = env.read | gunicorn.env.read
+    return [unknown_name(name, known) for name in sorted(env.in_file - known)]
 
 
 @register(deploy=True)
@@ -33,3 +44,13 @@ def demo_in_production(**_: Any) -> list[CheckMessage]:
             id="batchops.E002",
         )
     ]
+
+
+def unknown_name(name: str, known: set[str]) -> CheckMessage:
+    """The warning about a name that batchops does not read, with the one that was likely meant."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return Warning(
+        f".env sets {name}, which batchops does not read.",
+        hint=f"Did you mean {near[0]}?" if near else ".env.example has all names.",
+        id="batchops.W001",
+    )

@@ -1,15 +1,87 @@
-"""Whether the process lives, and whether it is ready to serve."""
+"""Whether the process lives, and whether all that batchops needs is as it should be."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from django.conf import settings
+from django.db import connection
 from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from batchops.models import SyncRun
+
+logger = logging.getLogger(__name__)
+
+Part: TypeAlias = dict[str, Any]
+"""What is said of one thing: `ok`, and figures that explain it."""
 
 
-def process(request: HttpRequest) -> JsonResponse:
-    """The web process answers."""
+@require_safe
+@never_cache
+def process(_request: HttpRequest) -> JsonResponse:
+    """The web process answers: for load balancers."""
     return JsonResponse({"status": "ok"})
 
 
-def readiness(request: HttpRequest) -> JsonResponse:
-    """Database, queue, mirror and key are as they should be."""
-    return JsonResponse({"status": "ok"})
+@require_safe
+@never_cache
+def readiness(_request: HttpRequest) -> JsonResponse:
+    """200 when every part is as it should be, else 503: for monitoring.
+
+    The vendor is not asked: what the last pull met tells about mirror and key.
+    """
+    parts = {
+        "database": _guarded(_database),
+        "queue": _guarded(_queue),
+        "mirror": _guarded(_mirror),
+        "vendor_key": _guarded(_vendor_key),
+    }
+    ready = all(part["ok"] for part in parts.values())
+    return JsonResponse(
+        {"status": "ready" if ready else "not ready", "parts": parts},
+        status=200 if ready else 503,
+    )
+
+
+def _guarded(look: Callable[[], Part]) -> Part:
+    """What a part says of itself, or that it could not be asked; the reason goes to the log."""
+    try:
+        return look()
+    # The queue's library lets the errors of whichever driver it uses through.
+    except Exception as error:  # noqa: BLE001
+        logger.error("readyz: the %s cannot be asked: %s", look.__name__.strip("_"), error)
+        return {"ok": False, "problem": "cannot be reached"}
+
+
+def _database() -> Part:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return {"ok": True}
+
+
+def _queue() -> Part:
+    return {"ok": True, "waiting": settings.HUEY.storage.queue_size()}
+
+
+def _mirror() -> Part:
+    last = SyncRun.objects.filter(state=SyncRun.State.DONE).first()
+    if last is None:
+        return {"ok": False, "problem": "no pull has succeeded yet"}
+    age = round((timezone.now() - last.started_at).total_seconds())
+    return {
+        "ok": age <= settings.MIRROR_MAX_AGE,
+        "age_seconds": age,
+        "max_age_seconds": settings.MIRROR_MAX_AGE,
+    }
+
+
+def _vendor_key() -> Part:
+    last = SyncRun.objects.exclude(state=SyncRun.State.RUNNING).first()
+    if last is None:
+        return {"ok": True, "accepted": None}
+    return {"ok": not last.key_rejected, "accepted": not last.key_rejected}

@@ -18,7 +18,7 @@ SWITCH = {"1": True, "on": True, "true": True, "yes": True}
 SWITCH |= {"0": False, "off": False, "false": False, "no": False}
 
 
-ASSIGNMENT = re.compile(r"(?:export )?[A-Za-z_][A-Za-z_0-9]*=")
+ASSIGNMENT = re.compile(r"(?:export )?([A-Za-z_][A-Za-z_0-9]*)=")
 
 
 class Environment:
@@ -28,13 +28,18 @@ class Environment:
     """
 
     def __init__(self, base: Path) -> None:
+        self.read: set[str] = set()
+        """The names that were asked for."""
+        self.in_file: set[str] = set()
+        """The names that the file sets."""
         named = os.environ.get("ENV_FILE")
         path = Path(named) if named else base / ".env"
         if named or path.exists():
-            _check_file(path)
+            self.in_file = _names(path)
             environ.Env.read_env(str(path), overwrite=False)
 
     def text(self, name: str, default: str = "") -> str:
+        self.read.add(name)
         # Not through environ.Env, which takes a value that begins with $ for another variable.
         return os.environ.get(name, "").strip() or default
 
@@ -132,16 +137,23 @@ class Environment:
             raise ImproperlyConfigured(f"{name} is {text!r}, but must be {expected}.") from None
 
 
-def _check_file(path: Path) -> None:
-    """Refuse what environ would pass over in silence: an unreadable file, a line it cannot read."""
+def _names(path: Path) -> set[str]:
+    """The names that a `.env` file sets.
+
+    Refuses what environ would pass over in silence: an unreadable file, a line it cannot read.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ImproperlyConfigured(f"Cannot read {path}: {reason}.") from None
+    names = set()
     for number, line in enumerate(lines, start=1):
-        if line.strip() and not line.startswith("#") and not ASSIGNMENT.match(line):
+        if assignment := ASSIGNMENT.match(line):
+            names.add(assignment[1])
+        elif line.strip() and not line.startswith("#"):
             raise ImproperlyConfigured(
                 f"Line {number} of {path} must be NAME=value, a comment that begins with #, "
                 "or empty."
             )
+    return names

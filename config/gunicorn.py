@@ -51,6 +51,7 @@ timeout = 60
 graceful_timeout = 30
 keepalive = 15
 max_requests = 0
+control_socket_disable = True
 # A slow client cannot hold the heartbeat file of a worker on a slow disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 accesslog = "-"

@@ -39,7 +39,8 @@ def _queue(url: str) -> Huey:
     if url.startswith("sqlite:///"):
         return SqliteHuey(NAME, filename=url.removeprefix("sqlite://"), timeout=20, results=False)
     if url.startswith(("redis://", "rediss://", "unix://")):
-        return RedisHuey(NAME, url=url, results=False)
+        limits = "socket_connect_timeout=5&socket_timeout=10"
+        return RedisHuey(NAME, url=f"{url}{'&' if '?' in url else '?'}{limits}", results=False)
     if url.startswith(("postgres://", "postgresql://")):
         # Its tables are made after each migrate, so that settings can be read without a server.
         return PostgresHuey(NAME, dsn=url, results=False, create_tables=False)

@@ -1,0 +1,64 @@
+"""manage.py sync: pull the vendor's batches into the mirror now."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from batchops.models import SyncRun
+from batchops.services import sync
+from batchops.syllable.errors import SyllableError
+
+
+class Command(BaseCommand):
+    """Exits with 1 when the vendor fails or another pull is under way."""
+
+    help = "Pull batches and campaigns from the vendor: what changed lately, or with --full all."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--full", action="store_true", help="Read every batch anew.")
+        parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
+
+    def handle(self, *, full: bool, quiet: bool, **_: Any) -> None:
+        kind = SyncRun.Kind.FULL if full else SyncRun.Kind.INCREMENTAL
+        try:
+            run = self._pull(kind, quiet)
+        except sync.AlreadyRunning as error:
+            raise CommandError(str(error)) from error
+        except SyllableError as error:
+            raise CommandError(f"The mirror is as it was. {error}") from error
+        except KeyboardInterrupt:
+            raise CommandError(
+                "Broken off; what was read so far is kept.", returncode=130
+            ) from None
+        if not quiet:
+            self.stdout.write(_summary(run))
+
+    def _pull(self, kind: SyncRun.Kind, quiet: bool) -> SyncRun:
+        # disable=None: a bar on a terminal, nothing in a file or pipe.
+        with tqdm(unit=" batches", disable=True if quiet else None, leave=False) as bar:
+
+            def show(seen: int, total: int | None) -> None:
+                bar.total = total
+                bar.update(seen - bar.n)
+
+            return sync.pull(kind, asked_by=_asked_by(), progress=show)
+
+
+def _asked_by() -> str:
+    """The person at the command line, as the machine knows them."""
+    try:
+        return f"{getpass.getuser()} (command line)"
+    except (KeyError, OSError):
+        return "command line"
+
+
+def _summary(run: SyncRun) -> str:
+    seconds = run.duration.total_seconds() if run.duration else 0
+    parts = [f"{run.batches_seen} batches seen", f"{run.created} new", f"{run.changed} changed"]
+    parts += [f"{run.missing} missing"] if run.missing else []
+    parts += [f"{run.unreadable} unreadable"] if run.unreadable else []
+    return f"{run.get_kind_display()} pull: {', '.join(parts)}, in {seconds:.1f} s."
