@@ -19,7 +19,7 @@ class BatchopsConfig(AppConfig):
     verbose_name = "Batches"
 
     def ready(self) -> None:
-        from batchops import checks, permissions, signals  # noqa: F401
+        from batchops import checks, permissions, signals, tasks  # noqa: F401
 
         post_migrate.connect(permissions.keep_groups, sender=self)
         post_migrate.connect(_prepare_queue, sender=self)

@@ -36,7 +36,5 @@ def keep_groups(**_: Any) -> None:
     for name, codenames in GROUPS.items():
         group, _created = Group.objects.get_or_create(name=name)
         group.permissions.add(
-            *Permission.objects.filter(
-                content_type__app_label="batchops", codename__in=codenames
-            )
+            *Permission.objects.filter(content_type__app_label="batchops", codename__in=codenames)
         )

@@ -9,15 +9,7 @@ from pathlib import Path
 def demo_secret(folder: Path) -> str:
     """The secret key of a demo: made at the first start, readable by its owner alone."""
     path = folder / "secret_key"
-    try:
-        with path.open("x", opener=_owner_only) as file:
-            file.write(secrets.token_urlsafe(50))
-    except FileExistsError:
-        pass
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(50))
     return path.read_text().strip()
-
-
-def _owner_only(path: str, flags: int) -> int:
-    import os
-
-    return os.open(path, flags, 0o600)

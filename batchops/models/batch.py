@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class KnownStatus(models.TextChoices):
-    """Statuses the vendor is known to use; the set changes over time, so others are kept as text."""
+    """Statuses the vendor is known to use. The set changes over time: others are kept as text."""
 
     PENDING = "PENDING", "Pending"
     ACTIVE = "ACTIVE", "Active"
@@ -32,16 +32,16 @@ class Campaign(models.Model):
     """A campaign of the vendor. One that is only known by its number has no name yet."""
 
     id = models.BigIntegerField(primary_key=True)
-    campaign_name = models.CharField(max_length=500, blank=True)
+    campaign_name = models.TextField(blank=True)
     description = models.TextField(blank=True)
-    mode = models.CharField(max_length=64, blank=True)
+    mode = models.TextField(blank=True)
     labels = models.JSONField(default=list, blank=True)
     hourly_rate = models.IntegerField(null=True, blank=True)
-    daily_start_time = models.CharField(max_length=32, blank=True)
-    daily_end_time = models.CharField(max_length=32, blank=True)
+    daily_start_time = models.TextField(blank=True)
+    daily_end_time = models.TextField(blank=True)
     active_days = models.JSONField(default=list, blank=True)
     updated_at = models.DateTimeField(null=True, blank=True)
-    last_updated_by = models.CharField(max_length=255, blank=True)
+    last_updated_by = models.TextField(blank=True)
     synced_at = models.DateTimeField(help_text="When this row was last written.")
     observed_at = models.DateTimeField(
         help_text="When the request that brought these values was sent."
@@ -108,7 +108,7 @@ class Batch(models.Model):
     deleted_at = models.DateTimeField(null=True, blank=True)
     deleted_reason = models.TextField(blank=True)
     last_updated_at = models.DateTimeField(null=True, blank=True, db_index=True)
-    last_updated_by = models.CharField(max_length=255, blank=True)
+    last_updated_by = models.TextField(blank=True)
     error_message = models.TextField(blank=True)
     synced_at = models.DateTimeField(help_text="When this row was last written.")
     observed_at = models.DateTimeField(
@@ -129,7 +129,7 @@ class Batch(models.Model):
         help_text="The change of ours that paused the batch, while it is still on hold.",
     )
 
-    objects: ClassVar[models.Manager[Batch]] = BatchQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Batch]] = BatchQuerySet.as_manager()
 
     class Meta:
         default_permissions = ("view",)

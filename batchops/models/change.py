@@ -89,6 +89,7 @@ class Change(models.Model):
     preflight_at = models.DateTimeField(
         null=True, blank=True, help_text="When the batches were last compared with the vendor."
     )
+    preflight_lease_until = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     read_back_at = models.DateTimeField(null=True, blank=True)
@@ -116,11 +117,23 @@ class Change(models.Model):
     decided_at = models.DateTimeField(null=True, blank=True)
     decision_comment = models.TextField(blank=True)
 
+    item_count = models.PositiveIntegerField(default=0)
+    releasing_count = models.PositiveIntegerField(
+        default=0, help_text="Batches on which it lets outreach reach more people."
+    )
+    proceeded_by: models.ForeignKey[User | None, User | None] = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Who went on with it after a halt or stop, and answers for it since.",
+    )
     counts_json = models.JSONField(
         default=dict, blank=True, help_text="Items by state, as last counted."
     )
 
-    objects: ClassVar[models.Manager[Change]] = ChangeQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Change]] = ChangeQuerySet.as_manager()
 
     class Meta:
         default_permissions = ("view",)
@@ -186,6 +199,11 @@ class ChangeItem(models.Model):
         SKIPPED = "skipped", "Skipped"
         STOPPED = "stopped", "Stopped"
 
+    class Plan(models.TextChoices):
+        ACT = "act", "Will be changed"
+        ALREADY = "already", "Already so"
+        SKIP = "skip", "Skipped"
+
     class Confirmation(models.TextChoices):
         NONE = "", "Not read back"
         CONFIRMED = "confirmed", "Confirmed"
@@ -195,6 +213,12 @@ class ChangeItem(models.Model):
     change = models.ForeignKey(Change, on_delete=models.CASCADE, related_name="items")
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="change_items")
     state = models.CharField(max_length=16, choices=State, default=State.PENDING)
+    plan = models.CharField(
+        max_length=8, choices=Plan, default=Plan.ACT, help_text="What was foreseen at review."
+    )
+    releases = models.BooleanField(
+        default=False, help_text="Whether it lets outreach reach more people."
+    )
     patch_json = models.JSONField(
         null=True, blank=True, help_text="What is asked of this batch, where it differs."
     )
@@ -233,9 +257,7 @@ class ChangeItem(models.Model):
         ]
         indexes = [
             models.Index(fields=["change", "state", "id"], name="item_by_state"),
-            models.Index(
-                fields=["lease_until"], name="item_lease", condition=Q(state="sending")
-            ),
+            models.Index(fields=["lease_until"], name="item_lease", condition=Q(state="sending")),
         ]
 
     def __str__(self) -> str:

@@ -51,7 +51,7 @@ class _Pull:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fetched:
+class Fetched:
     """A page, and when the request for it was sent."""
 
     page: Page[BatchRecord]
@@ -59,7 +59,7 @@ class _Fetched:
 
 
 def pull(
-    kind: SyncRun.Kind, *, asked_by: str = "", progress: Progress = lambda seen, total: None
+    kind: SyncRun.Kind, *, asked_by: str = "", progress: Progress = lambda *_: None
 ) -> SyncRun:
     """Pull from the vendor and return the finished run; a failed pull leaves the mirror as it was.
 
@@ -96,7 +96,7 @@ def is_due(kind: SyncRun.Kind, interval: int) -> bool:
 def refresh(batch_ids: Sequence[str]) -> None:
     """Read a few batches anew, one GET each. Raises `SyllableError` when the vendor fails."""
     client = vendor.client()
-    _read_each(client, batch_ids)
+    read_each(client, batch_ids)
 
 
 def _begin(kind: SyncRun.Kind, asked_by: str) -> SyncRun:
@@ -148,7 +148,7 @@ def _pull_campaigns(work: _Pull) -> None:
 
 def _pull_all(work: _Pull) -> None:
     started_at = timezone.now()
-    for fetched in _all_pages(work.client):
+    for fetched in all_pages(work.client):
         _take(work, fetched)
     unseen = (
         Batch.objects.present()
@@ -159,7 +159,7 @@ def _pull_all(work: _Pull) -> None:
     )
     absent = [batch_id for batch_id in unseen if batch_id not in work.seen]
     for start in range(0, len(absent), 100):
-        work.run.missing += _read_each(work.client, absent[start : start + 100])
+        work.run.missing += read_each(work.client, absent[start : start + 100])
         _sign_of_life(work.run)
 
 
@@ -173,7 +173,7 @@ def _pull_recent(work: _Pull) -> None:
         page = work.client.list_batches(
             page=page_number, limit=limit, order_by="last_updated_at", descending=True
         )
-        _take(work, _Fetched(page, sent_at))
+        _take(work, Fetched(page, sent_at))
         page_number += 1
         moments = [item.last_updated_at for item in page.items if item.last_updated_at]
         reached_known = since is not None and (not moments or min(moments) < since)
@@ -181,7 +181,7 @@ def _pull_recent(work: _Pull) -> None:
             return
 
 
-def _take(work: _Pull, fetched: _Fetched) -> None:
+def _take(work: _Pull, fetched: Fetched) -> None:
     """Write one page into the mirror and count it."""
     page, run = fetched.page, work.run
     tally = mirror.apply_page(page.items, fetched.sent_at)
@@ -207,7 +207,7 @@ def _sign_of_life(run: SyncRun) -> None:
         run.save()
 
 
-def _all_pages(client: SyllableClient) -> Iterator[_Fetched]:
+def all_pages(client: SyllableClient) -> Iterator[Fetched]:
     """Every page of the batch list, a few fetched at a time."""
     limit = settings.SYLLABLE_PAGE_SIZE
     first = _first_page(client, limit)
@@ -229,7 +229,7 @@ def _all_pages(client: SyllableClient) -> Iterator[_Fetched]:
             return
 
 
-def _first_page(client: SyllableClient, limit: int) -> _Fetched:
+def _first_page(client: SyllableClient, limit: int) -> Fetched:
     """The first page, with a smaller size where the vendor refuses a large one."""
     while True:
         try:
@@ -240,11 +240,9 @@ def _first_page(client: SyllableClient, limit: int) -> _Fetched:
             limit = max(SMALLEST_PAGE, limit // 2)
 
 
-def _pages_at_once(
-    client: SyllableClient, limit: int, numbers: range
-) -> Iterator[_Fetched]:
+def _pages_at_once(client: SyllableClient, limit: int, numbers: range) -> Iterator[Fetched]:
     waiting = iter(numbers)
-    under_way: set[Future[_Fetched]] = set()
+    under_way: set[Future[Fetched]] = set()
     with ThreadPoolExecutor(PAGES_AT_A_TIME, "pull") as pool:
         try:
             while True:
@@ -260,9 +258,9 @@ def _pages_at_once(
                 future.cancel()
 
 
-def _fetch(client: SyllableClient, number: int, limit: int) -> _Fetched:
+def _fetch(client: SyllableClient, number: int, limit: int) -> Fetched:
     sent_at = timezone.now()
-    return _Fetched(client.list_batches(page=number, limit=limit, order_by="batch_id"), sent_at)
+    return Fetched(client.list_batches(page=number, limit=limit, order_by="batch_id"), sent_at)
 
 
 def _has_more(page: Page[BatchRecord], next_page: int) -> bool:
@@ -271,7 +269,7 @@ def _has_more(page: Page[BatchRecord], next_page: int) -> bool:
     return bool(page.items or page.unreadable)
 
 
-def _read_each(client: SyllableClient, batch_ids: Sequence[str]) -> int:
+def read_each(client: SyllableClient, batch_ids: Sequence[str]) -> int:
     """GET batches one by one; tombstone those the vendor does not know. Returns how many."""
 
     def read(batch_id: str) -> tuple[str, BatchRecord | None, dt.datetime]:

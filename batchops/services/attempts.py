@@ -1,0 +1,247 @@
+"""One batch at the vendor: look, compare, send, and read what came of it.
+
+Runs in the threads of the push engine and touches no database.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from django.utils import timezone
+
+from batchops.models import ENDED_STATUSES, ChangeItem
+from batchops.services.effects import NEEDS_EXPIRY, revives
+from batchops.syllable.client import SyllableClient
+from batchops.syllable.errors import (
+    MalformedReply,
+    NotFound,
+    RateLimited,
+    Redirected,
+    Refused,
+    SyllableError,
+    Unauthorized,
+)
+from batchops.syllable.pacing import InFlightLimit
+from batchops.syllable.patch import BatchPatch, Values
+from batchops.syllable.records import BatchRecord
+
+State = ChangeItem.State
+
+MAX_TRIES: Final = 5
+"""How often a PUT is tried before a GET decides what became of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a thread is to do: one item, and what is known of its batch.
+
+    `known` holds the freshest values when they were just read; None: read the batch first.
+    `in_doubt`: an earlier try may have been carried out. `read_only`: the change was stopped,
+    so only find out what became of it.
+    """
+
+    item_id: int
+    change_id: uuid.UUID
+    batch_id: str
+    patch: BatchPatch
+    before: Values
+    known: Values | None
+    known_status: str = ""
+    in_doubt: bool = False
+    read_only: bool = False
+    urgent: bool = False
+    tries: tuple[str, ...] = ()
+
+    @property
+    def may_have_been_sent(self) -> bool:
+        return self.in_doubt or bool(self.tries)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt came to: a settled state, or what else has to happen.
+
+    Exactly one of `state`, `retry`, `wait` and `halt` is set. `record` is the batch as the vendor
+    showed it, seen at `seen_at`: for a write the reply's arrival, for a read its departure (UTC).
+    """
+
+    assignment: Assignment
+    state: ChangeItem.State | None = None
+    retry: bool = False
+    wait: str = ""
+    halt: str = ""
+    message: str = ""
+    http_status: int | None = None
+    record: BatchRecord | None = None
+    seen_at: dt.datetime = field(default_factory=timezone.now)
+    unasked: tuple[str, ...] = ()
+    gone: bool = False
+
+
+def attempt(client: SyllableClient, limit: InFlightLimit, assignment: Assignment) -> Outcome:
+    """Carry an assignment one step further. Never raises a vendor's error: it is an outcome."""
+    if len(assignment.tries) >= MAX_TRIES or assignment.read_only:
+        return _settle_by_reading(client, limit, assignment)
+    if assignment.known is None or (assignment.in_doubt and not assignment.urgent):
+        return _look_first(client, limit, assignment)
+    return foreseen(assignment, assignment.known, assignment.known_status) or _send(
+        client, limit, assignment, assignment.known
+    )
+
+
+def foreseen(
+    assignment: Assignment, now: Values, status: str, record: BatchRecord | None = None
+) -> Outcome | None:
+    """The outcome that needs no request: already so, changed meanwhile, ended. None: send it."""
+    patch = assignment.patch
+    if record is not None and record.deleted_at is not None:
+        return Outcome(assignment, State.SKIPPED, message="Deleted at the vendor.", record=record)
+    if assignment.urgent:
+        return None
+    if patch.is_satisfied_by(now):
+        return _already(assignment, record)
+    if status in ENDED_STATUSES and not (status == "EXPIRED" and revives(patch)):
+        message = f"{status.capitalize()} meanwhile: nothing is sent out any more."
+        return Outcome(assignment, State.SKIPPED, message=message, record=record)
+    if fields := patch.conflicts(assignment.before, now):
+        message = f"Changed meanwhile: {', '.join(fields)}. Review it again."
+        return Outcome(assignment, State.CONFLICT, message=message, record=record)
+    if patch.auto_call_rate is True and patch.applied_to(now).expires_on is None:
+        return Outcome(assignment, State.SKIPPED, message=NEEDS_EXPIRY, record=record)
+    return None
+
+
+def _already(assignment: Assignment, record: BatchRecord | None) -> Outcome:
+    if assignment.in_doubt or assignment.tries:
+        message = "As asked when read back; the reply to an earlier try was lost."
+        return Outcome(assignment, State.APPLIED, message=message, record=record)
+    return Outcome(assignment, State.UNCHANGED, message="Already so at the vendor.", record=record)
+
+
+def _look_first(client: SyllableClient, limit: InFlightLimit, assignment: Assignment) -> Outcome:
+    sent_at = timezone.now()
+    try:
+        record = client.get_batch(assignment.batch_id).record
+    except SyllableError as error:
+        return _unreadable(limit, assignment, error)
+    limit.succeeded()
+    now = Values.of(record)
+    outcome = foreseen(assignment, now, record.status, record)
+    if outcome is not None:
+        return replace(outcome, seen_at=sent_at, http_status=200)
+    return _send(client, limit, assignment, now)
+
+
+def _send(
+    client: SyllableClient, limit: InFlightLimit, assignment: Assignment, known: Values
+) -> Outcome:
+    try:
+        record = client.update_batch(assignment.batch_id, assignment.patch)
+    except SyllableError as error:
+        return _failed_try(limit, assignment, known, error)
+    limit.succeeded()
+    tried = replace(assignment, tries=(*assignment.tries, "200"))
+    unasked = assignment.patch.unasked(known, record)
+    unmet = assignment.patch.unmet_by(record)
+    message = f"The vendor accepted it, but did not change: {', '.join(unmet)}." if unmet else ""
+    if unasked:
+        message = f"{message} Moved without being asked to: {', '.join(unasked)}.".strip()
+    return Outcome(
+        tried,
+        State.NOT_APPLIED if unmet else State.APPLIED,
+        message=message,
+        http_status=200,
+        record=record,
+        unasked=unasked,
+    )
+
+
+def _failed_try(
+    limit: InFlightLimit, assignment: Assignment, known: Values, error: SyllableError
+) -> Outcome:
+    word = str(error.http_status or type(error).__name__)
+    # What was known before stays the base of comparison; a lost reply is settled by reading.
+    tried = replace(
+        assignment,
+        tries=(*assignment.tries, word),
+        known=known,
+        in_doubt=assignment.in_doubt or error.may_have_applied,
+    )
+    if reason := halting(error):
+        return Outcome(tried, halt=reason, http_status=error.http_status)
+    if isinstance(error, NotFound | Refused):
+        return Outcome(
+            tried,
+            State.REFUSED,
+            message=error.message,
+            http_status=error.http_status,
+            gone=isinstance(error, NotFound),
+        )
+    _slow_down(limit, error)
+    return Outcome(tried, retry=True, message=error.message, http_status=error.http_status)
+
+
+def _settle_by_reading(
+    client: SyllableClient, limit: InFlightLimit, assignment: Assignment
+) -> Outcome:
+    """Tries are used up, or the change was stopped: a GET decides what became of it."""
+    sent_at = timezone.now()
+    try:
+        record = client.get_batch(assignment.batch_id).record
+    except SyllableError as error:
+        return _unreadable(limit, assignment, error)
+    if assignment.patch.is_satisfied_by(record):
+        outcome = _already(assignment, record)
+    elif assignment.read_only:
+        message = "Stopped; the batch is not as asked."
+        outcome = Outcome(assignment, State.STOPPED, message=message, record=record)
+    elif assignment.tries[-1] == "429":
+        return Outcome(assignment, wait="The vendor lets no more requests through (429).")
+    else:
+        message = f"Not done after {len(assignment.tries)} tries ({', '.join(assignment.tries)})."
+        outcome = Outcome(assignment, State.FAILED, message=message, record=record)
+    return replace(outcome, seen_at=sent_at, http_status=200)
+
+
+def _unreadable(limit: InFlightLimit, assignment: Assignment, error: SyllableError) -> Outcome:
+    """The batch could not be read: it is gone, the key is refused, or the vendor is down."""
+    if reason := halting(error):
+        return Outcome(assignment, halt=reason, http_status=error.http_status)
+    if isinstance(error, NotFound):
+        return Outcome(
+            assignment,
+            State.SKIPPED,
+            message="The vendor does not know this batch any more.",
+            http_status=error.http_status,
+            gone=True,
+        )
+    if isinstance(error, Refused | MalformedReply):
+        return Outcome(
+            assignment,
+            State.FAILED,
+            message=f"The batch cannot be read: {error.message}",
+            http_status=error.http_status,
+        )
+    _slow_down(limit, error)
+    return Outcome(assignment, wait=error.message, http_status=error.http_status)
+
+
+def halting(error: SyllableError) -> str:
+    """Why nothing more may be sent until a person has looked; empty for other errors."""
+    if isinstance(error, Unauthorized):
+        return f"The vendor does not accept the key ({error.http_status}). Mend it, then continue."
+    if isinstance(error, Redirected):
+        return (
+            f"The vendor's address answers with a redirect to {error.target_host}. "
+            "Nothing was sent there. Mend SYLLABLE_BASE_URL, then continue."
+        )
+    return ""
+
+
+def _slow_down(limit: InFlightLimit, error: SyllableError) -> None:
+    """Let all threads of the process go slower when the vendor is overloaded."""
+    if isinstance(error, RateLimited) or error.http_status == 503:
+        limit.throttled(getattr(error, "retry_after", None), http_status=error.http_status or 429)

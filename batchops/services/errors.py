@@ -1,0 +1,46 @@
+"""What can go wrong between a person's wish and a change; each message says what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batchops.models import Change
+    from batchops.services.audit import Fact
+
+
+class ChangeError(Exception):
+    """A wish that cannot be followed. `field` names the input it is about, where there is one."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class NotAllowed(ChangeError):
+    """The person lacks the permission. `fact` is the denied try, not yet recorded."""
+
+    def __init__(self, message: str, fact: Fact | None = None) -> None:
+        super().__init__(message)
+        self.fact = fact
+
+
+class EmptySelection(ChangeError):
+    """There is no batch to do anything with."""
+
+
+class InvalidInput(ChangeError):
+    """A value that cannot be used."""
+
+
+class WrongState(ChangeError):
+    """The change is no longer in a state in which this is possible."""
+
+    def __init__(self, message: str, change: Change) -> None:
+        super().__init__(message)
+        self.change = change
+
+
+class ResumeWindowClosed(ChangeError):
+    """Resuming is not allowed at this hour."""

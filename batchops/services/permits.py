@@ -1,0 +1,156 @@
+"""Whether a person may do something to a change, and whether the hour allows it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.utils import timezone
+
+from batchops import permissions
+from batchops.models import Action, Change
+from batchops.services import audit
+from batchops.services.errors import NotAllowed, ResumeWindowClosed
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_WINDOW: Final = re.compile(
+    r"(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?\s+"
+    r"(?P<start>\d{1,2}:\d{2})\s*-\s*(?P<end>\d{1,2}:\d{2})\Z"
+)
+
+MISSING: Final = {
+    permissions.REQUEST_CHANGE: (
+        "You may not request changes. Ask an administrator for the role “Operator”."
+    ),
+    permissions.RELEASE_CHANGE: (
+        "You may not let outreach reach more people (resume, extend, raise a rate). "
+        "Ask an operator who may."
+    ),
+    permissions.CONTROL_CHANGE: "You may not stop, continue or retry changes.",
+    permissions.APPROVE_CHANGE: "You may not approve or reject changes.",
+    permissions.RUN_SYNC: "You may not pull from the vendor.",
+}
+
+
+def require(user: User, permission: str, actor: audit.Actor, change: Change | None = None) -> None:
+    """Raise NotAllowed unless the person has the permission."""
+    if user.is_active and user.has_perm(permission):
+        return
+    raise denied(MISSING[permission], actor, change, permission)
+
+
+def denied(
+    message: str, actor: audit.Actor, change: Change | None, permission: str = ""
+) -> NotAllowed:
+    """The error for a denied try; `records_denials` puts its fact into the trail."""
+    detail = {"why": message, "permission": permission}
+    if change is None or change._state.adding:
+        fact = audit.Fact(Action.CHANGE_DENIED, actor, outcome="denied", detail=detail)
+    else:
+        fact = audit.Fact.about_change(
+            Action.CHANGE_DENIED, actor, change, outcome="denied", detail=detail
+        )
+    return NotAllowed(message, fact)
+
+
+def records_denials(service: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Record a denied try once what the service had begun is rolled back."""
+
+    @functools.wraps(service)
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return service(*args, **kwargs)
+        except NotAllowed as error:
+            if error.fact is not None:
+                audit.record_now(error.fact)
+                error.fact = None
+            raise
+
+    return wrapper
+
+
+def require_for(change: Change, user: User, actor: audit.Actor) -> None:
+    """Raise NotAllowed unless the person may ask for this change."""
+    releasing = change.releasing_count or change.patch.paused is False
+    permission = permissions.RELEASE_CHANGE if releasing else permissions.REQUEST_CHANGE
+    require(user, permission, actor, change)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Hours of some weekdays (Monday is 0) in which resuming is allowed."""
+
+    days: frozenset[int]
+    start: dt.time
+    end: dt.time
+
+    def contains(self, moment: dt.datetime) -> bool:
+        return moment.weekday() in self.days and self.start <= moment.time() < self.end
+
+
+def resume_windows(text: str | None = None) -> tuple[Window, ...]:
+    """The windows of `RESUME_WINDOWS`, such as "mon-fri 08:00-18:00; sat 10:00-14:00".
+
+    Raises ValueError that quotes the part that cannot be read.
+    """
+    text = settings.RESUME_WINDOWS if text is None else text
+    return tuple(_window(part.strip()) for part in text.lower().split(";") if part.strip())
+
+
+def resume_allowed_at(moment: dt.datetime) -> bool:
+    """Whether resuming is allowed at an instant; always, where no window is set."""
+    windows = resume_windows()
+    local = moment.astimezone(ZoneInfo(settings.TIME_ZONE))
+    return not windows or any(window.contains(local) for window in windows)
+
+
+def next_resume_opening(after: dt.datetime) -> dt.datetime:
+    """The first instant from `after` on at which resuming is allowed, to the minute."""
+    moment = after
+    for _ in range(8 * 24 * 60):
+        if resume_allowed_at(moment):
+            return moment
+        moment = moment.replace(second=0, microsecond=0) + dt.timedelta(minutes=1)
+    return moment
+
+
+def require_open_window(change: Change, moment: dt.datetime | None = None) -> None:
+    """Raise ResumeWindowClosed when a change that reaches more people would start at a bad hour."""
+    moment = moment or timezone.now()
+    if change.releasing_count and not resume_allowed_at(moment):
+        raise ResumeWindowClosed(
+            f"Resuming and extending are allowed only {settings.RESUME_WINDOWS} "
+            f"({settings.TIME_ZONE}). Schedule the change for such an hour.",
+            "run_at",
+        )
+
+
+def _window(text: str) -> Window:
+    match = _WINDOW.match(text)
+    try:
+        if match is None:
+            raise ValueError
+        first = DAYS.index(match["first"])
+        last = DAYS.index(match["last"] or match["first"])
+        days = frozenset((first + step) % 7 for step in range((last - first) % 7 + 1))
+        start = dt.time.fromisoformat(match["start"].zfill(5))
+        end = (
+            dt.time.max if match["end"] == "24:00" else dt.time.fromisoformat(match["end"].zfill(5))
+        )
+    except ValueError:
+        raise ValueError(f"{text!r} is not a window such as “mon-fri 08:00-18:00”.") from None
+    if start >= end:
+        raise ValueError(f"{text!r} ends before it starts; write one window for each day.")
+    return Window(days, start, end)

@@ -1,0 +1,164 @@
+"""Reads applied items again from the vendor: a reply says it was done, a reading proves it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+
+from batchops.models import Action, Change, ChangeItem
+from batchops.services import audit, changes, mirror, preflight, sync, vendor
+from batchops.syllable.errors import NotFound, SyllableError
+from batchops.syllable.patch import Values
+from batchops.syllable.records import BatchRecord
+
+logger = logging.getLogger(__name__)
+
+DELAYS_SECONDS: Final = (1.0, 3.0, 6.0)
+"""Waits before each look: a GET right after a PUT may still show the old value."""
+DUE_WITHIN: Final = dt.timedelta(days=1)
+"""Changes that ended longer ago are not read back any more."""
+
+State, Confirmation = ChangeItem.State, ChangeItem.Confirmation
+
+
+def all_due() -> None:
+    """Read back every change that has ended and was not read back yet."""
+    due = Change.objects.filter(
+        state__in=(Change.State.FINISHED, Change.State.STOPPED),
+        started_at__isnull=False,
+        finished_at__gt=timezone.now() - DUE_WITHIN,
+        read_back_at=None,
+    )
+    for change in due:
+        try:
+            read_back(change)
+        except SyllableError as error:
+            logger.warning("Change %s cannot be read back yet: %s", change.short_id, error)
+            return
+
+
+def read_back(change: Change, delays: Iterable[float] = DELAYS_SECONDS) -> None:
+    """Mark each applied item confirmed, or accepted and not confirmed.
+
+    Raises `SyllableError` when the vendor fails; it is then tried again by the sweep.
+    """
+    moved: set[str] = set()
+    for delay in delays:
+        if not _open_items(change).exists():
+            break
+        time.sleep(delay)
+        for records in _observations(change):
+            moved |= _confirm(change, records)
+    _give_up(change)
+    _end(change, moved)
+
+
+def _open_items(change: Change) -> QuerySet[ChangeItem]:
+    """Applied items not confirmed yet, on batches that no later change of ours has touched."""
+    later = ChangeItem.objects.filter(
+        batch=OuterRef("batch"), pk__gt=OuterRef("pk"), state__in=(State.APPLIED, State.SENDING)
+    )
+    return change.items.filter(~Exists(later), state=State.APPLIED, confirmation=Confirmation.NONE)
+
+
+def _observations(change: Change) -> Iterator[Sequence[BatchRecord]]:
+    """Fresh records of the batches in question: by list pages for many, one by one for few."""
+    client = vendor.client()
+    wanted = list(_open_items(change).values_list("batch_id", flat=True))
+    if not preflight.better_one_by_one(len(wanted)):
+        for fetched in sync.all_pages(client):
+            yield fetched.page.items
+        return
+    for batch_id in wanted:
+        try:
+            yield [client.get_batch(batch_id).record]
+        except NotFound:
+            mirror.mark_missing([batch_id])
+
+
+def _confirm(change: Change, records: Sequence[BatchRecord]) -> set[str]:
+    """Confirm the items whose batch shows what was asked; returns batches that moved besides."""
+    by_id = {record.batch_id: record for record in records}
+    confirmed, moved = [], []
+    for item in _open_items(change).filter(batch_id__in=list(by_id)).select_related("batch"):
+        record, patch = by_id[item.batch_id], item.wanted(change)
+        if patch.is_satisfied_by(record):
+            confirmed.append(item.pk)
+            left = item.after_values
+            if left and (fields := patch.unasked(left, record)):
+                item.unasked = list(fields)
+                moved.append(item)
+    with transaction.atomic():
+        ChangeItem.objects.filter(pk__in=confirmed).update(confirmation=Confirmation.CONFIRMED)
+        ChangeItem.objects.bulk_update(moved, ["unasked"])
+        audit.record(*(_moved_fact(change, item, by_id[item.batch_id]) for item in moved))
+    return {item.batch_id for item in moved}
+
+
+def _give_up(change: Change) -> None:
+    """What still does not show is accepted, but not confirmed."""
+    for chunk in changes.in_chunks(_open_items(change).values_list("pk", flat=True)):
+        with transaction.atomic():
+            items = list(change.items.filter(pk__in=chunk).select_related("batch__campaign"))
+            ChangeItem.objects.filter(pk__in=chunk).update(confirmation=Confirmation.NOT_CONFIRMED)
+            audit.record(
+                *(
+                    audit.Fact.about_batch(
+                        Action.BATCH_NOT_CONFIRMED,
+                        audit.Actor.of_change(change),
+                        item.batch,
+                        outcome="not_confirmed",
+                        change_id=change.pk,
+                        reason=change.reason,
+                        reference=change.reference,
+                        after=item.after,
+                        detail={"asked": item.wanted(change).to_json()},
+                    )
+                    for item in items
+                )
+            )
+
+
+def _end(change: Change, moved: set[str]) -> None:
+    applied = change.items.filter(state=State.APPLIED)
+    confirmed = applied.filter(confirmation=Confirmation.CONFIRMED).count()
+    open_count = applied.filter(confirmation=Confirmation.NOT_CONFIRMED).count()
+    with transaction.atomic():
+        ended = Change.objects.filter(pk=change.pk, read_back_at=None).update(
+            read_back_at=timezone.now()
+        )
+        if ended and applied.exists():
+            audit.record(
+                audit.Fact.about_change(
+                    Action.CHANGE_READ_BACK,
+                    audit.Actor.of_change(change),
+                    change,
+                    outcome="ok" if not open_count else "not_confirmed",
+                    detail={
+                        "confirmed": confirmed,
+                        "not_confirmed": open_count,
+                        "moved_unasked": sorted(moved)[:100],
+                    },
+                )
+            )
+
+
+def _moved_fact(change: Change, item: ChangeItem, record: BatchRecord) -> audit.Fact:
+    return audit.Fact.about_batch(
+        Action.BATCH_MOVED_UNASKED,
+        audit.Actor("vendor"),
+        item.batch,
+        outcome="unasked",
+        change_id=change.pk,
+        reason=change.reason,
+        before=item.after,
+        after=mirror.snapshot(record),
+        detail={"fields": item.unasked, "asked": Values.of(record).to_json()},
+    )
