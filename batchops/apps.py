@@ -33,3 +33,7 @@ class BatchopsAdminConfig(AdminConfig):
     """Django's admin with the site of batchops as its default."""
 
     default_site = "batchops.admin.site.BatchopsAdminSite"
+
+    def ready(self) -> None:
+        super().ready()
+        from batchops.admin import audit, batch, campaign, change, sync  # noqa: F401

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import django_stubs_ext
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -13,6 +14,9 @@ from config.environment import Environment
 from config.huey import queue
 from config.logs import logging_settings
 from config.secret import demo_secret
+
+# Lets generic classes of Django name what they hold: ModelAdmin[Batch].
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment(BASE_DIR)
