@@ -4,10 +4,11 @@ It stands apart: it imports nothing of the rest of the project, and no Django.
 """
 
 from batchops.sandbox.embedded import EmbeddedSandbox, empty_world, make_batch, make_campaign
-from batchops.sandbox.faults import Faults, InvalidFaults
+from batchops.sandbox.faults import FaultKind, Faults, InvalidFaults
 
 __all__ = [
     "EmbeddedSandbox",
+    "FaultKind",
     "Faults",
     "InvalidFaults",
     "empty_world",

@@ -127,7 +127,7 @@ class Control:
         self.world.put(batch)
         return batch
 
-    def edit_batch(self, batch_id: str, **fields: Any) -> Batch:
+    def edit_batch(self, batch_id: str, /, **fields: Any) -> Batch:
         """Change a batch as another user in the vendor's console would.
 
         Raises KeyError for an unknown batch, `InvalidRecord` for an unknown field.

@@ -122,7 +122,7 @@ class EmbeddedSandbox:
         control = self._sandbox.control
         return self._call(lambda: control.raw(control.add_batch(**fields)))
 
-    def edit_batch(self, batch_id: str, **fields: Any) -> Wire:
+    def edit_batch(self, batch_id: str, /, **fields: Any) -> Wire:
         """Change a batch as another user in the vendor's console would."""
         control = self._sandbox.control
         return self._call(lambda: control.raw(control.edit_batch(batch_id, **fields)))

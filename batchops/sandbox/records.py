@@ -156,10 +156,20 @@ def _field_value(name: str, value: Any) -> Any:
 
 def batch_from_stored(values: Mapping[str, Any]) -> Batch:
     """The reverse of `stored_batch`. Raises `InvalidRecord` for what never was a batch."""
+    _check_id(values.get("batch_id"))
     try:
         return Batch(**batch_fields(values))
     except TypeError as error:
         raise InvalidRecord(f"Not a batch: {error}") from error
+
+
+def _check_id(batch_id: object) -> None:
+    try:
+        if isinstance(batch_id, str) and batch_id.encode():
+            return
+    except UnicodeEncodeError:
+        pass
+    raise InvalidRecord(f"batch_id: {batch_id!r} is not a text that could be in an address.")
 
 
 def stored_campaign(campaign: Campaign) -> Wire:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from batchops.sandbox.records import (
     Batch,
-    Campaign,
     InvalidRecord,
     batch_from_stored,
     campaign_from_stored,
@@ -90,39 +89,42 @@ class StateFile:
             raise self._unusable(error) from error
 
     def save_world(self, world: World) -> None:
-        """Write a new world whole. Raises `StateFileError`."""
-        self.save_campaigns(world.campaigns.values())
-        self.save({batch.batch_id: batch for batch in world.batches.values()})
-
-    def save_campaigns(self, campaigns: Iterable[Campaign]) -> None:
-        """Write campaigns. Raises `StateFileError`."""
-        rows = [(one.id, json.dumps(stored_campaign(one))) for one in campaigns]
+        """Write a new world, whole or not at all. Raises `StateFileError`."""
+        campaigns = [(one.id, json.dumps(stored_campaign(one))) for one in world.campaigns.values()]
+        batches = [_row(batch) for batch in world.batches.values()]
         try:
             with self._database:
                 self._database.executemany(
-                    "INSERT OR REPLACE INTO campaign (id, data) VALUES (?, ?)", rows
+                    "INSERT INTO campaign (id, data) VALUES (?, ?)", campaigns
                 )
+                self._database.executemany(_UPSERT, batches)
         except sqlite3.Error as error:
-            raise self._unusable(error) from error
+            raise self._unwritable(error) from error
 
     def save(self, changes: Mapping[str, Batch | None]) -> None:
         """Write changed batches and forget vanished ones. Raises `StateFileError`."""
-        kept = [
-            (batch_id, json.dumps(stored_batch(batch)))
-            for batch_id, batch in changes.items()
-            if batch is not None
-        ]
+        kept = [_row(batch) for batch in changes.values() if batch is not None]
         gone = [(batch_id,) for batch_id, batch in changes.items() if batch is None]
         try:
             with self._database:
                 self._database.executemany(_UPSERT, kept)
                 self._database.executemany("DELETE FROM batch WHERE batch_id = ?", gone)
         except sqlite3.Error as error:
-            raise self._unusable(error) from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: Exception) -> StateFileError:
+        return StateFileError(
+            f"{self.path} cannot be written: {error}. See that the disk has room; what the "
+            "sandbox holds in memory is written as soon as there is."
+        )
 
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()
+
+
+def _row(batch: Batch) -> tuple[str, str]:
+    return batch.batch_id, json.dumps(stored_batch(batch))
 
 
 def restore_or_make(state_file: StateFile, make: Callable[[], World]) -> tuple[World, bool]:

@@ -9,7 +9,7 @@ import pytest
 
 from batchops.sandbox import EmbeddedSandbox, make_batch
 from batchops.sandbox.world import Selection, World
-from tests.sandbox.plain_http import PlainHttp
+from tests.sandbox.plain_http import BASE_PATH, PlainHttp
 
 
 def listed(http: PlainHttp, **parameters: Any) -> list[str]:
@@ -122,6 +122,26 @@ def test_a_bad_parameter_is_refused_by_name(
     assert reply.status_code == 422
     assert reply.json()["detail"][0]["loc"] == ["query", place]
     assert set(reply.json()["detail"][0]) == {"loc", "msg", "type"}
+
+
+def test_a_campaign_id_that_is_no_number_is_refused_by_name(http: PlainHttp) -> None:
+    reply = http.send("GET", f"{BASE_PATH}/campaigns/first")
+    assert (reply.status_code, reply.json()["detail"][0]["loc"]) == (422, ["path", "campaign_id"])
+
+
+def test_campaigns_are_ordered_and_searched_in_their_own_fields(
+    sandbox: EmbeddedSandbox, http: PlainHttp
+) -> None:
+    sandbox.add_campaign(id=2, campaign_name="Billing", labels=("urgent", "billing"))
+    sandbox.add_campaign(id=3, campaign_name="Closures", labels=("urgent",), mode="sms")
+
+    def found(**parameters: object) -> list[int]:
+        return [item["id"] for item in http.campaigns(**parameters).json()["items"]]
+
+    assert found(order_by="campaign_name", order_by_direction="desc") == [3, 2, 1]
+    assert found(search_fields="labels", search_field_values="urgent") == [2, 3]
+    assert found(search_fields="mode", search_field_values="SMS") == [3]
+    assert found(search_fields="id", search_field_values="2") == [2]
 
 
 def test_one_reply_names_everything_that_is_wrong(http: PlainHttp) -> None:
