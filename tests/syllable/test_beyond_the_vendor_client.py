@@ -70,6 +70,25 @@ def test_ids_that_the_vendors_client_cannot_reach_are_reached(batch_id: str) -> 
         assert client.update_batch(batch_id, BatchPatch(paused=True)).batch_id == batch_id
 
 
+def test_both_reach_an_ordinary_id() -> None:
+    with loopback(exact_batch("20260324.9")) as server, client_of(server) as client:
+        theirs = vendor_client(server.url).outbound.batches.get_by_id(batch_id="20260324.9")
+        assert theirs.batch_id == client.get_batch("20260324.9").record.batch_id == "20260324.9"
+
+
+@pytest.mark.parametrize("batch_id", ["a?b", "a#b"])
+def test_the_vendors_client_pauses_another_batch_than_it_was_told_to(batch_id: str) -> None:
+    with answering(said_json(batch("a", paused=True))) as (client, server):
+        vendor_client(server.url).outbound.batches.update(
+            batch_id=batch_id, communication_batch_update={"paused": True}
+        )
+        with pytest.raises(MalformedReply):
+            client.update_batch(batch_id, BatchPatch(paused=True))
+        theirs, ours = (heard.target for heard in server.heard)
+    assert theirs == f"{PREFIX}a"
+    assert unquote(ours) == f"{PREFIX}{batch_id}" and ours != theirs
+
+
 def test_another_batch_is_believed_by_the_vendors_client_and_refused_by_ours() -> None:
     with answering(said_json(batch("other"))) as (client, server):
         believed = vendor_client(server.url).outbound.batches.get_by_id(batch_id="wanted")

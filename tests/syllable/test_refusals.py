@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
+import socket
 import time
 from email.utils import format_datetime
 from typing import Any
@@ -252,6 +254,22 @@ def test_a_name_that_does_not_resolve_is_unavailable_and_surely_not_applied() ->
     client = SyllableClient("https://no-such-host.invalid", KEY)
     with pytest.raises(Unavailable) as error:
         client.update_batch("b", PAUSE)
+    assert not error.value.may_have_applied
+
+
+def test_a_connection_not_made_in_time_is_unavailable_and_surely_not_applied() -> None:
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):
+            queued = waiting.enter_context(socket.socket())
+            queued.setblocking(False)
+            queued.connect_ex(full.getsockname())
+        client = SyllableClient(
+            f"http://127.0.0.1:{full.getsockname()[1]}", KEY, connect_timeout=0.2
+        )
+        with pytest.raises(Unavailable, match="too long") as error:
+            client.update_batch("b", PAUSE)
     assert not error.value.may_have_applied
 
 
