@@ -1,0 +1,57 @@
+"""Dependencies run one way: syllable ← models ← services ← tasks, admin and commands."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PACKAGE = ROOT / "batchops"
+
+FORBIDDEN = {
+    "syllable": ("django", "huey", "batchops.models", "batchops.services", "batchops.sandbox"),
+    "models": ("batchops.services", "batchops.admin", "batchops.tasks", "batchops.sandbox"),
+    "services": ("batchops.admin", "batchops.tasks", "batchops.management", "batchops.sandbox"),
+    "admin": ("batchops.management", "batchops.sandbox"),
+    "sandbox": (
+        "django",
+        "batchops.syllable",
+        "batchops.models",
+        "batchops.services",
+        "batchops.admin",
+    ),
+}
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("room", sorted(FORBIDDEN))
+def test_a_room_imports_nothing_of_the_rooms_that_build_on_it(room: str) -> None:
+    files = list((PACKAGE / room).rglob("*.py"))
+    assert files
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files
+        for name in imports_of(path)
+        if any(name == banned or name.startswith(f"{banned}.") for banned in FORBIDDEN[room])
+    ]
+    assert wrong == []
+
+
+def test_no_module_has_grown_too_long_to_be_read_at_one_go() -> None:
+    long = [
+        str(path.relative_to(ROOT))
+        for path in PACKAGE.rglob("*.py")
+        if "migrations" not in path.parts and len(path.read_text().splitlines()) > 450
+    ]
+    assert long == []
