@@ -18,6 +18,7 @@ from tests.syllable.loopback import (
     answering,
     batch,
     http,
+    loopback,
     raw,
     said_json,
     unused_port,
@@ -84,6 +85,14 @@ def test_no_error_shows_the_key_when_the_vendor_is_not_there(
         assert "cannot be reached" in told
         assert KEY not in told
     assert KEY not in caplog.text
+
+
+def test_a_very_short_key_does_not_cut_up_ordinary_words() -> None:
+    with loopback(lambda heard: said_json({"detail": "no"}, 409)) as server:
+        client = SyllableClient(server.url, "n")
+        with pytest.raises(SyllableError, match=r"^no$"):
+            client.get_batch("b")
+        client.close()
 
 
 def test_the_client_shows_its_host_alone() -> None:

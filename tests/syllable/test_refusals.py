@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import re
 import socket
 import time
 from email.utils import format_datetime
@@ -159,10 +160,7 @@ def test_any_bytes_are_short_safe_words(body: bytes) -> None:
 def test_no_markup_and_no_control_character_survives(text: str) -> None:
     words = plain(text)
     assert words.isprintable()
-    assert not any(
-        words[i] == "<" and (words[i + 1 : i + 2].isalpha() or words[i + 1 : i + 2] in tuple("/!?"))
-        for i in range(len(words) - 1)
-    )
+    assert not re.search(r"<[a-zA-Z/!?]", words)
 
 
 def test_a_long_refusal_is_cut() -> None:
