@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from batchops.services import vendor
+from batchops.services import permits, vendor
 from batchops.syllable.errors import Misconfigured
 from config import gunicorn
 from config.settings import env
@@ -22,6 +22,17 @@ def vendor_address(**_: Any) -> list[CheckMessage]:
     except Misconfigured as error:
         hint = "Mend SYLLABLE_BASE_URL or SYLLABLE_API_KEY."
         return [Error(str(error), hint=hint, id="batchops.E001")]
+    return []
+
+
+@register()
+def resume_windows(**_: Any) -> list[CheckMessage]:
+    """The hours in which resuming is allowed can be read."""
+    try:
+        permits.resume_windows()
+    except ValueError as error:
+        hint = "An example: mon-fri 08:00-18:00; sat 10:00-14:00"
+        return [Error(f"RESUME_WINDOWS: {error}", hint=hint, id="batchops.E003")]
     return []
 
 

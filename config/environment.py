@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +19,7 @@ SWITCH = {"1": True, "on": True, "true": True, "yes": True}
 SWITCH |= {"0": False, "off": False, "false": False, "no": False}
 
 
+MAIL_ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+")
 ASSIGNMENT = re.compile(r"(?:export )?([A-Za-z_][A-Za-z_0-9]*)=")
 
 
@@ -75,7 +77,28 @@ class Environment:
             )
         return path
 
-    def email(self, name: str) -> dict[str, Any]:
+    def mail_addresses(self, name: str) -> list[str]:
+        """Mail addresses, parted by commas."""
+
+        def parse(text: str) -> list[str]:
+            words = [word for part in text.split(",") if (word := part.strip())]
+            if not all(MAIL_ADDRESS.fullmatch(word) for word in words):
+                raise ValueError
+            return words
+
+        return self._read(name, [], parse, "mail addresses parted by commas")
+
+    def sender(self, name: str, default: str) -> str:
+        """One mail address, with or without a person's name."""
+
+        def parse(text: str) -> str:
+            if not MAIL_ADDRESS.fullmatch(parseaddr(text)[1]):
+                raise ValueError
+            return text
+
+        return self._read(name, default, parse, "a mail address")
+
+    def mail_server(self, name: str) -> dict[str, Any]:
         """Django's settings for the mail server at a URL; none when it is not set."""
         expected = "a URL such as smtp+tls://user:password@mail.example.com:587"
         text = self.text(name)

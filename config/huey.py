@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from huey import Huey, MemoryHuey, PostgresHuey, RedisHuey, SqliteHuey
@@ -36,6 +37,8 @@ def queue(url: str, folder: Path) -> Huey:
 
 
 def _queue(url: str) -> Huey:
+    # Reading the port raises ValueError for what is none.
+    _port = urlsplit(url).port
     if url.startswith("sqlite:///"):
         return SqliteHuey(NAME, filename=url.removeprefix("sqlite://"), timeout=20, results=False)
     if url.startswith(("redis://", "rediss://", "unix://")):

@@ -57,7 +57,7 @@ RESUME_WINDOWS = env.text("RESUME_WINDOWS")
 AUDIT_SIGNING_KEY = env.text("AUDIT_SIGNING_KEY")
 AUDIT_ANCHOR_INTERVAL = env.whole("AUDIT_ANCHOR_INTERVAL", 3600, 60, 604_800)
 AUDIT_ANCHOR_FILE = env.text("AUDIT_ANCHOR_FILE")
-AUDIT_ANCHOR_EMAILS = env.words("AUDIT_ANCHOR_EMAILS")
+AUDIT_ANCHOR_EMAILS = env.mail_addresses("AUDIT_ANCHOR_EMAILS")
 
 # Django -------------------------------------------------------------------------------------
 
@@ -153,8 +153,8 @@ STORAGES = {
 if DEBUG:
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
-vars().update(env.email("EMAIL_URL"))
-DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "batchops@localhost")
+vars().update(env.mail_server("EMAIL_URL"))
+DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", "batchops@localhost")
 
 # Security -----------------------------------------------------------------------------------
 

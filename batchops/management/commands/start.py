@@ -86,9 +86,14 @@ def _environment() -> dict[str, str]:
     environment["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
     )
-    if gunicorn.HOST in LOOPBACK:
-        environment.setdefault("HTTPS_ONLY", "off")
+    if _speaks_plain_http():
+        environment["HTTPS_ONLY"] = "off"
     return environment
+
+
+def _speaks_plain_http() -> bool:
+    """Whether nobody said otherwise, and only this machine can reach the site."""
+    return not os.environ.get("HTTPS_ONLY") and gunicorn.HOST in LOOPBACK
 
 
 def _sandbox_command() -> list[str]:
@@ -144,7 +149,7 @@ def _about_vendor() -> list[str]:
     if settings.DEMO:
         return ["On the sandbox: SYLLABLE_API_KEY is not set, so nobody is called.", ""]
     lines = [f"Against {settings.SYLLABLE_BASE_URL}: changes reach people."]
-    if settings.HTTPS_ONLY and "HTTPS_ONLY" not in os.environ and gunicorn.HOST in LOOPBACK:
+    if _speaks_plain_http():
         lines.append("HTTPS_ONLY is off, since it listens on this machine alone;")
         lines.append("set HTTPS_ONLY=on behind a proxy that speaks TLS.")
     return [*lines, ""]

@@ -1,0 +1,268 @@
+"""Every variable has a default, is documented, and a bad value is named before anything starts."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from batchops import checks
+from tests.deployment.loading import BASE, load_gunicorn, load_settings
+
+BAD_VALUES = [
+    ("SYLLABLE_MAX_IN_FLIGHT", "0", "a whole number from 1 to 256"),
+    ("SYLLABLE_MAX_IN_FLIGHT", "many", "a whole number from 1 to 256"),
+    ("SYLLABLE_CONNECT_TIMEOUT", "0", "a number of seconds from 0.1 to 60"),
+    ("SYLLABLE_TIMEOUT", "301", "a number of seconds from 0.1 to 300"),
+    ("SYLLABLE_TIMEOUT", "nan", "a number of seconds from 0.1 to 300"),
+    ("SYLLABLE_PAGE_SIZE", "24", "a whole number from 25 to 5000"),
+    ("SYLLABLE_USE_PROXIES", "perhaps", "on or off"),
+    ("SYNC_INTERVAL", "9", "a whole number from 10 to 86400"),
+    ("FULL_SYNC_INTERVAL", "1h", "a whole number from 60 to 604800"),
+    ("MIRROR_MAX_AGE", "-1", "a whole number from 30 to 604800"),
+    ("APPROVAL_THRESHOLD", "-5", "a whole number from 0 to 10000000"),
+    ("APPROVE_RESUME", "2", "on or off"),
+    ("TYPED_CONFIRMATION_ABOVE", "0", "a whole number from 1 to 10000000"),
+    ("AUDIT_ANCHOR_INTERVAL", "59", "a whole number from 60 to 604800"),
+    ("ALLOWED_HOSTS", "https://batchops.example.com", "without https:// or a port"),
+    ("ALLOWED_HOSTS", "batchops.example.com:8000", "without https:// or a port"),
+    ("TRUSTED_PROXY_COUNT", "11", "a whole number from 0 to 10"),
+    ("HTTPS_ONLY", "sometimes", "on or off"),
+    ("SESSION_HOURS", "0", "a whole number from 1 to 720"),
+    ("TIME_ZONE", "Mars/Olympus", "a zone of the IANA list"),
+    ("TIME_ZONE", "../../etc/passwd", "a zone of the IANA list"),
+    ("DEBUG", "very", "on or off"),
+    ("SANDBOX_PORT", "65536", "a whole number from 1 to 65535"),
+    ("LOG_FORMAT", "xml", "one of plain, json"),
+    ("LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARNING, ERROR"),
+    ("EMAIL_URL", "mail.example.com", "a URL such as smtp+tls://"),
+    ("EMAIL_URL", "smtp://mail.example.com:port", "a URL such as smtp+tls://"),
+    ("DEFAULT_FROM_EMAIL", "nobody", "a mail address"),
+    ("AUDIT_ANCHOR_EMAILS", "a@example.com; b@example.com", "mail addresses parted by commas"),
+    ("DATABASE_URL", "mysql://host/name", "must be sqlite:///absolute/path or postgres://"),
+    ("DATABASE_URL", "postgres://host:port/name", "must be sqlite:///absolute/path or postgres://"),
+    ("DATABASE_URL", "postgres://host", "the name is missing"),
+    ("DATABASE_URL", "sqlite://relative.sqlite3", "its path is not absolute"),
+    ("DATABASE_URL", "sqlite:///no/such/folder/file.sqlite3", "is not a folder"),
+    ("QUEUE_URL", "amqp://host", "must be sqlite:///absolute/path, redis://"),
+    ("QUEUE_URL", "redis://host:port/0", "must be sqlite:///absolute/path, redis://"),
+    ("QUEUE_URL", "sqlite:///no/such/folder/file.sqlite3", "unable to open database file"),
+    ("DATA_DIR", "/dev/null/folder", "a folder that can be made"),
+]
+BAD_SERVER_VALUES = [
+    ("WEB_PORT", "0", "a whole number from 1 to 65535"),
+    ("WEB_PORT", "http", "a whole number from 1 to 65535"),
+    ("WEB_CONCURRENCY", "0", "a whole number from 1 to 128"),
+    ("WEB_THREADS", "129", "a whole number from 1 to 128"),
+    ("LOG_FORMAT", "xml", "one of plain, json"),
+    ("LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARNING, ERROR"),
+]
+BAD_ADDRESSES = [
+    "api.syllable.cloud",
+    "http://api.syllable.cloud",
+    "ftp://api.syllable.cloud",
+    "https://",
+    "https://user:password@api.syllable.cloud",
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), BAD_VALUES)
+def test_a_bad_value_is_refused_with_its_name_and_what_it_may_be(
+    name: str, value: str, expected: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"^{name} .*{re.escape(expected)}"):
+        load_settings(tmp_path, **{name: value})
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), BAD_SERVER_VALUES)
+def test_a_bad_value_for_the_web_server_is_refused_too(
+    name: str, value: str, expected: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"^{name} .*{re.escape(expected)}"):
+        load_gunicorn(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "QUEUE_URL", "EMAIL_URL"])
+def test_the_message_about_an_address_keeps_its_password(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ImproperlyConfigured) as refused:
+        load_settings(tmp_path, **{name: "postgres://user:hunter2@host:port/name"})
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", BAD_ADDRESSES)
+def test_an_address_that_cannot_be_the_vendors_is_an_error_of_the_checks(address: str) -> None:
+    with override_settings(SYLLABLE_BASE_URL=address):
+        problems = checks.vendor_address()
+    assert [problem.id for problem in problems] == ["batchops.E001"]
+
+
+@pytest.mark.parametrize("key", ["", "two words", "line\nfeed", "ümlaut"])
+def test_a_key_that_cannot_be_sent_is_an_error_of_the_checks(key: str) -> None:
+    with override_settings(SYLLABLE_API_KEY=key):
+        problems = checks.vendor_address()
+    assert [problem.id for problem in problems] == ["batchops.E001"]
+    assert not key or key not in str(problems[0].msg)
+
+
+@pytest.mark.parametrize("text", ["whenever", "mon 25:00-26:00", "mon-fri 18:00", "xyz 8:00-9:00"])
+def test_hours_for_resuming_that_cannot_be_read_are_an_error_of_the_checks(text: str) -> None:
+    with override_settings(RESUME_WINDOWS=text):
+        problems = checks.resume_windows()
+    assert [problem.id for problem in problems] == ["batchops.E003"]
+    assert "RESUME_WINDOWS" in problems[0].msg
+
+
+def test_an_origin_without_its_scheme_is_an_error_of_the_checks() -> None:
+    with override_settings(CSRF_TRUSTED_ORIGINS=["batchops.example.com"]):
+        problems = run_checks()
+    assert "4_0.E001" in [problem.id for problem in problems]
+
+
+def test_with_an_empty_environment_it_is_a_demo_on_the_sandbox(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path)
+    assert settings["DEMO"]
+    assert settings["SYLLABLE_BASE_URL"] == "http://127.0.0.1:8900"
+    assert not settings["HTTPS_ONLY"]
+    assert not settings["DEBUG"]
+
+
+def test_without_a_key_no_other_address_than_the_sandbox_is_spoken_to(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, SYLLABLE_BASE_URL="https://api.example.com")
+    assert settings["SYLLABLE_BASE_URL"] == "http://127.0.0.1:8900"
+
+
+def test_with_a_key_the_vendor_is_spoken_to_and_https_is_the_rule(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, SYLLABLE_API_KEY="key", SECRET_KEY="secret")
+    assert not settings["DEMO"]
+    assert settings["SYLLABLE_BASE_URL"] == "https://api.syllable.cloud"
+    assert settings["SECURE_SSL_REDIRECT"]
+    assert settings["SESSION_COOKIE_SECURE"]
+    assert settings["CSRF_COOKIE_SECURE"]
+    assert settings["SECURE_HSTS_SECONDS"] >= 31_536_000
+
+
+def test_with_a_key_a_secret_must_be_set(tmp_path: Path) -> None:
+    with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is not set"):
+        load_settings(tmp_path, SYLLABLE_API_KEY="key")
+
+
+def test_the_secret_of_a_demo_is_kept_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    first, second = load_settings(tmp_path), load_settings(tmp_path)
+    assert len(first["SECRET_KEY"]) >= 50
+    assert first["SECRET_KEY"] == second["SECRET_KEY"]
+    assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_may_begin_with_a_dollar_sign(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, SYLLABLE_API_KEY="$key", SECRET_KEY="$secret")
+    assert (settings["SYLLABLE_API_KEY"], settings["SECRET_KEY"]) == ("$key", "$secret")
+
+
+def test_an_empty_value_counts_as_not_set(tmp_path: Path) -> None:
+    names = _documented()
+    example = load_settings(tmp_path, **{name: "" for name in names if name != "DATA_DIR"})
+    plain = load_settings(tmp_path)
+    assert _values(example) == _values(plain)
+
+
+def test_the_example_file_states_the_defaults(tmp_path: Path) -> None:
+    example = load_settings(tmp_path, ENV_FILE=str(BASE / ".env.example"))
+    plain = load_settings(tmp_path)
+    assert _values(example) == _values(plain)
+    server = load_gunicorn(ENV_FILE=str(BASE / ".env.example"))
+    defaults = load_gunicorn()
+    for name in ("bind", "workers", "threads"):
+        assert server[name] == defaults[name]
+
+
+def test_every_variable_is_documented_in_the_example_file_and_in_the_readme(
+    tmp_path: Path,
+) -> None:
+    read = load_settings(tmp_path)["env"].read | load_gunicorn()["env"].read
+    table = set(re.findall(r"^\| `([A-Z_]+)` \|", (BASE / "README.md").read_text(), re.MULTILINE))
+    assert _documented() == read
+    assert table == read
+
+
+def test_queues_and_databases_on_servers_are_not_asked_while_settings_load(tmp_path: Path) -> None:
+    settings = load_settings(
+        tmp_path,
+        DATABASE_URL="postgres://user:pass%40word@db.invalid:5433/name?sslmode=require",
+        QUEUE_URL="postgres://user@queue.invalid/name",
+    )
+    database = settings["DATABASES"]["default"]
+    assert (database["HOST"], database["PORT"]) == ("db.invalid", 5433)
+    assert database["PASSWORD"] == "pass@word"
+    assert database["OPTIONS"]["sslmode"] == "require"
+    assert load_settings(tmp_path, QUEUE_URL="redis://queue.invalid/1")["HUEY"] is not None
+
+
+def test_the_data_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    load_settings(tmp_path / "deep" / "data")
+    assert (tmp_path / "deep" / "data").stat().st_mode & 0o777 == 0o700
+
+
+class TestTheFile:
+    def test_it_sets_what_the_environment_does_not(self, tmp_path: Path) -> None:
+        file = _file(tmp_path, "# a comment\n\nSYNC_INTERVAL=30\nexport SESSION_HOURS='3'\n")
+        settings = load_settings(tmp_path, ENV_FILE=file, SESSION_HOURS="5")
+        assert settings["SYNC_INTERVAL"] == 30
+        assert settings["SESSION_COOKIE_AGE"] == 5 * 3600
+
+    @pytest.mark.parametrize("line", ["SYNC_INTERVAL 30", "SYNC_INTERVAL = 30", "  # x", "9=1"])
+    def test_a_line_that_cannot_be_read_is_refused_with_its_number_not_its_text(
+        self, line: str, tmp_path: Path
+    ) -> None:
+        file = _file(tmp_path, f"DEBUG=off\n{line}\n")
+        with pytest.raises(
+            ImproperlyConfigured, match=r"Line 2 of .*must be NAME=value"
+        ) as refused:
+            load_settings(tmp_path, ENV_FILE=file)
+        assert line not in str(refused.value)
+
+    def test_one_that_is_named_must_be_there(self, tmp_path: Path) -> None:
+        with pytest.raises(ImproperlyConfigured, match=r"Cannot read .*No such file"):
+            load_settings(tmp_path, ENV_FILE=str(tmp_path / "absent"))
+
+    def test_one_that_is_not_text_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "binary"
+        path.write_bytes(b"DEBUG=\xff\n")
+        with pytest.raises(ImproperlyConfigured, match="not UTF-8 text"):
+            load_settings(tmp_path, ENV_FILE=str(path))
+
+    def test_a_name_that_means_nothing_is_a_warning_with_the_one_that_was_meant(
+        self, tmp_path: Path
+    ) -> None:
+        env = load_settings(tmp_path, ENV_FILE=_file(tmp_path, "APROVAL_THRESHOLD=5\n"))["env"]
+        (unknown,) = env.in_file - env.read
+        warning = checks.unknown_name(unknown, env.read)
+        assert "APROVAL_THRESHOLD" in warning.msg
+        assert warning.hint == "Did you mean APPROVAL_THRESHOLD?"
+
+    def test_a_name_like_no_other_points_to_the_example_file(self) -> None:
+        assert checks.unknown_name("QQ", {"DEBUG"}).hint == ".env.example has all names."
+
+
+def _documented() -> set[str]:
+    return set(re.findall(r"^([A-Z_]+)=", (BASE / ".env.example").read_text(), re.MULTILINE))
+
+
+def _file(folder: Path, text: str) -> str:
+    path = folder / "env"
+    path.write_text(text)
+    return os.fspath(path)
+
+
+def _values(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that can be compared."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if name.isupper() and name not in ("HUEY", "BASE_DIR", "SECRET_KEY")
+    }
