@@ -6,31 +6,27 @@ from typing import Any, Final
 
 from django import template
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
-from batchops.models import Action, AuditEntry
+from batchops.admin import pills
+from batchops.admin.pills import Look
+from batchops.models import Action, AuditEntry, ChangeItem
 from batchops.services import audit_differences
 from batchops.services.audit_differences import Difference
 
 register = template.Library()
 
 OUTCOMES: Final = {
-    "ok": ("good", "✓", "Done"),
-    "applied": ("good", "✓", "Applied"),
-    "unchanged": ("quiet", "=", "Already so"),
-    "skipped": ("quiet", "»", "Skipped"),
-    "stopped": ("quiet", "■", "Stopped"),
-    "outside": ("notice", "↯", "Outside"),
-    "conflict": ("notice", "⇄", "Changed meanwhile"),
-    "not_confirmed": ("notice", "?", "Not confirmed"),
-    "with failures": ("notice", "!", "With failures"),
-    "halted": ("notice", "‖", "Halted"),
-    "unasked": ("bad", "!", "Moved unasked"),
-    "not_applied": ("bad", "✕", "Not applied"),
-    "refused": ("bad", "✕", "Refused"),
-    "failed": ("bad", "✕", "Failed"),
-    "denied": ("bad", "⊘", "Denied"),
+    "ok": ("Done", Look("check", "good")),
+    "outside": ("Outside", Look("drift", "warn")),
+    "not_confirmed": ("Not confirmed", Look("question", "warn")),
+    "with failures": ("With failures", Look("warning", "warn")),
+    "halted": ("Halted", Look("warning", "bad")),
+    "unasked": ("Moved unasked", Look("warning", "bad")),
+    "denied": ("Denied", Look("ban", "bad")),
+    **{state.value: (str(state.label), pills.OUTCOME_LOOKS[state]) for state in ChangeItem.State},
 }
-"""Tone, icon and word of each known outcome; others are shown as they are."""
+"""The word and the look of each known outcome; others are shown as they are."""
 
 
 @register.filter
@@ -56,8 +52,9 @@ def note(entry: AuditEntry) -> str:
     return next((text for text in words if isinstance(text, str) and text), "")
 
 
-@register.inclusion_tag("batchops/outcome.html")
-def outcome_pill(outcome: str) -> dict[str, str]:
+@register.filter
+def entry_outcome(outcome: str) -> str | SafeString:
     """An outcome as icon and word; nothing when an entry has none."""
-    tone, icon, word = OUTCOMES.get(outcome, ("quiet", "•", outcome))
-    return {"tone": tone, "icon": icon, "word": word}
+    if not outcome:
+        return ""
+    return pills.pill(*OUTCOMES.get(outcome, (outcome, pills.UNKNOWN)))

@@ -1,0 +1,155 @@
+"""What was done in a span of time: by person, by campaign, by day."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.models import Count, Max, Q, QuerySet
+from django.db.models.functions import TruncDate
+
+from batchops.models import Action, AuditEntry
+
+LONGEST_SPAN: Final = dt.timedelta(days=367)
+ROWS_LIMIT: Final = 200
+"""People and campaigns listed at most; the busiest are kept."""
+
+TROUBLE_OUTCOMES: Final = (
+    "not_applied",
+    "refused",
+    "failed",
+    "conflict",
+    "not_confirmed",
+    "unasked",
+    "halted",
+    "with failures",
+)
+"""Outcomes that somebody should look at; denied tries are counted apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many entries of which kind."""
+
+    entries: int = 0
+    confirmed: int = 0
+    applied: int = 0
+    trouble: int = 0
+    outside: int = 0
+    denied: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTally:
+    """The tally of a person or a campaign. `campaign_id` is None for people."""
+
+    name: str
+    tally: Tally
+    campaign_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DayTally:
+    """The tally of one day of the reader's calendar."""
+
+    day: dt.date
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done from `since` up to, but not at, `until`."""
+
+    since: dt.datetime
+    until: dt.datetime
+    total: Tally
+    people: Sequence[NamedTally]
+    campaigns: Sequence[NamedTally]
+    days: Sequence[DayTally]
+    is_cut: bool
+    """Whether there were more people or campaigns than are listed."""
+
+
+COUNTS: Final[Mapping[str, Count]] = {
+    "entries": Count("pk"),
+    "confirmed": Count("pk", filter=Q(action=Action.CHANGE_CONFIRMED)),
+    "applied": Count("pk", filter=Q(action=Action.BATCH_APPLIED)),
+    "trouble": Count("pk", filter=Q(outcome__in=TROUBLE_OUTCOMES)),
+    "outside": Count("pk", filter=Q(action=Action.BATCH_CHANGED_OUTSIDE)),
+    "denied": Count("pk", filter=Q(outcome="denied")),
+}
+BUSIEST: Final = Count("pk").desc()
+
+
+def report(since: dt.datetime, until: dt.datetime, zone: dt.tzinfo) -> Report:
+    """Count the entries from `since` up to `until` (aware), by days of the zone given.
+
+    Raises ValueError when the span is empty, upside down, or longer than `LONGEST_SPAN`.
+    """
+    if since >= until:
+        raise ValueError("The end of a report lies after its start.")
+    if until - since > LONGEST_SPAN:
+        raise ValueError("A report covers a year at most.")
+    entries = AuditEntry.objects.filter(at__gte=since, at__lt=until).order_by()
+    people = _by_person(entries)
+    campaigns = _by_campaign(entries)
+    return Report(
+        since,
+        until,
+        _tally(entries.aggregate(**COUNTS)),
+        people[:ROWS_LIMIT],
+        campaigns[:ROWS_LIMIT],
+        _by_day(entries, since, until, zone),
+        max(len(people), len(campaigns)) > ROWS_LIMIT,
+    )
+
+
+def _by_person(entries: QuerySet[AuditEntry]) -> list[NamedTally]:
+    rows = entries.values("actor_name").annotate(**COUNTS).order_by(BUSIEST, "actor_name")
+    return [NamedTally(row["actor_name"], _tally(row)) for row in rows[: ROWS_LIMIT + 1]]
+
+
+def _by_campaign(entries: QuerySet[AuditEntry]) -> list[NamedTally]:
+    """By the campaign's number, under the latest name that the entries give it."""
+    rows = list(
+        entries.filter(campaign_id__isnull=False)
+        .values("campaign_id")
+        .annotate(**COUNTS)
+        .order_by(BUSIEST, "campaign_id")[: ROWS_LIMIT + 1]
+    )
+    names = _campaign_names(entries, [row["campaign_id"] for row in rows])
+    return [
+        NamedTally(names.get(row["campaign_id"], ""), _tally(row), row["campaign_id"])
+        for row in rows
+    ]
+
+
+def _campaign_names(
+    entries: QuerySet[AuditEntry], campaign_ids: list[int | None]
+) -> dict[int | None, str]:
+    latest = (
+        entries.filter(campaign_id__in=campaign_ids)
+        .exclude(campaign_name="")
+        .values("campaign_id", "campaign_name")
+        .annotate(latest=Max("sequence"))
+        .order_by(Max("sequence"))
+    )
+    return {row["campaign_id"]: row["campaign_name"] for row in latest}
+
+
+def _by_day(
+    entries: QuerySet[AuditEntry], since: dt.datetime, until: dt.datetime, zone: dt.tzinfo
+) -> list[DayTally]:
+    """Every day of the span, those on which nothing happened included."""
+    rows = entries.annotate(day=TruncDate("at", tzinfo=zone)).values("day").annotate(**COUNTS)
+    by_day = {row["day"]: _tally(row) for row in rows}
+    first = since.astimezone(zone).date()
+    last = (until - dt.timedelta(microseconds=1)).astimezone(zone).date()
+    days = [first + dt.timedelta(days=index) for index in range((last - first).days + 1)]
+    return [DayTally(day, by_day.get(day, Tally())) for day in days]
+
+
+def _tally(row: Mapping[str, Any]) -> Tally:
+    return Tally(**{name: row[name] for name in COUNTS})
