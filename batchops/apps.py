@@ -16,7 +16,7 @@ class BatchopsConfig(AppConfig):
     """Tables, services and commands of batchops."""
 
     name = "batchops"
-    verbose_name = "Batches"
+    verbose_name = "Operations"
 
     def ready(self) -> None:
         from batchops import checks, permissions, signals, tasks  # noqa: F401

@@ -1,8 +1,24 @@
-"""The admin site of batchops."""
+"""The admin site of batchops: what every page shows around its content."""
 
 from __future__ import annotations
 
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from django.conf import settings
 from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from batchops import permissions
+from batchops.services import freshness
+
+SECTIONS: Final = {
+    "batchops": ("Operations", ("Batch", "Campaign", "Change", "AuditEntry", "SyncRun")),
+    "auth": ("People", ("User", "Group")),
+}
+NAMES: Final = {"SyncRun": "Pulls"}
+"""What people call them, where it differs from the model's name."""
 
 
 class BatchopsAdminSite(admin.AdminSite):
@@ -11,6 +27,34 @@ class BatchopsAdminSite(admin.AdminSite):
     site_header = "batchops"
     site_title = "batchops"
     index_title = "Overview"
+    site_url = None
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Add what every page says: sandbox or not, how fresh the mirror is, what is halted."""
+        context: dict[str, Any] = super().each_context(request)
+        context["is_sandbox"] = settings.DEMO
+        context["vendor_host"] = urlsplit(settings.SYLLABLE_BASE_URL).hostname or ""
+        if request.user.is_authenticated and context["has_permission"]:
+            context["freshness"] = SimpleLazyObject(freshness.freshness)
+            if request.user.has_perm(permissions.VIEW_CHANGES):
+                context["halted_changes"] = SimpleLazyObject(freshness.halted_changes)
+        return context
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """The sections in the order in which people need them."""
+        sections = []
+        apps = self._build_app_dict(request, app_label)
+        for label, (name, order) in SECTIONS.items():
+            if label not in apps:
+                continue
+            models = {model["object_name"]: model for model in apps[label]["models"]}
+            for object_name, model in models.items():
+                model["name"] = NAMES.get(object_name, model["name"])
+            models_in_order = [
+                models[object_name] for object_name in order if object_name in models
+            ]
+            sections.append({**apps[label], "name": name, "models": models_in_order})
+        return sections
 
 
 site = admin.site

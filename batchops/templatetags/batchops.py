@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 from django import template
@@ -10,23 +11,26 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from batchops.admin import pills, times
+from batchops.models import Batch, Change
+from batchops.models.change import SUCCESS_STATES, TROUBLE_STATES, UNSETTLED_STATES
 from batchops.syllable.patch import BatchPatch, describe_value
 
 register = template.Library()
 
+register.filter("instant", times.instant)
+register.filter("moment", times.moment)
+register.filter("span", times.span)
+register.simple_tag(pills.icon, name="icon")
+register.filter("status_pill", pills.status)
+register.filter("change_pill", pills.change_state)
+register.filter("outcome_pill", pills.outcome)
+
 
 @register.filter
-def instant(moment: dt.datetime | None) -> str | SafeString:
-    """An instant in the reader's zone, with UTC on hover."""
-    if moment is None:
-        return "–"
-    local = timezone.localtime(moment)
-    return format_html(
-        '<time datetime="{}" title="{} UTC">{}</time>',
-        moment.astimezone(dt.UTC).isoformat(),
-        f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}",
-        f"{local.day} {local:%b %Y %H:%M}",
-    )
+def batch_pill(batch: Batch) -> SafeString:
+    """The status of a batch as a pill."""
+    return pills.batch_status(batch)
 
 
 @register.filter
@@ -40,3 +44,45 @@ def in_words(patch: BatchPatch) -> str:
 def value_in_words(field: str, value: Any) -> str:
     """One value of a batch in words, with instants in the reader's zone."""
     return describe_value(field, value, timezone.get_current_timezone())
+
+
+@register.filter
+def ago(moment: dt.datetime | None) -> str | SafeString:
+    """How long ago an instant was, kept up to date by a script; the exact time on hover."""
+    if moment is None:
+        return "never"
+    age = timezone.now() - moment
+    return format_html(
+        '<time datetime="{}" title="{}" data-age="{}">{}</time>',
+        moment.astimezone(dt.UTC).isoformat(),
+        times.in_words(moment),
+        int(age.total_seconds()),
+        times.span(age),
+    )
+
+
+@register.inclusion_tag("batchops/progress.html")
+def progress(change: Change) -> dict[str, Any]:
+    """The bar of a change: done well, done otherwise, still to do; with the numbers in words."""
+    return progress_of(change.counts_json, change.item_count)
+
+
+def progress_of(counts: Mapping[str, Any], total: int) -> dict[str, Any]:
+    """The parts of a bar 100 wide, from the numbers of items by state."""
+    well = sum(int(counts.get(state, 0)) for state in SUCCESS_STATES)
+    trouble = sum(int(counts.get(state, 0)) for state in TROUBLE_STATES)
+    waiting = sum(int(counts.get(state, 0)) for state in UNSETTLED_STATES) if counts else total
+    settled = max(0, total - waiting)
+    rest = max(0, settled - well - trouble)
+    scale = 100 / total if total else 0
+    return {
+        "total": total,
+        "settled": settled,
+        "trouble": trouble,
+        "percent": int(settled * scale),
+        "well_width": round(well * scale, 2),
+        "trouble_width": round(trouble * scale, 2),
+        "trouble_start": round(well * scale, 2),
+        "rest_width": round(rest * scale, 2),
+        "rest_start": round((well + trouble) * scale, 2),
+    }

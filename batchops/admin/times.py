@@ -1,0 +1,80 @@
+"""Instants and spans in words, in the reader's zone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final
+
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+NOTHING: Final = "\N{EN DASH}"
+"""What stands where there is no value."""
+
+
+def local_time(moment: dt.datetime) -> dt.datetime:
+    """An instant in the reader's zone; in UTC at the ends of the calendar."""
+    try:
+        return timezone.localtime(moment)
+    except OverflowError:
+        return moment.astimezone(dt.UTC)
+
+
+def in_words(moment: dt.datetime) -> str:
+    """An instant in the reader's zone and in UTC: "1 Jan 2027 07:00 CET (06:00 UTC)"."""
+    local, utc = local_time(moment), moment.astimezone(dt.UTC)
+    words = f"{local.day} {local:%b %Y %H:%M}"
+    if not local.utcoffset():
+        return f"{words} UTC"
+    day = "" if local.date() == utc.date() else f"{utc.day} {utc:%b} "
+    return f"{words} {local:%Z} ({day}{utc:%H:%M} UTC)"
+
+
+def instant(moment: dt.datetime | None) -> str | SafeString:
+    """An instant in the reader's zone, with UTC on hover."""
+    if moment is None:
+        return NOTHING
+    utc, local = moment.astimezone(dt.UTC), local_time(moment)
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        utc.isoformat(),
+        f"{utc:%Y-%m-%d %H:%M:%S}",
+        f"{local.day} {local:%b %Y %H:%M}",
+    )
+
+
+def moment(moment: dt.datetime | None) -> str | SafeString:
+    """An instant in few words: "14:30" today, "Mon 08:00" within days, else the date."""
+    if moment is None:
+        return NOTHING
+    now, local = timezone.localtime(), local_time(moment)
+    distance = abs(local.date() - now.date()).days
+    if distance == 0:
+        words = f"{local:%H:%M}"
+    elif distance < 7:
+        words = f"{local:%a %H:%M}"
+    elif local.year == now.year:
+        words = f"{local.day} {local:%b %H:%M}"
+    else:
+        words = f"{local.day} {local:%b %Y}"
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        moment.astimezone(dt.UTC).isoformat(),
+        in_words(moment),
+        words,
+    )
+
+
+def span(length: dt.timedelta | None) -> str:
+    """A length of time in one unit: "40 s", "12 min", "5 h", "3 days"."""
+    if length is None:
+        return NOTHING
+    seconds = max(0, int(length.total_seconds()))
+    if seconds < 100:
+        return f"{seconds} s"
+    if seconds < 100 * 60:
+        return f"{seconds // 60} min"
+    if seconds < 48 * 3600:
+        return f"{seconds // 3600} h"
+    return f"{seconds // 86_400:,} days"

@@ -1,0 +1,68 @@
+"""How fresh the mirror is, and what needs a person: said on every page, with few queries."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Final
+
+from django.conf import settings
+from django.utils import timezone
+
+from batchops.models import Change, SyncRun
+from batchops.models.change import RUNNABLE_STATES
+
+HALTED_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What the last pulls met. Instants are UTC; `pulled_at` is when the last good one began."""
+
+    pulled_at: dt.datetime | None = None
+    running: bool = False
+    failing_since: dt.datetime | None = None
+    key_rejected: bool = False
+    error: str = ""
+
+    @property
+    def age(self) -> dt.timedelta | None:
+        return timezone.now() - self.pulled_at if self.pulled_at else None
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the mirror is older than `MIRROR_MAX_AGE`, or empty."""
+        age = self.age
+        return age is None or age.total_seconds() > settings.MIRROR_MAX_AGE
+
+
+def freshness() -> Freshness:
+    """Look at the last pulls: two queries when all is well, two more when the vendor fails."""
+    running = False
+    last: SyncRun | None = None
+    for run in SyncRun.objects.all()[:2]:
+        if run.state == SyncRun.State.RUNNING:
+            running = True
+        else:
+            last = last or run
+    if last is None or last.state == SyncRun.State.DONE:
+        return Freshness(last.started_at if last else None, running)
+    good = SyncRun.objects.filter(state=SyncRun.State.DONE).first()
+    failed = SyncRun.objects.filter(state=SyncRun.State.FAILED)
+    if good is not None:
+        failed = failed.filter(started_at__gt=good.started_at)
+    first = failed.last() or last
+    return Freshness(
+        good.started_at if good else None,
+        running,
+        first.finished_at or first.started_at,
+        last.key_rejected,
+        last.error,
+    )
+
+
+def halted_changes() -> list[Change]:
+    """Changes that go on only when a person says so, the latest first; a few."""
+    return list(
+        Change.objects.filter(state__in=RUNNABLE_STATES).exclude(halted_reason="")[:HALTED_SHOWN]
+    )
