@@ -16,7 +16,7 @@ from huey import crontab
 from huey.contrib.djhuey import HUEY, db_periodic_task, db_task, on_startup
 
 from batchops.models import SyncRun
-from batchops.services import changes, claims, drafts, push, read_back, sync, wake
+from batchops.services import changes, claims, drafts, pauses, push, read_back, sync, wake
 from batchops.syllable.errors import SyllableError
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def enqueue_work(at: dt.datetime | None, **_: Any) -> None:
 def work() -> None:
     """Queue what is due, push what can be pushed, and read back what is finished."""
     changes.queue_due()
-    changes.resume_due()
+    pauses.resume_due()
     push.drive()
     read_back.all_due()
 

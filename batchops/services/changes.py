@@ -1,4 +1,4 @@
-"""The life of a change: confirm, approve, reject, stop, continue, and what is due.
+"""The life of a change: confirm, discard, stop, continue, and what is due.
 
 Each move is a conditional UPDATE: an impossible one affects no row and raises WrongState.
 """
@@ -15,10 +15,10 @@ from django.db.models import Count
 from django.utils import timezone
 
 from batchops import permissions
-from batchops.models import Action, Change, ChangeItem
+from batchops.models import Action, Batch, Change, ChangeItem
 from batchops.models.change import OPEN_STATES, RUNNABLE_STATES, UNSETTLED_STATES
-from batchops.services import audit, drafts, permits, wake
-from batchops.services.errors import ChangeError, InvalidInput, NotAllowed, WrongState
+from batchops.services import audit, drafts, effects, permits, wake
+from batchops.services.errors import InvalidInput, WrongState
 from batchops.syllable.patch import BatchPatch
 
 if TYPE_CHECKING:
@@ -33,6 +33,17 @@ def counts(change: Change) -> dict[str, int]:
     """The items of a change by state, counted now; they add up to the number selected."""
     rows = change.items.values_list("state").annotate(number=Count("id")).order_by()
     return dict(rows)
+
+
+def acting_count(change: Change) -> int:
+    """How many batches a draft will change."""
+    return change.items.filter(plan=ChangeItem.Plan.ACT).count()
+
+
+def needs_typed_count(change: Change) -> bool:
+    """Whether the number of batches has to be typed; an emergency never waits for that."""
+    emergency = change.priority == Change.Priority.EMERGENCY
+    return not emergency and acting_count(change) > settings.TYPED_CONFIRMATION_ABOVE
 
 
 @permits.records_denials
@@ -54,23 +65,25 @@ def confirm(
     Raises InvalidInput (with the field), NotAllowed, ResumeWindowClosed or WrongState.
     """
     now = timezone.now()
-    reason = _required_reason(reason)
+    reason = required_reason(reason)
     with transaction.atomic():
-        change = _locked(change)
+        change = locked(change)
         if change.state != State.DRAFT:
             raise WrongState("This change was confirmed already.", change)
         if change.requested_by_id != user.pk:
             raise permits.denied("Only its author can confirm a draft.", actor, change)
         permits.require_for(change, user, actor)
+        if resume_at is not None:
+            permits.require(user, permissions.RELEASE_CHANGE, actor, change)
         _check_draft(change, now, run_at, resume_at, typed_count)
         change.reason, change.reference = reason, reference.strip()[:100]
         change.run_at, change.resume_at = run_at, resume_at
         permits.require_open_window(change, run_at)
-        change.approval_reason = approval_reason(change)
+        change.approval_reason = permits.approval_reason(change)
         change.approval_required = bool(change.approval_reason)
         change.fingerprint = drafts.fingerprint(change)
         change.confirmed_at = now
-        change.state = State.AWAITING_APPROVAL if change.approval_required else _ready(change)
+        change.state = State.AWAITING_APPROVAL if change.approval_required else ready_state(change)
         change.counts_json = counts(change)
         change.save()
         _record_confirmation(change, actor)
@@ -82,44 +95,12 @@ def confirm(
 def discard(change: Change, *, user: User, actor: audit.Actor) -> Change:
     """Throw a draft away. Raises NotAllowed or WrongState."""
     with transaction.atomic():
-        change = _locked(change)
+        change = locked(change)
         if change.requested_by_id != user.pk:
             raise permits.denied("Only its author can discard a draft.", actor, change)
         if not drafts.drop(change):
             raise WrongState("This change was confirmed already and cannot be discarded.", change)
         audit.record(audit.Fact.about_change(Action.CHANGE_DISCARDED, actor, change))
-    return change
-
-
-@permits.records_denials
-def approve(change: Change, *, user: User, actor: audit.Actor, comment: str = "") -> Change:
-    """Let a change run that another person asked for.
-
-    Raises NotAllowed (also for the requester), ChangeError when it is no longer what was
-    reviewed, or WrongState.
-    """
-    with transaction.atomic():
-        change = _decidable(change, user, actor)
-        if drafts.fingerprint(change) != change.fingerprint:
-            raise ChangeError("This is no longer what was reviewed. It has to be drafted anew.")
-        change.approved_fingerprint = change.fingerprint
-        change.state = _ready(change)
-        _decide(change, user, actor, comment, Action.CHANGE_APPROVED)
-        wake.workers(at=change.run_at)
-    return change
-
-
-@permits.records_denials
-def reject(change: Change, *, user: User, actor: audit.Actor, comment: str) -> Change:
-    """Refuse a change that another person asked for. Raises as `approve` does."""
-    if not comment.strip():
-        raise InvalidInput("Say why it is rejected.", "comment")
-    with transaction.atomic():
-        change = _decidable(change, user, actor)
-        change.state = State.REJECTED
-        change.finished_at = timezone.now()
-        _decide(change, user, actor, comment, Action.CHANGE_REJECTED)
-        stop_items(change, actor, "Rejected.")
     return change
 
 
@@ -131,10 +112,10 @@ def stop(change: Change, *, user: User, actor: audit.Actor, reason: str = "") ->
     Raises NotAllowed or WrongState.
     """
     with transaction.atomic():
-        change = _locked(change)
+        change = locked(change)
         if change.requested_by_id != user.pk:
             permits.require(user, permissions.CONTROL_CHANGE, actor, change)
-        _move(change, OPEN_STATES, State.STOPPED, finished_at=timezone.now())
+        move(change, OPEN_STATES, State.STOPPED, finished_at=timezone.now())
         action = Action.CHANGE_STOPPED if change.started_at else Action.CHANGE_CANCELLED
         audit.record(audit.Fact.about_change(action, actor, change, detail={"why": reason}))
         stop_items(change, actor, "Stopped before it was sent.")
@@ -149,7 +130,7 @@ def proceed(change: Change, *, user: User, actor: audit.Actor) -> Change:
     Raises NotAllowed, ResumeWindowClosed, or WrongState when there is nothing to go on with.
     """
     with transaction.atomic():
-        change = _locked(change)
+        change = locked(change)
         permits.require(user, permissions.CONTROL_CHANGE, actor, change)
         permits.require_for(change, user, actor)
         permits.require_open_window(change)
@@ -172,58 +153,33 @@ def proceed(change: Change, *, user: User, actor: audit.Actor) -> Change:
     return change
 
 
-@permits.records_denials
-def move_resume(
-    change: Change, resume_at: dt.datetime | None, *, user: User, actor: audit.Actor
-) -> Change:
-    """Move, or with None cancel, the time at which a pause ends by itself.
-
-    Raises InvalidInput, NotAllowed or WrongState.
-    """
-    now = timezone.now()
-    with transaction.atomic():
-        change = _locked(change)
-        if change.patch != BatchPatch(paused=True) or change.state in (State.REJECTED, State.DRAFT):
-            raise WrongState("Only a pause can end by itself.", change)
-        if change.followed_by.filter(source=Change.Source.RESUME).exclude(
-            state__in=(State.DRAFT, State.DISCARDED, State.REJECTED)
-        ):
-            raise WrongState("This pause has ended already.", change)
-        permission = permissions.REQUEST_CHANGE if resume_at is None else permissions.RELEASE_CHANGE
-        permits.require(user, permission, actor, change)
-        if resume_at is not None and resume_at <= now:
-            raise InvalidInput("Choose a time in the future.", "resume_at")
-        before = change.resume_at
-        change.resume_at = resume_at
-        change.save(update_fields=["resume_at"])
-        audit.record(
-            audit.Fact.about_change(
-                Action.RESUME_MOVED if resume_at else Action.RESUME_CANCELLED,
-                actor,
-                change,
-                before={"resume_at": _iso(before)},
-                after={"resume_at": _iso(resume_at)},
-            )
-        )
-        wake.workers(at=resume_at)
-    return change
-
-
 def queue_due() -> int:
     """Queue the scheduled changes whose time has come; returns how many."""
     due = Change.objects.filter(state=State.SCHEDULED, run_at__lte=timezone.now())
+    for change in due.filter(releasing_count__gt=0):
+        postpone(change)
     return due.update(state=State.QUEUED)
 
 
-def resume_due() -> list[Change]:
-    """Resume what pauses left that end by themselves and whose time has come.
+def postpone(change: Change) -> bool:
+    """Move a change that would start in closed hours to when they open; whether it was moved."""
+    if not open_window(change):
+        return False
+    moved = Change.objects.filter(
+        pk=change.pk, state__in=(State.SCHEDULED, State.QUEUED), started_at=None
+    ).update(state=State.SCHEDULED, run_at=change.run_at)
+    if moved:
+        wake.workers(at=change.run_at)
+    return bool(moved)
 
-    Each becomes a linked change in its author's name; it waits for an open resume window, and
-    for approval where that is asked for.
-    """
-    now = timezone.now()
-    due = Change.objects.filter(resume_at__lte=now, state__in=(State.FINISHED, State.STOPPED))
-    return [resumed for pause in due if (resumed := _resume(pause, now)) is not None]
+
+def open_window(change: Change) -> bool:
+    """Set `run_at` to when resuming is allowed again, if it would start at a closed hour."""
+    start = max(timezone.now(), change.run_at or timezone.now())
+    if not change.releasing_count or permits.resume_allowed_at(start):
+        return False
+    change.run_at = permits.next_resume_opening(start)
+    return True
 
 
 def halt(change: Change, reason: str, actor: audit.Actor = audit.SYSTEM) -> bool:
@@ -278,7 +234,7 @@ def refresh_counts(change: Change) -> None:
 def sweep_stopped(change: Change) -> None:
     """Settle what a worker gave back after its change was stopped."""
     with transaction.atomic():
-        change = _locked(change)
+        change = locked(change)
         if change.state == State.STOPPED:
             stop_items(change, audit.Actor.of_change(change), "Stopped before it was sent.")
             refresh_counts(change)
@@ -298,113 +254,17 @@ def stop_items(change: Change, actor: audit.Actor, message: str) -> None:
         change.items.filter(pk__in=[item.pk for item in items]).update(
             state=ItemState.STOPPED, message=message, settled_at=now
         )
-        _record_items(change, actor, items, ItemState.STOPPED, message)
+        record_items(change, actor, items, ItemState.STOPPED, message)
 
 
-def in_chunks(keys: Iterable[Any], size: int = CHUNK) -> Iterable[list[Any]]:
-    """Lists of at most `size` keys; all are read before the first is given out."""
-    everything = list(keys)
-    return (everything[start : start + size] for start in range(0, len(everything), size))
-
-
-def approval_reason(change: Change) -> str:
-    """Why another person has to approve, in words; empty when nobody has to."""
-    threshold = settings.APPROVAL_THRESHOLD
-    acting = change.items.filter(state=ItemState.PENDING).count()
-    emergency = change.priority == Change.Priority.EMERGENCY
-    if settings.APPROVE_RESUME and change.releasing_count:
-        return "It lets outreach reach more people."
-    if threshold and acting > threshold and not emergency:
-        return f"It concerns {acting:,} batches, more than {threshold:,}."
-    return ""
-
-
-def _locked(change: Change) -> Change:
-    return Change.objects.select_for_update(of=("self",)).get(pk=change.pk)
-
-
-def _ready(change: Change) -> Change.State:
-    later = change.run_at is not None and change.run_at > timezone.now()
-    return State.SCHEDULED if later else State.QUEUED
-
-
-def _move(change: Change, allowed: Iterable[Change.State], to: Change.State, **fields: Any) -> None:
-    moved = Change.objects.filter(pk=change.pk, state__in=allowed).update(state=to, **fields)
-    if not moved:
-        raise WrongState(f"This change is {change.get_state_display().lower()} already.", change)
-    change.refresh_from_db()
-
-
-def _required_reason(reason: str) -> str:
-    reason = reason.strip()
-    if not reason:
-        raise InvalidInput("Say why: the reason becomes part of the audit trail.", "reason")
-    if len(reason) > REASON_LIMIT:
-        raise InvalidInput(f"Keep the reason below {REASON_LIMIT:,} characters.", "reason")
-    return audit.storable_text(reason)
-
-
-def _check_draft(
-    change: Change,
-    now: dt.datetime,
-    run_at: dt.datetime | None,
-    resume_at: dt.datetime | None,
-    typed_count: int | None,
-) -> None:
-    """Raise InvalidInput for what a draft cannot be confirmed with."""
-    acting = change.items.filter(state=ItemState.PENDING).count()
-    if not acting:
-        raise InvalidInput("Nothing is left to do: every batch of this draft is skipped.")
-    if run_at is not None and run_at <= now:
-        raise InvalidInput("This time is in the past. Choose a later one, or run it now.", "run_at")
-    if resume_at is not None:
-        if change.patch != BatchPatch(paused=True):
-            raise InvalidInput("Only a pause can end by itself.", "resume_at")
-        if resume_at <= (run_at or now):
-            raise InvalidInput("The pause would end before it begins.", "resume_at")
-    needs_typing = acting > settings.TYPED_CONFIRMATION_ABOVE and not _is_emergency(change)
-    if needs_typing and typed_count != acting:
-        raise InvalidInput(
-            f"Type the number of batches that will be changed ({acting}) to confirm.",
-            "typed_count",
-        )
-
-
-def _is_emergency(change: Change) -> bool:
-    return change.priority == Change.Priority.EMERGENCY
-
-
-def _record_confirmation(change: Change, actor: audit.Actor) -> None:
-    audit.record(
-        audit.Fact.about_change(
-            Action.CHANGE_CONFIRMED,
-            actor,
-            change,
-            after=change.patch_json,
-            detail={
-                "counts": change.counts_json,
-                "fingerprint": change.fingerprint,
-                "run_at": _iso(change.run_at),
-                "resume_at": _iso(change.resume_at),
-                "approval": change.approval_reason,
-            },
-        )
-    )
-    settled = change.items.exclude(state=ItemState.PENDING)
-    for chunk in in_chunks(settled.values_list("pk", flat=True)):
-        items = list(change.items.filter(pk__in=chunk).select_related("batch__campaign"))
-        change.items.filter(pk__in=chunk).update(settled_at=timezone.now())
-        for state in (ItemState.SKIPPED, ItemState.CONFLICT):
-            _record_items(change, actor, [i for i in items if i.state == state], state)
-
-
-def _record_items(
+def record_items(
     change: Change,
     actor: audit.Actor,
     items: Iterable[ChangeItem],
     state: ChangeItem.State,
     message: str = "",
 ) -> None:
+    """Record what became of items, one fact each."""
     audit.record(
         *(
             audit.Fact.about_batch(
@@ -423,31 +283,96 @@ def _record_items(
     )
 
 
-def _decidable(change: Change, user: User, actor: audit.Actor) -> Change:
-    change = _locked(change)
-    permits.require(user, permissions.APPROVE_CHANGE, actor, change)
-    if change.requested_by_id == user.pk:
-        raise permits.denied(
-            "You asked for this change: another person has to decide.", actor, change
+def in_chunks(keys: Iterable[Any], size: int = CHUNK) -> Iterable[list[Any]]:
+    """Lists of at most `size` keys; all are read before the first is given out."""
+    everything = list(keys)
+    return (everything[start : start + size] for start in range(0, len(everything), size))
+
+
+def locked(change: Change) -> Change:
+    """The change as it is now, locked until the transaction ends."""
+    return Change.objects.select_for_update(of=("self",)).get(pk=change.pk)
+
+
+def ready_state(change: Change) -> Change.State:
+    """The state of a change that nothing holds back any more."""
+    later = change.run_at is not None and change.run_at > timezone.now()
+    return State.SCHEDULED if later else State.QUEUED
+
+
+def move(change: Change, allowed: Iterable[Change.State], to: Change.State, **fields: Any) -> None:
+    """Move a change to a state. Raises WrongState when it is in none of the allowed ones."""
+    moved = Change.objects.filter(pk=change.pk, state__in=allowed).update(state=to, **fields)
+    if not moved:
+        raise WrongState(f"This change is {change.get_state_display().lower()} already.", change)
+    change.refresh_from_db()
+
+
+def required_reason(reason: str) -> str:
+    reason = reason.strip()
+    if not reason:
+        raise InvalidInput("Say why: the reason becomes part of the audit trail.", "reason")
+    if len(reason) > REASON_LIMIT:
+        raise InvalidInput(f"Keep the reason below {REASON_LIMIT:,} characters.", "reason")
+    return audit.storable_text(reason)
+
+
+def _check_draft(
+    change: Change,
+    now: dt.datetime,
+    run_at: dt.datetime | None,
+    resume_at: dt.datetime | None,
+    typed_count: int | None,
+) -> None:
+    """Raise InvalidInput for what a draft cannot be confirmed with."""
+    _check_something_left(change)
+    if run_at is not None and run_at <= now:
+        raise InvalidInput("This time is in the past. Choose a later one, or run it now.", "run_at")
+    if resume_at is not None:
+        if change.patch != BatchPatch(paused=True):
+            raise InvalidInput("Only a pause can end by itself.", "resume_at")
+        if resume_at <= (run_at or now):
+            raise InvalidInput("The pause would end before it begins.", "resume_at")
+    if needs_typed_count(change) and typed_count != (acting := acting_count(change)):
+        raise InvalidInput(
+            f"Type the number of batches that will be changed ({acting}) to confirm.",
+            "typed_count",
         )
-    if change.state != State.AWAITING_APPROVAL:
-        raise WrongState("This change does not wait for approval any more.", change)
-    return change
 
 
-def _decide(change: Change, user: User, actor: audit.Actor, comment: str, action: Action) -> None:
-    change.decided_by, change.decided_by_name = user, actor.name
-    change.decided_at = timezone.now()
-    change.decision_comment = audit.storable_text(comment.strip(), REASON_LIMIT)
-    change.save()
+def _check_something_left(change: Change) -> None:
+    waiting = change.items.filter(state=ItemState.PENDING)
+    if not waiting.exists():
+        raise InvalidInput("Nothing is left to do: every batch of this draft is skipped.")
+    still = Batch.objects.exclude(effects.ineligible(change.patch))
+    if not waiting.filter(batch__in=still).exists():
+        raise InvalidInput(
+            "None of these batches can be changed any more. Discard this draft and select again."
+        )
+
+
+def _record_confirmation(change: Change, actor: audit.Actor) -> None:
     audit.record(
         audit.Fact.about_change(
-            action,
+            Action.CHANGE_CONFIRMED,
             actor,
             change,
-            detail={"comment": change.decision_comment, "fingerprint": change.fingerprint},
+            after=change.patch_json,
+            detail={
+                "counts": change.counts_json,
+                "fingerprint": change.fingerprint,
+                "run_at": iso(change.run_at),
+                "resume_at": iso(change.resume_at),
+                "approval": change.approval_reason,
+            },
         )
     )
+    settled = change.items.exclude(state=ItemState.PENDING)
+    for chunk in in_chunks(settled.values_list("pk", flat=True)):
+        items = list(change.items.filter(pk__in=chunk).select_related("batch__campaign"))
+        change.items.filter(pk__in=chunk).update(settled_at=timezone.now())
+        for state in (ItemState.SKIPPED, ItemState.CONFLICT):
+            record_items(change, actor, [i for i in items if i.state == state], state)
 
 
 def _reopen(change: Change) -> None:
@@ -455,43 +380,13 @@ def _reopen(change: Change) -> None:
     if not stopped.exists():
         raise WrongState("There is nothing to go on with.", change)
     stopped.update(state=ItemState.PENDING, message="", settled_at=None)
-    _move(change, (State.STOPPED,), State.QUEUED, finished_at=None)
-
-
-def _resume(pause: Change, now: dt.datetime) -> Change | None:
-    """The change that ends a pause; None where nothing is on its hold any more."""
-    user = pause.requested_by
-    with transaction.atomic():
-        taken = Change.objects.filter(pk=pause.pk, resume_at=pause.resume_at).update(resume_at=None)
-        if not taken or not pause.held_batches.filter(paused=True).exists():
-            return None
-        actor = audit.Actor.of_change(pause)
-        try:
-            if user is None or not user.is_active:
-                raise NotAllowed("The account of its author is not active any more.")
-            change = drafts.draft_resume(pause, user=user, actor=actor)
-            opening = permits.next_resume_opening(now)
-            return confirm(
-                change,
-                user=user,
-                actor=actor,
-                reason=f"End of the pause: {pause.reason}"[:REASON_LIMIT],
-                reference=pause.reference,
-                run_at=opening if opening > now else None,
-                typed_count=change.items.filter(state=ItemState.PENDING).count(),
-            )
-        except ChangeError as error:
-            audit.record(
-                audit.Fact.about_change(
-                    Action.RESUME_CANCELLED, actor, pause, detail={"why": error.message}
-                )
-            )
-            return None
+    move(change, (State.STOPPED,), State.QUEUED, finished_at=None, read_back_at=None)
 
 
 def _all_well(numbers: dict[str, int]) -> bool:
     return not set(numbers) - {ItemState.APPLIED, ItemState.UNCHANGED, ItemState.SKIPPED}
 
 
-def _iso(moment: dt.datetime | None) -> str | None:
+def iso(moment: dt.datetime | None) -> str | None:
+    """An instant as the trail keeps it."""
     return moment.isoformat() if moment else None

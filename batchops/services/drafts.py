@@ -302,13 +302,7 @@ def _item(
 def _why_not(batch: Batch, patch: BatchPatch) -> str:
     if not patch:
         return "What it was before cannot be asked for."
-    if batch.deleted_at:
-        return "Deleted at the vendor."
-    if batch.missing_since:
-        return "The vendor does not know this batch any more."
-    if batch.has_ended and not (batch.status == "EXPIRED" and effects.revives(patch)):
-        return f"{batch.status.capitalize()}: nothing is sent out any more."
-    return ""
+    return effects.why_not(batch, patch)
 
 
 def _chunks(items: Iterable[ChangeItem]) -> Iterator[list[ChangeItem]]:

@@ -6,31 +6,85 @@ A change over 100,000 batches is foreseen by the database in one statement, neve
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 from django.db.models import Case, CharField, Q, TextField, Value, When
 
-from batchops.models import ChangeItem, KnownStatus
+from batchops.models import Batch, ChangeItem, KnownStatus
 from batchops.syllable.patch import CLEAR, BatchPatch
 
 Plan = ChangeItem.Plan
 SECOND = dt.timedelta(seconds=1)
 
-NEEDS_EXPIRY = "Automatic pacing needs an expiry, and this batch has none."
+NEEDS_EXPIRY: Final = "Automatic pacing needs an expiry, and this batch has none."
 
 
-def skip_reasons(patch: BatchPatch) -> list[tuple[Q, str]]:
-    """Which batches are not eligible, each with the reason people are given."""
-    reasons = [
-        (Q(deleted_at__isnull=False), "Deleted at the vendor."),
-        (Q(missing_since__isnull=False), "The vendor does not know this batch any more."),
-        (Q(status=KnownStatus.CANCELED), "Canceled: nothing is sent out any more."),
-        (Q(status=KnownStatus.FAILED), "Failed at the vendor: there is nothing to reach out to."),
-    ]
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why batches are not eligible: for the database, for a row at hand, and for people."""
+
+    condition: Q
+    stands: Callable[[Batch], bool]
+    words: str
+
+
+ALWAYS: Final = (
+    Obstacle(
+        Q(deleted_at__isnull=False),
+        lambda batch: batch.deleted_at is not None,
+        "Deleted at the vendor.",
+    ),
+    Obstacle(
+        Q(missing_since__isnull=False),
+        lambda batch: batch.missing_since is not None,
+        "The vendor does not know this batch any more.",
+    ),
+    Obstacle(
+        Q(status=KnownStatus.CANCELED),
+        lambda batch: batch.status == KnownStatus.CANCELED,
+        "Canceled: nothing is sent out any more.",
+    ),
+    Obstacle(
+        Q(status=KnownStatus.FAILED),
+        lambda batch: batch.status == KnownStatus.FAILED,
+        "Failed at the vendor: there is nothing to reach out to.",
+    ),
+)
+EXPIRED: Final = Obstacle(
+    Q(status=KnownStatus.EXPIRED),
+    lambda batch: batch.status == KnownStatus.EXPIRED,
+    "Expired: nothing is sent out any more.",
+)
+WITHOUT_EXPIRY: Final = Obstacle(
+    Q(expires_on=None),
+    lambda batch: batch.expires_on is None,
+    NEEDS_EXPIRY,
+)
+
+
+def obstacles(patch: BatchPatch) -> list[Obstacle]:
+    """What makes a batch ineligible for a patch, the first that stands being the reason given."""
+    found = [*ALWAYS]
     if not revives(patch):
-        reasons.append((Q(status=KnownStatus.EXPIRED), "Expired: nothing is sent out any more."))
+        found.append(EXPIRED)
     if patch.auto_call_rate is True and not isinstance(patch.expires_on, dt.datetime):
-        reasons.append((Q(expires_on=None), NEEDS_EXPIRY))
-    return reasons
+        found.append(WITHOUT_EXPIRY)
+    return found
+
+
+def why_not(batch: Batch, patch: BatchPatch) -> str:
+    """Why a batch is not eligible; empty when it is."""
+    return next((one.words for one in obstacles(patch) if one.stands(batch)), "")
+
+
+def ineligible(patch: BatchPatch) -> Q:
+    """Batches that a patch cannot be asked of. An empty one stands for patches of their own."""
+    conditions = Q()
+    for one in obstacles(patch) if patch else ALWAYS:
+        conditions |= one.condition
+    return conditions
 
 
 def revives(patch: BatchPatch) -> bool:
@@ -69,7 +123,7 @@ def releases(patch: BatchPatch, now: dt.datetime) -> Q:
 def plan(patch: BatchPatch) -> Case:
     """The plan for each batch: act, already so, or skip."""
     return Case(
-        *(When(condition, then=Value(Plan.SKIP.value)) for condition, _ in skip_reasons(patch)),
+        *(When(one.condition, then=Value(Plan.SKIP.value)) for one in obstacles(patch)),
         When(satisfied(patch), then=Value(Plan.ALREADY.value)),
         default=Value(Plan.ACT.value),
         output_field=CharField(),
@@ -79,7 +133,7 @@ def plan(patch: BatchPatch) -> Case:
 def skip_message(patch: BatchPatch) -> Case:
     """Why a batch is skipped; empty for the others."""
     return Case(
-        *(When(condition, then=Value(text)) for condition, text in skip_reasons(patch)),
+        *(When(one.condition, then=Value(one.words)) for one in obstacles(patch)),
         default=Value(""),
         output_field=TextField(),
     )

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from batchops import permissions
-from batchops.models import Action, Change
+from batchops.models import Action, Change, ChangeItem
 from batchops.services import audit
 from batchops.services.errors import NotAllowed, ResumeWindowClosed
 
@@ -25,6 +25,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+LOOK_AHEAD_MINUTES: Final = 8 * 24 * 60
 _WINDOW: Final = re.compile(
     r"(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?\s+"
     r"(?P<start>\d{1,2}:\d{2})\s*-\s*(?P<end>\d{1,2}:\d{2})\Z"
@@ -118,9 +119,11 @@ def resume_allowed_at(moment: dt.datetime) -> bool:
 
 def next_resume_opening(after: dt.datetime) -> dt.datetime:
     """The first instant from `after` on at which resuming is allowed, to the minute."""
+    windows, zone = resume_windows(), ZoneInfo(settings.TIME_ZONE)
     moment = after
-    for _ in range(8 * 24 * 60):
-        if resume_allowed_at(moment):
+    for _ in range(LOOK_AHEAD_MINUTES):
+        local = moment.astimezone(zone)
+        if not windows or any(window.contains(local) for window in windows):
             return moment
         moment = moment.replace(second=0, microsecond=0) + dt.timedelta(minutes=1)
     return moment
@@ -135,6 +138,18 @@ def require_open_window(change: Change, moment: dt.datetime | None = None) -> No
             f"({settings.TIME_ZONE}). Schedule the change for such an hour.",
             "run_at",
         )
+
+
+def approval_reason(change: Change) -> str:
+    """Why another person has to approve, in words; empty when nobody has to."""
+    threshold = settings.APPROVAL_THRESHOLD
+    acting = change.items.filter(plan=ChangeItem.Plan.ACT).count()
+    emergency = change.priority == Change.Priority.EMERGENCY
+    if settings.APPROVE_RESUME and change.releasing_count:
+        return "It lets outreach reach more people."
+    if threshold and acting > threshold and not emergency:
+        return f"It concerns {acting:,} batches, more than {threshold:,}."
+    return ""
 
 
 def _window(text: str) -> Window:

@@ -415,6 +415,8 @@ def _start(change: Change) -> bool:
     """Set a queued change running, if what was approved is still what would run."""
     if change.state == State.RUNNING:
         return True
+    if changes.postpone(change):
+        return False
     if change.approval_required and drafts.fingerprint(change) != change.approved_fingerprint:
         raise ChangeError("This is not what was approved. Stop it, and draft it anew.")
     _check_requester(change)
