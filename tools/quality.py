@@ -91,7 +91,7 @@ def _check(name: str, command: Sequence[str], environment: dict[str, str]) -> Ou
 
 def _tests_on_postgres(arguments: Sequence[str]) -> Outcome:
     # A browser sees no difference between the databases.
-    arguments = ["-m", "not browser", *arguments]
+    arguments = ["-m", "not browser and not once", *arguments]
     with contextlib.ExitStack() as stack:
         try:
             url = os.environ.get("TEST_POSTGRES_URL") or stack.enter_context(postgres.server())

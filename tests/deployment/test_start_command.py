@@ -26,6 +26,8 @@ import pytest
 from batchops.sandbox.embedded import EmbeddedSandbox
 from tests.deployment.loading import BASE
 
+pytestmark = pytest.mark.once
+
 PATIENCE_SECONDS = 90
 EVERYTHING_RUNS = "Ctrl-C ends it."
 
