@@ -113,7 +113,8 @@ def all_rows() -> str:
 
 def all_pages(client: Client) -> Iterator[tuple[str, str]]:
     """Every page that a person gets to by following links from the first one."""
-    waiting, seen = ["/", "/healthz", "/readyz"], set()
+    waiting = ["/", "/healthz", "/readyz"]
+    seen: set[str] = set()
     while waiting and len(seen) < MOST_PAGES:
         address = waiting.pop(0)
         if address in seen:
