@@ -1,8 +1,9 @@
 """The tables: mirrors, changes, pulls and the audit trail."""
 
-from batchops.models.audit import Action, AuditEntry, AuditHead
+from batchops.models.audit import Action, AuditEntry, AuditHead, AuditReviewedRange
 from batchops.models.batch import ENDED_STATUSES, Batch, BatchQuerySet, Campaign, KnownStatus
 from batchops.models.change import Change, ChangeItem, ChangeQuerySet
+from batchops.models.selection import PastedIds
 from batchops.models.sync import SyncRun
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Action",
     "AuditEntry",
     "AuditHead",
+    "AuditReviewedRange",
     "Batch",
     "BatchQuerySet",
     "Campaign",
@@ -17,5 +19,6 @@ __all__ = [
     "ChangeItem",
     "ChangeQuerySet",
     "KnownStatus",
+    "PastedIds",
     "SyncRun",
 ]

@@ -36,6 +36,7 @@ class Action(models.TextChoices):
     BATCH_UNCHANGED = "batch.unchanged", "Already so"
     BATCH_CONFLICT = "batch.conflict", "Changed meanwhile"
     BATCH_SKIPPED = "batch.skipped", "Skipped"
+    BATCH_POSTPONED = "batch.postponed", "Sent without a clear answer, and put off"
     BATCH_STOPPED = "batch.stopped", "Stopped before it was sent"
     BATCH_NOT_CONFIRMED = "batch.not_confirmed", "Accepted, not confirmed"
     BATCH_MOVED_UNASKED = "batch.moved_unasked", "A field moved without being asked to"
@@ -54,8 +55,11 @@ class Action(models.TextChoices):
     ACCOUNT_CREATED = "account.created", "Account created"
     ACCOUNT_CHANGED = "account.changed", "Account changed"
     ACCOUNT_DELETED = "account.deleted", "Account deleted"
+    ACCOUNT_PASSWORD = "account.password_changed", "Password changed"
     ACCOUNT_PERMISSIONS = "account.permissions", "Permissions changed"
+    GROUP_CREATED = "group.created", "Group created"
     GROUP_CHANGED = "group.changed", "Group changed"
+    GROUP_DELETED = "group.deleted", "Group deleted"
     ACCESS_DENIED = "access.denied", "Access denied"
 
     AUDIT_EXPORTED = "audit.exported", "Trail exported"
@@ -113,7 +117,12 @@ class AuditEntry(models.Model):
             models.Index(fields=["action", "-sequence"], name="audit_action"),
             models.Index(fields=["outcome", "-sequence"], name="audit_outcome"),
             models.Index(fields=["actor_name", "-sequence"], name="audit_actor"),
-            models.Index(fields=["batch_id", "-sequence"], name="audit_batch"),
+            # These operator classes serve the beginning of a batch id in any collation.
+            models.Index(
+                fields=["batch_id", "-sequence"],
+                name="audit_batch",
+                opclasses=["varchar_pattern_ops", "int8_ops"],
+            ),
             models.Index(fields=["campaign_id", "-sequence"], name="audit_campaign"),
             models.Index(fields=["change_id", "-sequence"], name="audit_change"),
         ]
@@ -137,3 +146,23 @@ class AuditHead(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sequence}:{self.hash[:12]}"
+
+
+class AuditReviewedRange(models.Model):
+    """Entries from `first` to `last` that a review covers; ranges never overlap.
+
+    Only an index for "not yet reviewed": the review itself is an entry of the trail.
+    """
+
+    first = models.BigIntegerField(primary_key=True)
+    last = models.BigIntegerField()
+    review = models.BigIntegerField(
+        db_index=True, help_text="Sequence of the entry that records the review."
+    )
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("first",)
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"

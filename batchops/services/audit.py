@@ -7,8 +7,6 @@ a SHA-256 hash; `docs/audit-format.md` describes the canonical form.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +18,14 @@ from django.utils import timezone
 
 from batchops.models import AuditEntry, AuditHead
 from batchops.models.audit import Action
+from batchops.services.audit_form import (
+    GENESIS,
+    Row,
+    canonical_json,
+    canonical_row,
+    canonical_text,
+    chain_hash,
+)
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -27,10 +33,25 @@ if TYPE_CHECKING:
 
     from batchops.models import Batch, Change
 
+__all__ = [
+    "GENESIS",
+    "SYSTEM",
+    "Action",
+    "Actor",
+    "Fact",
+    "canonical",
+    "canonical_json",
+    "chain_hash",
+    "client_ip",
+    "locked_head",
+    "record",
+    "record_now",
+    "row_of",
+    "storable_text",
+]
+
 TEXT_LIMIT: Final = 5_000
 """Characters kept of any one text."""
-GENESIS: Final = "0" * 64
-"""What stands for the hash before the first entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +97,6 @@ class Fact:
     after: Mapping[str, Any] | None = None
     http_status: int | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
-    at: dt.datetime | None = None
 
     @classmethod
     def about_change(cls, action: Action, actor: Actor, change: Change, **more: Any) -> Fact:
@@ -135,37 +155,32 @@ def locked_head() -> AuditHead:
 
 def canonical(entry: AuditEntry) -> bytes:
     """The bytes that are hashed for an entry; the form is fixed in docs/audit-format.md."""
-    return canonical_json(
-        {
-            "sequence": entry.sequence,
-            "at": entry.at.astimezone(dt.UTC).isoformat(timespec="microseconds"),
-            "action": entry.action,
-            "outcome": entry.outcome,
-            "actor_id": entry.actor_id,
-            "actor_name": entry.actor_name,
-            "actor_ip": entry.actor_ip,
-            "batch_id": entry.batch_id,
-            "campaign_id": entry.campaign_id,
-            "campaign_name": entry.campaign_name,
-            "change_id": str(entry.change_id) if entry.change_id else None,
-            "reason": entry.reason,
-            "reference": entry.reference,
-            "before": entry.before,
-            "after": entry.after,
-            "http_status": entry.http_status,
-            "detail": entry.detail,
-        }
+    return canonical_row(row_of(entry)).encode()
+
+
+def row_of(entry: AuditEntry) -> Row:
+    """An entry as the plain row that is hashed and exported."""
+    return Row(
+        sequence=entry.sequence,
+        at=entry.at.astimezone(dt.UTC).isoformat(timespec="microseconds"),
+        action=entry.action,
+        outcome=entry.outcome,
+        actor_id=entry.actor_id,
+        actor_name=entry.actor_name,
+        actor_ip=entry.actor_ip,
+        batch_id=entry.batch_id,
+        campaign_id=entry.campaign_id,
+        campaign_name=entry.campaign_name,
+        change_id=str(entry.change_id) if entry.change_id else None,
+        reason=entry.reason,
+        reference=entry.reference,
+        before=_as_text(entry.before),
+        after=_as_text(entry.after),
+        http_status=entry.http_status,
+        detail=_as_text(entry.detail),
+        previous_hash=entry.previous_hash,
+        hash=entry.hash,
     )
-
-
-def canonical_json(value: Any) -> bytes:
-    """JSON with sorted keys, no spaces, ASCII only."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
-
-
-def chain_hash(previous_hash: str, canonical_form: bytes) -> str:
-    """SHA-256 over the hash before, a line feed, and the canonical form, in hex."""
-    return hashlib.sha256(previous_hash.encode() + b"\n" + canonical_form).hexdigest()
 
 
 def client_ip(request: HttpRequest) -> str:
@@ -180,7 +195,7 @@ def client_ip(request: HttpRequest) -> str:
 def _entry(fact: Fact, sequence: int, now: dt.datetime, previous_hash: str) -> AuditEntry:
     entry = AuditEntry(
         sequence=sequence,
-        at=fact.at or now,
+        at=now,
         action=str(fact.action)[:64],
         outcome=fact.outcome[:32],
         actor_id=fact.actor.id,
@@ -205,6 +220,10 @@ def _entry(fact: Fact, sequence: int, now: dt.datetime, previous_hash: str) -> A
 def storable_text(text: str, limit: int = TEXT_LIMIT) -> str:
     """Text that both databases keep as it is: no NUL, no lone surrogates, not too long."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[:limit]
+
+
+def _as_text(value: Any) -> str | None:
+    return None if value is None else canonical_text(value)
 
 
 def _storable(value: Any) -> Any:

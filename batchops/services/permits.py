@@ -42,7 +42,19 @@ MISSING: Final = {
     permissions.CONTROL_CHANGE: "You may not stop, continue or retry changes.",
     permissions.APPROVE_CHANGE: "You may not approve or reject changes.",
     permissions.RUN_SYNC: "You may not pull from the vendor.",
+    permissions.EXPORT_TRAIL: "You may not export the audit trail. Ask for the role “Auditor”.",
+    permissions.REVIEW_TRAIL: "You may not review the audit trail. Ask for the role “Auditor”.",
+    permissions.ARCHIVE_TRAIL: "You may not archive the audit trail.",
 }
+_OF_CHANGES: Final = frozenset(
+    {
+        permissions.REQUEST_CHANGE,
+        permissions.RELEASE_CHANGE,
+        permissions.CONTROL_CHANGE,
+        permissions.APPROVE_CHANGE,
+        "",
+    }
+)
 
 
 def require(user: User, permission: str, actor: audit.Actor, change: Change | None = None) -> None:
@@ -58,7 +70,8 @@ def denied(
     """The error for a denied try; `records_denials` puts its fact into the trail."""
     detail = {"why": message, "permission": permission}
     if change is None or change._state.adding:
-        fact = audit.Fact(Action.CHANGE_DENIED, actor, outcome="denied", detail=detail)
+        action = Action.CHANGE_DENIED if permission in _OF_CHANGES else Action.ACCESS_DENIED
+        fact = audit.Fact(action, actor, outcome="denied", detail=detail)
     else:
         fact = audit.Fact.about_change(
             Action.CHANGE_DENIED, actor, change, outcome="denied", detail=detail

@@ -1,0 +1,211 @@
+"""The filtered trail as a file: CSV, XLSX, or JSON Lines that can be verified by an outsider.
+
+An export is recorded with its filter and row count before its first byte leaves, and streamed in
+slices, so that a million rows take no more memory than a thousand.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import xlsxwriter
+from django.db import models, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from batchops import permissions
+from batchops.models import Action, AuditEntry, AuditHead
+from batchops.services import audit, audit_anchors, audit_rows, permits
+from batchops.services.audit_form import Row, canonical_text, json_line
+from batchops.services.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+FORMAT: Final = "batchops-audit-1"
+FORMULA_STARTS: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""What a spreadsheet may take for the beginning of a formula (full-width signs as well)."""
+CELL_LIMIT: Final = 32_767
+"""Most characters of a cell in a spreadsheet."""
+SHEET_ROWS: Final = 1_000_000
+"""Rows on one sheet; a spreadsheet holds 1,048,576."""
+CHUNK_BYTES: Final = 64 * 1024
+BYTE_ORDER_MARK: Final = "\ufeff"
+
+
+class Kind(models.TextChoices):
+    """What an export is written as."""
+
+    CSV = "csv", "CSV"
+    XLSX = "xlsx", "Excel (XLSX)"
+    JSON_LINES = "jsonl", "JSON Lines, verifiable"
+
+
+CONTENT_TYPES: Final[dict[str, str]] = {
+    Kind.CSV: "text/csv; charset=utf-8",
+    Kind.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    Kind.JSON_LINES: "application/x-ndjson; charset=utf-8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A file on its way out; `chunks` can be read once."""
+
+    filename: str
+    content_type: str
+    rows: int
+    chunks: Iterator[bytes]
+
+
+@permits.records_denials
+def export(
+    found: QuerySet[AuditEntry],
+    kind: Kind,
+    *,
+    user: User,
+    actor: audit.Actor,
+    description: str,
+    byte_order_mark: bool = True,
+    whole: bool = False,
+) -> Export:
+    """Record an export of entries and give out its bytes, oldest entry first.
+
+    `description` is the filter in words; `whole` says that no filter leaves entries out.
+    `byte_order_mark` makes Excel read a CSV as UTF-8. Raises NotAllowed without the permission,
+    InvalidInput when no entry matches.
+    """
+    permits.require(user, permissions.EXPORT_TRAIL, actor)
+    head = AuditHead.objects.get_or_create(pk=1)[0]
+    rows = found.filter(sequence__lte=head.sequence).count()
+    if not rows:
+        raise InvalidInput("No entry matches this filter, so there is nothing to export.")
+    anchor = audit_anchors.sign(head)
+    with transaction.atomic():
+        audit.record(
+            audit.Fact(
+                Action.AUDIT_EXPORTED,
+                actor,
+                outcome="ok",
+                detail={
+                    "entries": rows,
+                    "filter": description,
+                    "kind": kind.value,
+                    "head": anchor.to_json(),
+                },
+            )
+        )
+    slices = audit_rows.matching(found, head.sequence)
+    now = timezone.now()
+    header = _header(description, rows, now, whole)
+    return Export(
+        filename=f"audit-trail-{now:%Y%m%d-%H%M%S}.{kind.value}",
+        content_type=CONTENT_TYPES[kind],
+        rows=rows,
+        chunks=_chunks(kind, slices, byte_order_mark, header, anchor),
+    )
+
+
+def json_lines(
+    slices: Iterable[list[Row]], header: dict[str, Any], anchor: audit_anchors.Anchor
+) -> Iterator[bytes]:
+    """A verifiable file: what it is, each entry with its two hashes, and the signed head."""
+    yield f"{canonical_text(header)}\n".encode()
+    written = 0
+    for rows in slices:
+        written += len(rows)
+        yield "".join(map(json_line, rows)).encode()
+    yield f"{canonical_text({'entries': written, 'head': anchor.to_json()})}\n".encode()
+
+
+def _chunks(
+    kind: Kind,
+    slices: Iterable[list[Row]],
+    byte_order_mark: bool,
+    header: dict[str, Any],
+    anchor: audit_anchors.Anchor,
+) -> Iterator[bytes]:
+    if kind == Kind.CSV:
+        return _csv(slices, byte_order_mark)
+    if kind == Kind.XLSX:
+        return _xlsx(slices)
+    return json_lines(slices, header, anchor)
+
+
+def _header(description: str, rows: int, now: dt.datetime, whole: bool) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "filter": description,
+        "entries": rows,
+        "exported_at": now.astimezone(dt.UTC).isoformat(timespec="microseconds"),
+        "whole": whole,
+    }
+
+
+class _Line:
+    """A file for the csv module that hands each line straight back."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _csv(slices: Iterable[list[Row]], byte_order_mark: bool) -> Iterator[bytes]:
+    writer: Any = csv.writer(_Line())
+    start = BYTE_ORDER_MARK if byte_order_mark else ""
+    yield f"{start}{writer.writerow(Row._fields)}".encode()
+    for rows in slices:
+        yield "".join(writer.writerow([_safe(value) for value in row]) for row in rows).encode()
+
+
+def _safe(value: object) -> object:
+    """A cell that a spreadsheet takes for text: what looks like a formula gets an apostrophe."""
+    if not isinstance(value, str):
+        return value
+    return f"'{value}" if value.lstrip(" ").startswith(FORMULA_STARTS) else value
+
+
+def _xlsx(slices: Iterable[list[Row]]) -> Iterator[bytes]:
+    with tempfile.TemporaryDirectory(prefix="batchops-export-") as folder:
+        path = Path(folder) / "trail.xlsx"
+        _write_workbook(path, folder, slices)
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+
+def _write_workbook(path: Path, folder: str, slices: Iterable[list[Row]]) -> None:
+    book = xlsxwriter.Workbook(str(path), {"constant_memory": True, "tmpdir": folder})
+    bold = book.add_format({"bold": True})
+    sheet: Any = None
+    line = SHEET_ROWS
+    for rows in slices:
+        for row in rows:
+            if line >= SHEET_ROWS:
+                sheet, line = _new_sheet(book, bold), 0
+            line += 1
+            for column, value in enumerate(row):
+                _write_cell(sheet, line, column, value)
+    book.close()
+
+
+def _new_sheet(book: Any, bold: Any) -> Any:
+    sheet = book.add_worksheet()
+    sheet.freeze_panes(1, 0)
+    for column, name in enumerate(Row._fields):
+        sheet.write_string(0, column, name, bold)
+    return sheet
+
+
+def _write_cell(sheet: Any, line: int, column: int, value: object) -> None:
+    if isinstance(value, int):
+        sheet.write_number(line, column, value)
+    elif isinstance(value, str) and value:
+        # Written as text, so no formula or link can come of it.
+        cut = value if len(value) <= CELL_LIMIT else f"{value[: CELL_LIMIT - 1]}…"
+        sheet.write_string(line, column, cut)
