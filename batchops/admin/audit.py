@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+from typing import Any
 
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+
+from batchops.admin import audit_desk, audit_views
 from batchops.admin.base import ReadOnlyAdmin
 from batchops.models import AuditEntry
 
@@ -12,4 +18,44 @@ from batchops.models import AuditEntry
 class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     """Entries are read; nobody, superusers included, can do more."""
 
-    list_display = ("at", "actor_name", "action", "batch_id", "outcome", "reason")
+    def get_urls(self) -> list[URLPattern]:
+        """The stock pages for a list and one row, and those of reviewers."""
+        pages = (
+            ("person/", audit_views.person, "person"),
+            ("report/", audit_views.report, "report"),
+            ("desk/", audit_desk.desk, "desk"),
+            ("review/", audit_desk.review, "review"),
+            ("sample/", audit_desk.draw, "draw"),
+            ("sample/<int:sequence>/", audit_desk.sample, "sample"),
+            ("sign-off/", audit_desk.sign_off, "sign_off"),
+            ("export/", audit_desk.export, "export"),
+        )
+        own = [
+            path(route, self.admin_site.admin_view(view), name=f"batchops_auditentry_{name}")
+            for route, view, name in pages
+        ]
+        return own + super().get_urls()
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        _only_reading(request)
+        return audit_views.trail(request)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        _only_reading(request)
+        if object_id is None:
+            raise PermissionDenied
+        return audit_views.entry(request, object_id)
+
+
+def _only_reading(request: HttpRequest) -> None:
+    """Raise PermissionDenied, which is recorded, for anything that would write."""
+    if request.method not in ("GET", "HEAD"):
+        raise PermissionDenied

@@ -1,4 +1,4 @@
-"""What was done in a span of time: by person, by campaign, by day."""
+"""Numbers for reviewers: what was done by whom, where and when, and what is not yet reviewed."""
 
 from __future__ import annotations
 
@@ -7,25 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Count, Max, Q, QuerySet
-from django.db.models.functions import TruncDate
+from django.db.models import Count, F, Max, Q, QuerySet, Sum
+from django.db.models.functions import Greatest, TruncDate
 
-from batchops.models import Action, AuditEntry
+from batchops.models import Action, AuditEntry, AuditReviewedRange
+from batchops.services.audit_queries import FAILED_OUTCOMES
 
 LONGEST_SPAN: Final = dt.timedelta(days=367)
 ROWS_LIMIT: Final = 200
 """People and campaigns listed at most; the busiest are kept."""
 
-TROUBLE_OUTCOMES: Final = (
-    "not_applied",
-    "refused",
-    "failed",
-    "conflict",
-    "not_confirmed",
-    "unasked",
-    "halted",
-    "with failures",
-)
+TROUBLE_OUTCOMES: Final = tuple(name for name in FAILED_OUTCOMES if name != "denied")
 """Outcomes that somebody should look at; denied tries are counted apart."""
 
 
@@ -80,7 +72,6 @@ COUNTS: Final[Mapping[str, Count]] = {
     "outside": Count("pk", filter=Q(action=Action.BATCH_CHANGED_OUTSIDE)),
     "denied": Count("pk", filter=Q(outcome="denied")),
 }
-BUSIEST: Final = Count("pk").desc()
 
 
 def report(since: dt.datetime, until: dt.datetime, zone: dt.tzinfo) -> Report:
@@ -106,8 +97,24 @@ def report(since: dt.datetime, until: dt.datetime, zone: dt.tzinfo) -> Report:
     )
 
 
+def not_reviewed_count() -> int:
+    """How many entries no review covers. Exact and fast: sequences have no holes."""
+    oldest = AuditEntry.objects.order_by("sequence").values_list("sequence", flat=True).first()
+    newest = AuditEntry.objects.order_by("sequence").values_list("sequence", flat=True).last()
+    if oldest is None or newest is None:
+        return 0
+    reviewed = AuditReviewedRange.objects.filter(last__gte=oldest).aggregate(
+        entries=Sum(F("last") - Greatest(F("first"), oldest) + 1)
+    )
+    return newest - oldest + 1 - int(reviewed["entries"] or 0)
+
+
 def _by_person(entries: QuerySet[AuditEntry]) -> list[NamedTally]:
-    rows = entries.values("actor_name").annotate(**COUNTS).order_by(BUSIEST, "actor_name")
+    rows = (
+        entries.values("actor_name")
+        .annotate(busy=Count("pk"), **COUNTS)
+        .order_by("-busy", "actor_name")
+    )
     return [NamedTally(row["actor_name"], _tally(row)) for row in rows[: ROWS_LIMIT + 1]]
 
 
@@ -116,8 +123,8 @@ def _by_campaign(entries: QuerySet[AuditEntry]) -> list[NamedTally]:
     rows = list(
         entries.filter(campaign_id__isnull=False)
         .values("campaign_id")
-        .annotate(**COUNTS)
-        .order_by(BUSIEST, "campaign_id")[: ROWS_LIMIT + 1]
+        .annotate(busy=Count("pk"), **COUNTS)
+        .order_by("-busy", "campaign_id")[: ROWS_LIMIT + 1]
     )
     names = _campaign_names(entries, [row["campaign_id"] for row in rows])
     return [
@@ -134,7 +141,7 @@ def _campaign_names(
         .exclude(campaign_name="")
         .values("campaign_id", "campaign_name")
         .annotate(latest=Max("sequence"))
-        .order_by(Max("sequence"))
+        .order_by("latest")
     )
     return {row["campaign_id"]: row["campaign_name"] for row in latest}
 

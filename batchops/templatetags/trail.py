@@ -10,9 +10,10 @@ from django.utils.safestring import SafeString
 
 from batchops.admin import pills
 from batchops.admin.pills import Look
-from batchops.models import Action, AuditEntry, ChangeItem
-from batchops.services import audit_differences
-from batchops.services.audit_differences import Difference
+from batchops.models import AuditEntry
+from batchops.models.change import UNSETTLED_STATES
+from batchops.services import audit_sentences
+from batchops.services.audit_sentences import Difference
 
 register = template.Library()
 
@@ -24,32 +25,51 @@ OUTCOMES: Final = {
     "halted": ("Halted", Look("warning", "bad")),
     "unasked": ("Moved unasked", Look("warning", "bad")),
     "denied": ("Denied", Look("ban", "bad")),
-    **{state.value: (str(state.label), pills.OUTCOME_LOOKS[state]) for state in ChangeItem.State},
+    "broken": ("Broken", Look("warning", "bad")),
+    **{
+        state.value: (str(state.label), look)
+        for state, look in pills.OUTCOME_LOOKS.items()
+        if state not in UNSETTLED_STATES
+    },
 }
 """The word and the look of each known outcome; others are shown as they are."""
+
+
+LABELS: Final = {
+    "paused": "Hold",
+    "expires_on": "Expiry",
+    "call_rate": "Call rate",
+    "auto_call_rate": "Automatic pacing",
+    "resume_at": "Resumes by itself",
+}
 
 
 @register.filter
 def sentence(entry: AuditEntry) -> str:
     """An entry as one sentence, with instants in the reader's zone."""
-    about = f" {entry.batch_id}" if entry.batch_id else ""
-    return f"{entry.actor_name}: {Action.label_of(entry.action)}{about}"
+    return audit_sentences.sentence(entry, timezone.get_current_timezone())
 
 
 @register.filter
 def differences(entry: AuditEntry) -> list[Difference]:
     """What differs between an entry's before and after, in the reader's zone."""
-    return audit_differences.differences(entry, timezone.get_current_timezone())
+    return audit_sentences.differences(entry, timezone.get_current_timezone())
+
+
+@register.filter
+def field_label(name: str) -> str:
+    """What people call a recorded field."""
+    return LABELS.get(name, name.replace("_", " ").capitalize())
 
 
 @register.filter
 def note(entry: AuditEntry) -> str:
-    """The vendor's or the person's words that an entry carries beside its reason."""
+    """The vendor's words or a person's comment, which an entry carries beside its reason."""
     detail: Any = entry.detail
     if not isinstance(detail, dict):
         return ""
-    words = (detail.get(key) for key in ("message", "why", "comment"))
-    return next((text for text in words if isinstance(text, str) and text), "")
+    words = (detail.get(key) for key in ("message", "comment"))
+    return next((audit_sentences.shown(text) for text in words if isinstance(text, str)), "")
 
 
 @register.filter
