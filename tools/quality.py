@@ -106,8 +106,9 @@ def _tests(name: str, arguments: Sequence[str], environment: dict[str, str]) -> 
     report = RESULTS / f"{name.lower()}.xml"
     report.unlink(missing_ok=True)
     started = time.monotonic()
+    spread = ("-n", PROCESSES, "--dist", "loadgroup")
     code = postgres.run(
-        (PYTHON, "-m", "pytest", "-n", PROCESSES, f"--junitxml={report}", *arguments),
+        (PYTHON, "-m", "pytest", *spread, f"--junitxml={report}", *arguments),
         os.environ | environment,
     )
     return _counted(name, report, code, time.monotonic() - started)

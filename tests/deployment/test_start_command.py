@@ -26,7 +26,7 @@ import pytest
 from batchops.sandbox.embedded import EmbeddedSandbox
 from tests.deployment.loading import BASE
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.xdist_group("start")]
 
 PATIENCE_SECONDS = 90
 EVERYTHING_RUNS = "Ctrl-C ends it."
@@ -45,6 +45,7 @@ class Started:
             "WEB_PORT": str(self.web_port),
             "SANDBOX_PORT": str(self.sandbox_port),
             "WEB_CONCURRENCY": "1",
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE")},
             **environment,
         }
         self.process = self.launch()
