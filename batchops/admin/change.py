@@ -2,14 +2,141 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+import uuid
+from typing import Any
 
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST, require_safe
+
+from batchops import permissions
+from batchops.admin import change_actions, change_page, emergency, pills, review, times
 from batchops.admin.base import ReadOnlyAdmin
+from batchops.admin.change_filters import PersonFilter, ShowFilter
 from batchops.models import Change
+from batchops.models.change import TROUBLE_STATES
+from batchops.services import upcoming
+from batchops.templatetags.changes import asked
 
 
 @admin.register(Change)
 class ChangeAdmin(ReadOnlyAdmin[Change]):
-    """Changes of all people."""
+    """Changes of all people, and one's own drafts."""
 
-    list_display = ("created_at", "requested_by_name", "state", "reason")
+    list_display = ("what", "state_pill", "numbers", "reason_given", "who", "when")
+    list_display_links = ("what",)
+    list_filter = (
+        ShowFilter,
+        "state",
+        "source",
+        PersonFilter,
+        ("created_at", admin.DateFieldListFilter),
+    )
+    search_fields = ("reason", "reference", "requested_by_name", "selection")
+    search_help_text = "In reason, reference, person and selection."
+    change_list_template = "batchops/change/list.html"
+
+    @admin.display(description="What", ordering="created_at")
+    def what(self, change: Change) -> str:
+        return f"{asked(change)} · {change.item_count:,}"
+
+    @admin.display(description="State", ordering="state")
+    def state_pill(self, change: Change) -> SafeString:
+        return pills.change_state(change)
+
+    @admin.display(description="Batches")
+    def numbers(self, change: Change) -> str:
+        counts = change.counts_json
+        if not counts:
+            return f"{change.item_count:,} selected"
+        applied = int(counts.get("applied", 0)) + int(counts.get("unchanged", 0))
+        trouble = sum(int(counts.get(state, 0)) for state in TROUBLE_STATES)
+        words = f"{applied:,} of {change.item_count:,}"
+        return f"{words}, {trouble:,} not as asked" if trouble else words
+
+    @admin.display(description="Reason", ordering="reason")
+    def reason_given(self, change: Change) -> str:
+        words = change.reason if len(change.reason) <= 80 else f"{change.reason[:79]}…"
+        return f"{words} ({change.reference})" if change.reference else words
+
+    @admin.display(description="Who", ordering="requested_by_name")
+    def who(self, change: Change) -> SafeString:
+        return format_html(
+            '{} <span class="quiet-note">{}</span>',
+            change.requested_by_name,
+            change.get_source_display(),
+        )
+
+    @admin.display(description="When", ordering="created_at")
+    def when(self, change: Change) -> str | SafeString:
+        return times.instant(change.run_at or change.confirmed_at or change.created_at)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Change]:
+        """All but drafts, which are only their author's."""
+        hidden = (Change.State.DRAFT, Change.State.DISCARDED)
+        own_draft = Q(state=Change.State.DRAFT, requested_by=request.user.pk)
+        return super().get_queryset(request).filter(~Q(state__in=hidden) | own_draft)
+
+    def get_urls(self) -> list[URLPattern]:
+        def view(route: str, name: str, serve: Any) -> URLPattern:
+            guarded = self.admin_site.admin_view(serve)
+            pattern: URLPattern = path(route, guarded, name=f"batchops_change_{name}")
+            return pattern
+
+        return [
+            view("emergency/", "emergency", require_POST(emergency.emergency_view)),
+            view(
+                "emergency/<int:campaign_id>/", "emergency", require_POST(emergency.emergency_view)
+            ),
+            view("upcoming/", "upcoming", require_safe(self.upcoming_view)),
+            view("<uuid:pk>/review/", "review", self.review_view),
+            view("<uuid:pk>/discard/", "discard", require_POST(review.discard_view)),
+            view("<uuid:pk>/state/", "state", require_safe(self.state_view)),
+            view("<uuid:pk>/do/<slug:action>/", "do", require_POST(change_actions.act)),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        self._require_view(request)
+        try:
+            key = uuid.UUID(object_id)
+        except ValueError:
+            raise Http404 from None
+        return change_page.change_view(request, key, self.admin_site)
+
+    def review_view(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+        self._require_view(request)
+        return review.review_view(request, pk, self.admin_site)
+
+    def state_view(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+        self._require_view(request)
+        return change_page.state_view(request, pk)
+
+    def upcoming_view(self, request: HttpRequest) -> HttpResponse:
+        """What will happen by itself: scheduled changes, and pauses that end."""
+        self._require_view(request)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "What is to come",
+            "opts": Change._meta,
+            "upcoming": upcoming.upcoming(),
+            "may_control": request.user.has_perm(permissions.CONTROL_CHANGE),
+            "may_request": request.user.has_perm(permissions.REQUEST_CHANGE),
+        }
+        return TemplateResponse(request, "batchops/change/upcoming.html", context)
+
+    def _require_view(self, request: HttpRequest) -> None:
+        if not self.has_view_permission(request):
+            raise PermissionDenied

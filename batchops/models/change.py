@@ -152,7 +152,13 @@ class Change(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.patch.describe()} ({self.requested_by_name})"
+        return f"{self.summary()} ({self.requested_by_name})"
+
+    def summary(self, zone: dt.tzinfo = dt.UTC) -> str:
+        """What is asked, in words; an undo asks something of its own of each batch."""
+        if self.source == self.Source.UNDO:
+            return f"put back what was before change {str(self.follows_id)[:8]}"
+        return self.patch.describe(zone)
 
     @property
     def patch(self) -> BatchPatch:

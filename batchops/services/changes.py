@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from batchops import permissions
@@ -154,11 +154,15 @@ def proceed(change: Change, *, user: User, actor: audit.Actor) -> Change:
 
 
 def queue_due() -> int:
-    """Queue the scheduled changes whose time has come; returns how many."""
-    due = Change.objects.filter(state=State.SCHEDULED, run_at__lte=timezone.now())
-    for change in due.filter(releasing_count__gt=0):
+    """Queue the scheduled changes whose time has come; returns how many.
+
+    What would let outreach start in closed hours, because it had to wait, is postponed.
+    """
+    due = Q(state=State.SCHEDULED, run_at__lte=timezone.now())
+    waiting = Q(state=State.QUEUED, started_at=None)
+    for change in Change.objects.filter(due | waiting, releasing_count__gt=0):
         postpone(change)
-    return due.update(state=State.QUEUED)
+    return Change.objects.filter(due).update(state=State.QUEUED)
 
 
 def postpone(change: Change) -> bool:

@@ -1,0 +1,127 @@
+"""The buttons of a change: each is a POST that calls one service."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import Http404, HttpRequest, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect
+
+from batchops.admin.base import person
+from batchops.admin.change_forms import CommentForm, EndForm
+from batchops.admin.times import in_words
+from batchops.models import Change
+from batchops.services import approvals, audit, changes, drafts, pauses
+from batchops.services.errors import ChangeError, InvalidInput
+
+Action = Callable[[HttpRequest, Change, User, audit.Actor], HttpResponseRedirect]
+
+
+def act(request: HttpRequest, pk: uuid.UUID, action: str) -> HttpResponseRedirect:
+    """Carry out what a button asks for; what speaks against it is shown on the change's page."""
+    change = get_object_or_404(Change.objects.visible(), pk=pk)
+    user, actor = person(request), audit.Actor.of_request(request)
+    try:
+        if action in DRAFTS:
+            return to_review(DRAFTS[action](change, user=user, actor=actor))
+        if action in ACTIONS:
+            return ACTIONS[action](request, change, user, actor)
+    except ChangeError as error:
+        messages.error(request, error.message)
+        return to_page(change)
+    raise Http404
+
+
+def to_page(change: Change) -> HttpResponseRedirect:
+    return redirect("admin:batchops_change_change", change.pk)
+
+
+def to_review(draft: Change) -> HttpResponseRedirect:
+    return redirect("admin:batchops_change_review", draft.pk)
+
+
+def _stop(
+    request: HttpRequest, change: Change, user: User, actor: audit.Actor
+) -> HttpResponseRedirect:
+    changes.stop(change, user=user, actor=actor)
+    messages.success(request, "Stopped. What is on its way settles; nothing more is sent.")
+    return to_page(change)
+
+
+def _continue(
+    request: HttpRequest, change: Change, user: User, actor: audit.Actor
+) -> HttpResponseRedirect:
+    changes.proceed(change, user=user, actor=actor)
+    messages.success(request, "It goes on.")
+    return to_page(change)
+
+
+def _approve(
+    request: HttpRequest, change: Change, user: User, actor: audit.Actor
+) -> HttpResponseRedirect:
+    approvals.approve(change, user=user, actor=actor, comment=_comment(request))
+    messages.success(request, "Approved.")
+    return to_page(change)
+
+
+def _reject(
+    request: HttpRequest, change: Change, user: User, actor: audit.Actor
+) -> HttpResponseRedirect:
+    approvals.reject(change, user=user, actor=actor, comment=_comment(request))
+    messages.success(request, "Rejected. Nothing is sent.")
+    return to_page(change)
+
+
+def _move_end(
+    request: HttpRequest, change: Change, user: User, actor: audit.Actor
+) -> HttpResponseRedirect:
+    form = EndForm(request.POST)
+    if not form.is_valid():
+        raise InvalidInput(_said(form, "resume_at"), "resume_at")
+    end = form.cleaned_data["resume_at"]
+    moved = pauses.move_resume(change, end, user=user, actor=actor)
+    messages.success(request, f"The pause ends on {in_words(end)}.")
+    if moved.state == Change.State.AWAITING_APPROVAL:
+        messages.warning(request, "This differs from what was approved: it has to be approved.")
+    return to_page(change)
+
+
+def _cancel_end(
+    request: HttpRequest, change: Change, user: User, actor: audit.Actor
+) -> HttpResponseRedirect:
+    pauses.move_resume(change, None, user=user, actor=actor)
+    messages.success(request, "The pause lasts until somebody ends it.")
+    return to_page(change)
+
+
+def _comment(request: HttpRequest) -> str:
+    form = CommentForm(request.POST)
+    if not form.is_valid():
+        raise InvalidInput(_said(form, "comment"), "comment")
+    return str(form.cleaned_data["comment"])
+
+
+def _said(form: forms.Form, field: str) -> str:
+    """What is wrong with a field, in words."""
+    return " ".join(str(message) for message in form.errors[field])
+
+
+DRAFTS: Final = {
+    "retry": drafts.draft_retry,
+    "undo": drafts.draft_undo,
+    "resume": drafts.draft_resume,
+}
+"""What begins a new change, to be reviewed."""
+ACTIONS: Final[dict[str, Action]] = {
+    "stop": _stop,
+    "continue": _continue,
+    "approve": _approve,
+    "reject": _reject,
+    "move-end": _move_end,
+    "cancel-end": _cancel_end,
+}

@@ -1,0 +1,138 @@
+"""What people type about a change; whether it is possible, the services decide."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+from django import forms
+from django.utils import timezone
+
+from batchops.admin import times
+from batchops.models import Change
+from batchops.services.changes import REASON_LIMIT
+from batchops.services.errors import ChangeError
+from batchops.services.review import EMERGENCY_REASONS, Review, recent_reasons
+from batchops.syllable.patch import BatchPatch
+
+INSTANT_FORMATS: Final = (
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d %H:%M:%S",
+)
+
+
+class InstantField(forms.DateTimeField):
+    """A date and time in the reader's zone; a script shows it in UTC beside the field."""
+
+    default_error_messages = {"invalid": "Give a date and a time, such as 2027-01-31 08:00."}
+
+    def __init__(self, **more: Any) -> None:
+        widget = forms.DateTimeInput(
+            format=INSTANT_FORMATS[0], attrs={"type": "datetime-local", "data-instant": ""}
+        )
+        super().__init__(widget=widget, input_formats=INSTANT_FORMATS, **more)
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        zone = timezone.get_current_timezone_name()
+        return {**super().widget_attrs(widget), "data-zone": zone}
+
+
+class ConfirmForm(forms.Form):
+    """Why, and where wanted when, and for how long."""
+
+    reason = forms.CharField(
+        max_length=REASON_LIMIT,
+        label="Why",
+        widget=forms.TextInput(
+            attrs={"list": "reasons", "autofocus": True, "autocomplete": "off", "size": 60}
+        ),
+        error_messages={"required": "Say why: the reason becomes part of the audit trail."},
+    )
+    reference = forms.CharField(
+        max_length=100, required=False, label="Reference", help_text="A ticket, for example."
+    )
+    run_at = InstantField(required=False, label="Run at", help_text="Empty: right away.")
+    resume_at = InstantField(
+        required=False,
+        label="Pause until",
+        help_text=(
+            "Empty: with no end. Exactly the batches paused now, and still as this left them, "
+            "are then resumed."
+        ),
+    )
+    typed_count = forms.IntegerField(
+        min_value=0,
+        label="Number of batches that will be changed",
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "size": 12}),
+        error_messages={
+            "required": "Type the number of batches to confirm.",
+            "invalid": "Type the number of batches in digits.",
+        },
+    )
+
+    def __init__(self, review: Review, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        change = review.change
+        self.reasons = reasons_for(change)
+        if not review.typed:
+            del self.fields["typed_count"]
+        if change.patch != BatchPatch(paused=True):
+            del self.fields["resume_at"]
+        if change.priority == Change.Priority.EMERGENCY:
+            del self.fields["run_at"]
+        self.ends = presets() if "resume_at" in self.fields else []
+
+    def take(self, error: ChangeError) -> None:
+        """Show what a service had against it, at the field it is about."""
+        self.add_error(error.field if error.field in self.fields else None, error.message)
+
+
+class CommentForm(forms.Form):
+    """What an approver says."""
+
+    comment = forms.CharField(required=False, max_length=REASON_LIMIT)
+
+
+class EndForm(forms.Form):
+    """When a pause ends."""
+
+    resume_at = InstantField(
+        label="Pause until", error_messages={"required": "Give a date and a time."}
+    )
+
+
+def initial_for(change: Change, opening: dt.datetime | None) -> dict[str, Any]:
+    """What a draft is confirmed with when the person types nothing."""
+    initial: dict[str, Any] = {"reason": change.reason, "reference": change.reference}
+    if change.priority == Change.Priority.EMERGENCY:
+        initial["reason"] = EMERGENCY_REASONS[0]
+    if change.source == Change.Source.RETRY and change.follows:
+        initial["resume_at"] = _if_ahead(change.follows.resume_at)
+    if opening is not None:
+        initial["run_at"] = opening
+    return initial
+
+
+def reasons_for(change: Change) -> list[str]:
+    """Reasons for one click: those of an emergency, or the person's own of late."""
+    if change.priority == Change.Priority.EMERGENCY:
+        return list(EMERGENCY_REASONS)
+    return recent_reasons(change.requested_by) if change.requested_by else []
+
+
+def presets() -> list[tuple[str, str]]:
+    """Ends of a pause for one click, as (words, value of the field), in the reader's zone."""
+    now = timezone.localtime()
+    morning = now.replace(hour=8, minute=0, second=0, microsecond=0)
+    tomorrow = morning + dt.timedelta(days=1)
+    monday = morning + dt.timedelta(days=7 - now.weekday())
+    ends = [("In 2 hours", now + dt.timedelta(hours=2)), ("Tomorrow 08:00", tomorrow)]
+    if monday != tomorrow:
+        ends.append(("Monday 08:00", monday))
+    return [(words, end.strftime(INSTANT_FORMATS[0])) for words, end in ends]
+
+
+def _if_ahead(moment: dt.datetime | None) -> dt.datetime | None:
+    return times.local_time(moment) if moment and moment > timezone.now() else None

@@ -1,0 +1,34 @@
+"""The emergency button: one POST, one page to confirm."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponseRedirect
+from django.shortcuts import redirect
+
+from batchops.admin.base import person
+from batchops.admin.change_actions import to_review
+from batchops.models import Campaign
+from batchops.services import audit, emergency
+from batchops.services.errors import ChangeError
+
+
+def emergency_view(request: HttpRequest, campaign_id: int | None = None) -> HttpResponseRedirect:
+    """Draft a pause of everything live, of the campaign named in the address or the form."""
+    campaign = None
+    named = str(campaign_id if campaign_id is not None else request.POST.get("campaign", ""))
+    try:
+        if named:
+            campaign = Campaign.objects.get(pk=int(named))
+        draft = emergency.draft_pause(
+            user=person(request), actor=audit.Actor.of_request(request), campaign=campaign
+        )
+    except (Campaign.DoesNotExist, ValueError, OverflowError):
+        messages.error(request, f"There is no campaign {named[:40]}.")
+    except ChangeError as error:
+        messages.error(request, error.message)
+    else:
+        return to_review(draft)
+    if campaign is not None:
+        return redirect("admin:batchops_campaign_change", campaign.pk)
+    return redirect("admin:index")
