@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -22,6 +23,7 @@ from batchops.admin.change_filters import PersonFilter, ShowFilter
 from batchops.models import Change
 from batchops.models.change import TROUBLE_STATES
 from batchops.services import upcoming
+from batchops.templatetags.batchops import progress_of
 from batchops.templatetags.changes import asked
 
 
@@ -39,7 +41,6 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
         ("created_at", admin.DateFieldListFilter),
     )
     search_fields = ("reason", "reference", "requested_by_name", "selection")
-    search_help_text = "In reason, reference, person and selection."
     change_list_template = "batchops/change/list.html"
 
     @admin.display(description="What", ordering="created_at")
@@ -53,6 +54,9 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
     @admin.display(description="Batches")
     def numbers(self, change: Change) -> str:
         counts = change.counts_json
+        if change.state == Change.State.RUNNING:
+            bar = progress_of(counts, change.item_count)
+            return render_to_string("batchops/progress.html", bar)
         if not counts:
             return f"{change.item_count:,} selected"
         applied = int(counts.get("applied", 0)) + int(counts.get("unchanged", 0))
@@ -101,6 +105,11 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
             view("<uuid:pk>/do/<slug:action>/", "do", require_POST(change_actions.act)),
             *super().get_urls(),
         ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Changes", **(extra_context or {})})
 
     def change_view(
         self,

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any, Final
 
 from django import forms
+from django.forms.boundfield import BoundField
 from django.utils import timezone
 
 from batchops.admin import times
@@ -34,9 +35,9 @@ class InstantField(forms.DateTimeField):
         )
         super().__init__(widget=widget, input_formats=INSTANT_FORMATS, **more)
 
-    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
-        zone = timezone.get_current_timezone_name()
-        return {**super().widget_attrs(widget), "data-zone": zone}
+    def get_bound_field(self, form: forms.BaseForm, field_name: str) -> BoundField:
+        self.widget.attrs["data-zone"] = timezone.get_current_timezone_name()
+        return super().get_bound_field(form, field_name)
 
 
 class ConfirmForm(forms.Form):

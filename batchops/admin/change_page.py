@@ -86,13 +86,15 @@ def _draft(request: HttpRequest, change: Change) -> HttpResponse:
 def _live_context(request: HttpRequest, change: Change) -> dict[str, Any]:
     progress = progresses.progress(change)
     user = person(request)
+    decides = may_decide(change, user)
     return {
         "change": change,
         "asked_words": str(change.summary()),
         "progress": progress,
         "segments": _segments(progress),
         "offers": offers(progress, user),
-        "may_decide": may_decide(change, user),
+        "may_decide": decides,
+        "risks": reviews.risks(change) if decides else (),
         "may_move_end": may_move_end(change, user),
         "may_cancel_end": may_cancel_end(change, user),
         "held": change.held_batches.count(),

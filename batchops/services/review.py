@@ -115,6 +115,12 @@ def review(change: Change) -> Review:
     )
 
 
+def risks(change: Change) -> tuple[Risk, ...]:
+    """What whoever decides on a change should know."""
+    acting = change.items.filter(plan=Plan.ACT)
+    return risks_of(change, acting.count(), _campaigns(acting))
+
+
 def rows(change: Change, plan: str = "", text: str = "") -> QuerySet[ChangeItem]:
     """The batches of a draft, by what is foreseen for them and by a part of their id."""
     items = change.items.select_related("batch__campaign").order_by("id")
