@@ -103,6 +103,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "batchops.middleware.TimeZoneMiddleware",
+    "batchops.middleware.ActingPersonMiddleware",
     "batchops.middleware.DeniedAccessMiddleware",
 ]
 

@@ -6,6 +6,7 @@ Runs in the threads of the push engine and touches no database.
 from __future__ import annotations
 
 import datetime as dt
+import time
 import uuid
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -21,6 +22,7 @@ from batchops.syllable.errors import (
     RateLimited,
     Redirected,
     Refused,
+    ReplyLost,
     SyllableError,
     Unauthorized,
 )
@@ -32,6 +34,10 @@ State = ChangeItem.State
 
 MAX_TRIES: Final = 5
 """How often a PUT is tried before a GET decides what became of it."""
+MAX_READS: Final = 4
+"""How often in a row a GET is tried."""
+UNREACHABLE: Final = "unreachable"
+"""A try that never left; every other try may have been received by the vendor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,10 @@ class Assignment:
     """What a thread is to do: one item, and what is known of its batch.
 
     `known` holds the freshest values when they were just read; None: read the batch first.
-    `in_doubt`: an earlier try may have been carried out. `read_only`: the change was stopped,
-    so only find out what became of it.
+    `rounds` counts how often the item was taken up, this time included. `in_doubt`: an earlier
+    try may have been carried out. `read_only`: the change was stopped, so only find out what
+    became of it. `tries` holds how each PUT of this round was answered, `failed_reads` how many
+    GETs in a row were not. `began` is a moment of the monotonic clock.
     """
 
     item_id: int
@@ -50,22 +58,22 @@ class Assignment:
     before: Values
     known: Values | None
     known_status: str = ""
+    rounds: int = 1
     in_doubt: bool = False
     read_only: bool = False
     urgent: bool = False
     tries: tuple[str, ...] = ()
-
-    @property
-    def may_have_been_sent(self) -> bool:
-        return self.in_doubt or bool(self.tries)
+    failed_reads: int = 0
+    began: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What an attempt came to: a settled state, or what else has to happen.
 
-    Exactly one of `state`, `retry`, `wait` and `halt` is set. `record` is the batch as the vendor
-    showed it, seen at `seen_at`: for a write the reply's arrival, for a read its departure (UTC).
+    Exactly one of `state`, `retry`, `wait`, `halt` and `put_back` is set. `exhausted`: it failed
+    because tries were used up, maybe since the vendor is down. `record` is the batch as the
+    vendor showed it, seen at `seen_at`: for a write the reply's arrival, for a read its departure.
     """
 
     assignment: Assignment
@@ -73,12 +81,19 @@ class Outcome:
     retry: bool = False
     wait: str = ""
     halt: str = ""
+    put_back: bool = False
+    exhausted: bool = False
     message: str = ""
     http_status: int | None = None
     record: BatchRecord | None = None
     seen_at: dt.datetime = field(default_factory=timezone.now)
     unasked: tuple[str, ...] = ()
     gone: bool = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether the vendor is there and does what it should."""
+        return self.state is not None and self.http_status is not None and not self.exhausted
 
 
 def attempt(client: SyllableClient, limit: InFlightLimit, assignment: Assignment) -> Outcome:
@@ -114,11 +129,30 @@ def foreseen(
     return None
 
 
+def halting(error: SyllableError) -> str:
+    """Why nothing more may be sent until a person has looked; empty for other errors."""
+    if isinstance(error, Unauthorized):
+        return f"The vendor does not accept the key ({error.http_status}). Mend it, then continue."
+    if isinstance(error, Redirected):
+        return (
+            f"The vendor's address answers with a redirect to {error.target_host}. "
+            "Nothing was sent there. Mend SYLLABLE_BASE_URL, then continue."
+        )
+    return ""
+
+
 def _already(assignment: Assignment, record: BatchRecord | None) -> Outcome:
-    if assignment.in_doubt or assignment.tries:
-        message = "As asked when read back; the reply to an earlier try was lost."
-        return Outcome(assignment, State.APPLIED, message=message, record=record)
-    return Outcome(assignment, State.UNCHANGED, message="Already so at the vendor.", record=record)
+    if not (assignment.in_doubt or assignment.tries):
+        message = "Already so at the vendor."
+        return Outcome(assignment, State.UNCHANGED, message=message, record=record)
+    known = assignment.known
+    return Outcome(
+        assignment,
+        State.APPLIED,
+        message="As asked when read back; the reply to an earlier try was lost.",
+        record=record,
+        unasked=assignment.patch.unasked(known, record) if known and record else (),
+    )
 
 
 def _look_first(client: SyllableClient, limit: InFlightLimit, assignment: Assignment) -> Outcome:
@@ -127,10 +161,10 @@ def _look_first(client: SyllableClient, limit: InFlightLimit, assignment: Assign
         record = client.get_batch(assignment.batch_id).record
     except SyllableError as error:
         return _unreadable(limit, assignment, error)
-    limit.succeeded()
     now = Values.of(record)
     outcome = foreseen(assignment, now, record.status, record)
     if outcome is not None:
+        limit.succeeded()
         return replace(outcome, seen_at=sent_at, http_status=200)
     return _send(client, limit, assignment, now)
 
@@ -138,19 +172,21 @@ def _look_first(client: SyllableClient, limit: InFlightLimit, assignment: Assign
 def _send(
     client: SyllableClient, limit: InFlightLimit, assignment: Assignment, known: Values
 ) -> Outcome:
+    # What was known before the first try stays what unasked changes are judged by.
+    base = assignment.known or known
+    assignment = replace(assignment, known=base, failed_reads=0)
     try:
         record = client.update_batch(assignment.batch_id, assignment.patch)
     except SyllableError as error:
-        return _failed_try(limit, assignment, known, error)
+        return _failed_try(client, limit, assignment, error)
     limit.succeeded()
-    tried = replace(assignment, tries=(*assignment.tries, "200"))
-    unasked = assignment.patch.unasked(known, record)
+    unasked = assignment.patch.unasked(base, record)
     unmet = assignment.patch.unmet_by(record)
     message = f"The vendor accepted it, but did not change: {', '.join(unmet)}." if unmet else ""
     if unasked:
         message = f"{message} Moved without being asked to: {', '.join(unasked)}.".strip()
     return Outcome(
-        tried,
+        replace(assignment, tries=(*assignment.tries, "200")),
         State.NOT_APPLIED if unmet else State.APPLIED,
         message=message,
         http_status=200,
@@ -160,28 +196,42 @@ def _send(
 
 
 def _failed_try(
-    limit: InFlightLimit, assignment: Assignment, known: Values, error: SyllableError
+    client: SyllableClient, limit: InFlightLimit, assignment: Assignment, error: SyllableError
 ) -> Outcome:
-    word = str(error.http_status or type(error).__name__)
-    # What was known before stays the base of comparison; a lost reply is settled by reading.
-    tried = replace(
-        assignment,
-        tries=(*assignment.tries, word),
-        known=known,
-        in_doubt=assignment.in_doubt or error.may_have_applied,
-    )
+    tried = replace(assignment, tries=(*assignment.tries, _word(error)))
     if reason := halting(error):
         return Outcome(tried, halt=reason, http_status=error.http_status)
     if isinstance(error, NotFound | Refused):
-        return Outcome(
-            tried,
-            State.REFUSED,
-            message=error.message,
-            http_status=error.http_status,
-            gone=isinstance(error, NotFound),
-        )
+        return _refused(client, limit, tried, error)
     _slow_down(limit, error)
-    return Outcome(tried, retry=True, message=error.message, http_status=error.http_status)
+    in_doubt = assignment.in_doubt or error.may_have_applied
+    return Outcome(
+        replace(tried, in_doubt=in_doubt),
+        retry=True,
+        message=error.message,
+        http_status=error.http_status,
+    )
+
+
+def _refused(
+    client: SyllableClient, limit: InFlightLimit, assignment: Assignment, error: SyllableError
+) -> Outcome:
+    """The vendor said no. A GET tells whether the batch is gone, or an earlier try did it."""
+    refused = Outcome(
+        assignment, State.REFUSED, message=error.message, http_status=error.http_status
+    )
+    if not (isinstance(error, NotFound) or assignment.in_doubt):
+        return refused
+    sent_at = timezone.now()
+    try:
+        record = client.get_batch(assignment.batch_id).record
+    except NotFound:
+        return replace(refused, gone=True)
+    except SyllableError as unreadable:
+        return _unreadable(limit, assignment, unreadable)
+    if assignment.in_doubt and assignment.patch.is_satisfied_by(record):
+        return replace(_already(assignment, record), seen_at=sent_at, http_status=200)
+    return replace(refused, record=record, seen_at=sent_at)
 
 
 def _settle_by_reading(
@@ -202,7 +252,7 @@ def _settle_by_reading(
         return Outcome(assignment, wait="The vendor lets no more requests through (429).")
     else:
         message = f"Not done after {len(assignment.tries)} tries ({', '.join(assignment.tries)})."
-        outcome = Outcome(assignment, State.FAILED, message=message, record=record)
+        outcome = Outcome(assignment, State.FAILED, message=message, record=record, exhausted=True)
     return replace(outcome, seen_at=sent_at, http_status=200)
 
 
@@ -213,32 +263,30 @@ def _unreadable(limit: InFlightLimit, assignment: Assignment, error: SyllableErr
     if isinstance(error, NotFound):
         return Outcome(
             assignment,
-            State.SKIPPED,
+            State.REFUSED if assignment.tries else State.SKIPPED,
             message="The vendor does not know this batch any more.",
             http_status=error.http_status,
             gone=True,
         )
-    if isinstance(error, Refused | MalformedReply):
-        return Outcome(
-            assignment,
-            State.FAILED,
-            message=f"The batch cannot be read: {error.message}",
-            http_status=error.http_status,
-        )
+    message = f"The batch cannot be read: {error.message}"
+    if isinstance(error, Refused):
+        return Outcome(assignment, State.FAILED, message=message, http_status=error.http_status)
     _slow_down(limit, error)
+    assignment = replace(assignment, failed_reads=assignment.failed_reads + 1)
+    if assignment.failed_reads < MAX_READS:
+        return Outcome(assignment, retry=True, message=message, http_status=error.http_status)
+    if isinstance(error, MalformedReply):
+        return Outcome(assignment, State.FAILED, message=message, exhausted=True)
     return Outcome(assignment, wait=error.message, http_status=error.http_status)
 
 
-def halting(error: SyllableError) -> str:
-    """Why nothing more may be sent until a person has looked; empty for other errors."""
-    if isinstance(error, Unauthorized):
-        return f"The vendor does not accept the key ({error.http_status}). Mend it, then continue."
-    if isinstance(error, Redirected):
-        return (
-            f"The vendor's address answers with a redirect to {error.target_host}. "
-            "Nothing was sent there. Mend SYLLABLE_BASE_URL, then continue."
-        )
-    return ""
+def _word(error: SyllableError) -> str:
+    """How a try was answered, for the trail."""
+    if isinstance(error, ReplyLost):
+        return "no reply"
+    if isinstance(error, MalformedReply):
+        return "unreadable reply"
+    return str(error.http_status or UNREACHABLE)
 
 
 def _slow_down(limit: InFlightLimit, error: SyllableError) -> None:

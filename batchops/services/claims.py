@@ -1,27 +1,29 @@
 """Leases on items: any number of workers share a change without stepping on each other.
 
 An item is `sending` with a lease before its request leaves. A lease that lapses, because its
-worker died, makes the item pending again, with its tries counted: it may have been sent.
+worker died, makes the item pending again, with its tries counted: it may have been sent. Leases
+are measured by the database's clock, the only one that all workers share.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Final
-from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from batchops.models import Change, ChangeItem
 from batchops.models.change import RUNNABLE_STATES
+from batchops.services import wake
 
-LEASE: Final = dt.timedelta(seconds=60)
-"""How long a worker holds an item without a sign of life."""
-RENEW_EVERY: Final = dt.timedelta(seconds=15)
+LONGEST_WAIT: Final = dt.timedelta(minutes=2)
+"""No wait lasts longer; a later end was written before the clock was set back."""
 
 State = ChangeItem.State
 
@@ -31,31 +33,47 @@ def new_lease() -> str:
     return secrets.token_hex(16)
 
 
+def lease_time() -> dt.timedelta:
+    """How long a worker holds an item without a sign of life; it gives four in that time."""
+    return dt.timedelta(seconds=settings.PUSH_LEASE_SECONDS)
+
+
 def runnable(now: dt.datetime) -> QuerySet[Change]:
     """Changes that may be worked on, the most urgent first, then the oldest."""
     return (
-        Change.objects.filter(state__in=RUNNABLE_STATES, halted_reason="")
-        .filter(Q(waiting_until=None) | Q(waiting_until__lte=now))
+        Change.objects.filter(_not_waiting(now), state__in=RUNNABLE_STATES, halted_reason="")
+        .select_related("requested_by", "proceeded_by")
         .order_by("-priority", "confirmed_at", "pk")
     )
 
 
-def in_doubt_of_stopped() -> QuerySet[Change]:
-    """Stopped changes with items that may have been sent and whose worker died."""
+def in_doubt_of_stopped(now: dt.datetime) -> QuerySet[Change]:
+    """Stopped changes with items that may have been sent, and of which nobody knows yet."""
     return Change.objects.filter(
+        _not_waiting(now),
         Exists(ChangeItem.objects.filter(change=OuterRef("pk"), state=State.PENDING)),
         state=Change.State.STOPPED,
     ).order_by("pk")
 
 
-def claim(change: Change, lease: str, size: int) -> list[ChangeItem]:
-    """Take up to `size` pending items of a change; empty when none is free.
+def _not_waiting(now: dt.datetime) -> Q:
+    return (
+        Q(waiting_until=None) | Q(waiting_until__lte=now) | Q(waiting_until__gt=now + LONGEST_WAIT)
+    )
 
-    A batch that another change is at work on is left for later.
+
+def claim(change: Change, lease: str, size: int, *, least_tried: bool = False) -> list[ChangeItem]:
+    """Take up to `size` pending items of a change in its present state; empty when none is free.
+
+    A batch that another change is at work on is left for later. With `least_tried`, a vendor that
+    stays down uses up the tries of no single item.
     """
-    now = timezone.now()
     busy = ChangeItem.objects.filter(batch=OuterRef("batch"), state=State.SENDING)
-    free = change.items.filter(~Exists(busy), state=State.PENDING).order_by("id")
+    unmoved = Change.objects.filter(
+        pk=change.pk, state=change.state, halted_reason=change.halted_reason
+    )
+    free = change.items.filter(~Exists(busy), Exists(unmoved), state=State.PENDING)
+    free = free.order_by("attempts", "id") if least_tried else free.order_by("id")
     if connection.features.has_select_for_update_skip_locked:
         free = free.select_for_update(skip_locked=True, of=("self",))
     try:
@@ -66,9 +84,9 @@ def claim(change: Change, lease: str, size: int) -> list[ChangeItem]:
             ChangeItem.objects.filter(pk__in=keys, state=State.PENDING).update(
                 state=State.SENDING,
                 lease=lease,
-                lease_until=now + LEASE,
+                lease_until=Now() + lease_time(),
                 attempts=F("attempts") + 1,
-                sent_at=now,
+                sent_at=timezone.now(),
             )
     except IntegrityError:
         # Another worker took the same batch for another change at this very moment.
@@ -80,33 +98,35 @@ def claim(change: Change, lease: str, size: int) -> list[ChangeItem]:
     )
 
 
-def renew(lease: str, keys: Collection[int]) -> None:
-    """Extend the leases of the items a worker holds."""
-    ChangeItem.objects.filter(pk__in=keys, lease=lease, state=State.SENDING).update(
-        lease_until=timezone.now() + LEASE
-    )
-
-
-def give_back(lease: str, keys: Collection[int], *, sent: bool) -> None:
-    """Make items pending again; with `sent` false their claim does not count as a try."""
-    fields = {"state": State.PENDING, "lease": "", "lease_until": None}
+def renew(lease: str, keys: Collection[int]) -> set[int]:
+    """Extend the leases of the items a worker holds; returns those it does not hold any more."""
     held = ChangeItem.objects.filter(pk__in=keys, lease=lease, state=State.SENDING)
-    if sent:
-        held.update(**fields)
-    else:
-        held.update(attempts=F("attempts") - 1, **fields)
+    if held.update(lease_until=Now() + lease_time()) == len(keys):
+        return set()
+    return set(keys) - set(held.values_list("pk", flat=True))
 
 
-def take_lapsed() -> int:
-    """Make the items of dead workers pending again; returns how many."""
-    return ChangeItem.objects.filter(state=State.SENDING, lease_until__lt=timezone.now()).update(
-        state=State.PENDING, lease="", lease_until=None
+def give_back(lease: str, keys: Collection[int]) -> None:
+    """Make items pending again that were not sent; their claim does not count as a round."""
+    if not keys:
+        return
+    ChangeItem.objects.filter(pk__in=keys, lease=lease, state=State.SENDING).update(
+        attempts=F("attempts") - 1, state=State.PENDING, lease="", lease_until=None
     )
 
 
-def states(change_ids: Iterable[UUID]) -> dict[UUID, tuple[str, bool]]:
-    """The state of changes, and whether they are halted."""
-    rows = Change.objects.filter(pk__in=list(change_ids)).values_list(
-        "pk", "state", "halted_reason"
-    )
-    return {pk: (state, bool(halted)) for pk, state, halted in rows}
+def take_lapsed(but: str = "") -> int:
+    """Make the items of dead workers pending again; returns how many.
+
+    `but` names the lease of the caller, who is alive.
+    """
+    lapsed = ChangeItem.objects.filter(state=State.SENDING, lease_until__lt=Now())
+    return lapsed.exclude(lease=but).update(state=State.PENDING, lease="", lease_until=None)
+
+
+def wake_at_next_lapse() -> None:
+    """Have a worker look again when the next lease lapses, should its worker be dead."""
+    held = ChangeItem.objects.filter(state=State.SENDING)
+    lapse = held.aggregate(lapse=Min("lease_until"))["lapse"]
+    if lapse is not None:
+        wake.workers(at=lapse + dt.timedelta(seconds=1))

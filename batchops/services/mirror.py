@@ -120,9 +120,14 @@ def keep_campaigns(campaign_ids: Iterable[int]) -> None:
     )
 
 
+def is_older(row: Batch, observed_at: dt.datetime) -> bool:
+    """Whether a row holds something newer. One from the future is of a clock since set back."""
+    return observed_at <= row.observed_at < timezone.now() + STALE_READ_SPAN
+
+
 def is_stale(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> bool:
     """Whether an observation is older than what the row holds."""
-    if observed_at <= row.observed_at:
+    if is_older(row, observed_at):
         return True
     if record.last_updated_at is None or row.last_updated_at is None:
         return False

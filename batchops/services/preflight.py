@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable
+import queue
+import threading
 from typing import Final
 
 from django.conf import settings
@@ -23,6 +24,11 @@ FEW: Final = 50
 FRESH_FOR: Final = dt.timedelta(minutes=5)
 """How long a comparison with the vendor is relied on while a change runs."""
 LEASE: Final = dt.timedelta(minutes=2)
+PAGES_WAITING: Final = 4
+"""Pages that may wait to be written, so that memory stays bounded."""
+READ_AT_ONCE: Final = 4
+"""Batches that were on no page and are read in one step."""
+POLL_SECONDS: Final = 0.1
 
 
 def reads_each(change: Change) -> bool:
@@ -37,38 +43,92 @@ def better_one_by_one(batches: int) -> bool:
 
 def is_fresh(change: Change, now: dt.datetime) -> bool:
     """Whether the mirror was compared with the vendor lately enough for this change."""
-    return change.preflight_at is not None and now - change.preflight_at < FRESH_FOR
+    return change.preflight_at is not None and abs(now - change.preflight_at) < FRESH_FOR
 
 
 def take_turn(change: Change, now: dt.datetime) -> bool:
     """Let one worker alone refresh the mirror for a change."""
-    return bool(
-        Change.objects.filter(pk=change.pk)
-        .filter(Q(preflight_lease_until=None) | Q(preflight_lease_until__lt=now))
-        .update(preflight_lease_until=now + LEASE)
+    free = (
+        Q(preflight_lease_until=None)
+        | Q(preflight_lease_until__lt=now)
+        # Written before the clock was set back.
+        | Q(preflight_lease_until__gt=now + LEASE)
     )
+    turn = Change.objects.filter(free, pk=change.pk)
+    return bool(turn.update(preflight_lease_until=now + LEASE))
 
 
-def refresh(change: Change, client: SyllableClient, tick: Callable[[], None]) -> None:
-    """Read all list pages into the mirror; `tick` is called in between to keep leases alive.
+class Refresh:
+    """Reads all list pages into the mirror, in steps between which other work goes on.
 
-    Raises `SyllableError` when the vendor fails.
+    A thread fetches; the steps, which use the database, are the caller's.
     """
-    started_at = timezone.now()
-    seen: set[str] = set()
-    try:
-        for fetched in sync.all_pages(client):
-            mirror.apply_page(fetched.page.items, fetched.sent_at)
-            seen.update(item.batch_id for item in fetched.page.items)
-            tick()
-        waiting = change.items.filter(state=ChangeItem.State.PENDING).values_list(
-            "batch_id", flat=True
-        )
-        absent = [batch_id for batch_id in waiting.iterator(2_000) if batch_id not in seen]
-        for start in range(0, len(absent), 50):
-            sync.read_each(client, absent[start : start + 50])
-            tick()
-        change.preflight_at = started_at
-        Change.objects.filter(pk=change.pk).update(preflight_at=started_at)
-    finally:
-        Change.objects.filter(pk=change.pk).update(preflight_lease_until=None)
+
+    def __init__(self, change: Change, client: SyllableClient) -> None:
+        self.change = change
+        self._client = client
+        self._started_at = timezone.now()
+        self._seen: set[str] = set()
+        self._absent: list[str] | None = None
+        self._pages: queue.Queue[sync.Fetched | BaseException | None] = queue.Queue(PAGES_WAITING)
+        self._broken_off = threading.Event()
+        threading.Thread(target=self._fetch, name="preflight", daemon=True).start()
+
+    def step(self) -> bool:
+        """Write what has been read meanwhile; whether all is done.
+
+        Raises `SyllableError` when the vendor fails.
+        """
+        if self._absent is None:
+            return self._write_page()
+        part, self._absent = self._absent[:READ_AT_ONCE], self._absent[READ_AT_ONCE:]
+        if part:
+            sync.read_each(self._client, part)
+            return False
+        self.change.preflight_at = self._started_at
+        Change.objects.filter(pk=self.change.pk).update(preflight_at=self._started_at)
+        return True
+
+    def close(self) -> None:
+        """Break off what is under way, and let another worker have its turn."""
+        self._broken_off.set()
+        Change.objects.filter(pk=self.change.pk).update(preflight_lease_until=None)
+
+    def _write_page(self) -> bool:
+        try:
+            fetched = self._pages.get_nowait()
+        except queue.Empty:
+            return False
+        if isinstance(fetched, BaseException):
+            raise fetched
+        if fetched is None:
+            self._absent = self._on_no_page()
+            return False
+        mirror.apply_page(fetched.page.items, fetched.sent_at)
+        self._seen.update(item.batch_id for item in fetched.page.items)
+        until = timezone.now() + LEASE
+        Change.objects.filter(pk=self.change.pk).update(preflight_lease_until=until)
+        return False
+
+    def _on_no_page(self) -> list[str]:
+        waiting = self.change.items.filter(state=ChangeItem.State.PENDING)
+        batch_ids = waiting.values_list("batch_id", flat=True).iterator(2_000)
+        return [batch_id for batch_id in batch_ids if batch_id not in self._seen]
+
+    def _fetch(self) -> None:
+        try:
+            for fetched in sync.all_pages(self._client):
+                if not self._hand_over(fetched):
+                    return
+            self._hand_over(None)
+        except BaseException as error:  # noqa: BLE001  the next step raises it
+            self._hand_over(error)
+
+    def _hand_over(self, fetched: sync.Fetched | BaseException | None) -> bool:
+        while not self._broken_off.is_set():
+            try:
+                self._pages.put(fetched, timeout=POLL_SECONDS)
+            except queue.Full:
+                continue
+            return True
+        return False

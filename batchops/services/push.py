@@ -1,34 +1,32 @@
 """The push engine: makes confirmed changes so at the vendor, and settles every single item.
 
-One engine runs in a process. Its coordinator claims items, hands them to a pool of threads that
-talk to the vendor, and writes their outcomes in groups; only the coordinator uses the database.
+One engine runs in a process. It claims items, hands them to a dispatcher's threads that talk to
+the vendor, and writes their outcomes in groups; the threads never use the database.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import heapq
-import itertools
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
-from batchops import permissions
-from batchops.models import Action, Change, ChangeItem
-from batchops.services import audit, changes, claims, drafts, preflight, settle, vendor
-from batchops.services.attempts import Assignment, Outcome, attempt, halting
+from batchops.models import Change, ChangeItem
+from batchops.services import changes, claims, preflight, runs, settle, vendor
+from batchops.services.attempts import MAX_TRIES, Assignment, Outcome, halting
+from batchops.services.dispatch import Dispatcher
 from batchops.services.errors import ChangeError
 from batchops.syllable.client import SyllableClient
-from batchops.syllable.errors import SyllableError
-from batchops.syllable.pacing import InFlightLimit, backoff
+from batchops.syllable.errors import Misconfigured, SyllableError
+from batchops.syllable.pacing import backoff
 from batchops.syllable.patch import Values
 
 logger = logging.getLogger(__name__)
@@ -41,13 +39,17 @@ GROUP_SECONDS: Final = 0.25
 """Longest time an outcome waits to be written."""
 HELD_PER_REQUEST: Final = 8
 """Items held by the engine for each request that may be in flight."""
+LOOK_SECONDS: Final = 0.05
+"""Longest time the engine waits for outcomes before it looks around."""
 WATCH_SECONDS: Final = 0.5
 """How often it is looked whether a change was stopped."""
+TELL_SECONDS: Final = 1.0
+"""How often what people see of the progress is brought up to date."""
+LAPSE_SECONDS: Final = 5.0
+"""How often it is looked for items of workers that died."""
 RETRY_CAP_SECONDS: Final = 8.0
-WAITS_SECONDS: Final = (5, 10, 20, 30, 60)
-"""How long a change waits for a vendor that is down, the first time, the second, …"""
-GIVE_UP_AFTER: Final = dt.timedelta(hours=24)
-"""A vendor that is down for this long halts the change, for a person to decide."""
+MAX_ROUNDS: Final = 3
+"""How often an item may use up its tries while the vendor answers nobody, before it has failed."""
 
 _driving = threading.Lock()
 _call_again = threading.Event()
@@ -55,14 +57,18 @@ _stop_asked: Callable[[], bool] = lambda: False  # noqa: E731
 
 
 def drive() -> None:
-    """Work until there is nothing left to do now; returns at once where an engine runs already."""
+    """Work until there is nothing left to do now; returns at once where an engine runs already.
+
+    Raises DatabaseError when the database cannot be used. Nothing is lost by that: the leases
+    lapse, and the next call finds out what became of their items.
+    """
     _call_again.set()
     while _call_again.is_set() and not _stop_asked():
         if not _driving.acquire(blocking=False):
             return
         try:
             _call_again.clear()
-            Engine(vendor.client()).run()
+            _run_engine()
         finally:
             _driving.release()
 
@@ -81,135 +87,161 @@ def wait_until_idle(seconds: float) -> bool:
     return True
 
 
+def longest_request_seconds() -> float:
+    """How long a request that is under way may take to settle."""
+    return settings.SYLLABLE_CONNECT_TIMEOUT + settings.SYLLABLE_TIMEOUT
+
+
+def _run_engine() -> None:
+    try:
+        # The engine tries again by itself, all threads together.
+        Engine(vendor.client(read_attempts=1)).run()
+    except Misconfigured as error:
+        for change in claims.runnable(timezone.now()):
+            changes.halt(change, f"{error.message} Mend the settings, then continue.")
+    except DatabaseError as error:
+        logger.error("The database cannot be used (%s). Nothing is lost: it goes on later.", error)
+        close_old_connections()
+        raise
+
+
+class Rhythm:
+    """Tells when something is due that happens every so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
+
+
 class Engine:
     """Claims, dispatches and settles until nothing is left that can be done now."""
 
     def __init__(self, client: SyllableClient, max_in_flight: int | None = None) -> None:
-        maximum = max_in_flight or settings.SYLLABLE_MAX_IN_FLIGHT
-        self.client = client
-        self.limit = InFlightLimit(maximum)
+        self.maximum = max_in_flight or settings.SYLLABLE_MAX_IN_FLIGHT
+        self.dispatcher = Dispatcher(client, self.maximum)
         self.lease = claims.new_lease()
-        self.capacity = maximum * HELD_PER_REQUEST
+        self.capacity = self.maximum * HELD_PER_REQUEST
         self.changes: dict[UUID, Change] = {}
         self.held: dict[int, Assignment] = {}
         self.settled: list[Outcome] = []
         self.oldest_settled = 0.0
-        self.delayed: list[tuple[float, int, Assignment]] = []
-        self.ready: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
-        self.outcomes: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
-        self.order = itertools.count()
-        self.probing = False
+        self.answered_at = float("-inf")
+        self.failures_in_a_row = 0
         self.read_each: set[UUID] = set()
-        self.renewed = self.watched = self.lapsed = self.told = time.monotonic()
-        self.threads = [
-            threading.Thread(target=self._work, name=f"push-{number}", daemon=True)
-            for number in range(maximum)
-        ]
+        self.refreshes: dict[UUID, preflight.Refresh] = {}
+        self.watching = Rhythm(WATCH_SECONDS)
+        self.renewing = Rhythm(settings.PUSH_LEASE_SECONDS / 4)
+        self.taking_lapsed = Rhythm(LAPSE_SECONDS)
+        self.telling = Rhythm(TELL_SECONDS)
 
     def run(self) -> None:
         """Work until there is nothing left to do now, or until asked to stop."""
-        for thread in self.threads:
-            thread.start()
-        claims.take_lapsed()
+        self.dispatcher.start()
         try:
+            claims.take_lapsed(but=self.lease)
             while not _stop_asked():
                 claimed = self._refill()
-                self._collect(0.0 if claimed else 0.05)
-                self.tick()
-                if not self.held and not claimed and not self._finish_changes():
+                self._collect(0.0 if claimed else LOOK_SECONDS)
+                self._tend()
+                if not (claimed or self.held or self.refreshes or self._has_more()):
                     break
         finally:
             self._close()
+        claims.wake_at_next_lapse()
 
-    def tick(self) -> None:
-        """What has to happen regularly, also while the mirror is refreshed."""
-        now = time.monotonic()
-        self._dispatch_due(now)
+    def _tend(self) -> None:
+        """What has to happen regularly."""
+        self.dispatcher.send_due()
         if self.settled and (
-            len(self.settled) >= GROUP_SIZE or now - self.oldest_settled >= GROUP_SECONDS
+            len(self.settled) >= GROUP_SIZE
+            or time.monotonic() - self.oldest_settled >= GROUP_SECONDS
         ):
             self._flush()
-        if now - self.watched >= WATCH_SECONDS:
-            self.watched = now
+        self._advance_refreshes()
+        if self.renewing.is_due():
+            self._renew()
+        if self.watching.is_due():
             self._watch()
-        if now - self.renewed >= claims.RENEW_EVERY.total_seconds():
-            self.renewed = now
-            claims.renew(self.lease, list(self.held))
-        if now - self.lapsed >= 5:
-            self.lapsed = now
-            claims.take_lapsed()
-
-    # Threads ----------------------------------------------------------------------------------
-
-    def _work(self) -> None:
-        while (assignment := self.ready.get()) is not None:
-            self.limit.acquire()
-            try:
-                self.outcomes.put(attempt(self.client, self.limit, assignment))
-            except BaseException as error:  # noqa: BLE001  the coordinator raises it
-                self.outcomes.put(error)
-            finally:
-                self.limit.release()
+        if self.taking_lapsed.is_due():
+            claims.take_lapsed(but=self.lease)
+        if self.telling.is_due():
+            self._tell()
 
     # Claiming ---------------------------------------------------------------------------------
 
     def _refill(self) -> int:
         """Claim items where there is room; returns how many."""
         room = self.capacity - len(self.held)
-        if room < self.capacity // 2 or (self.probing and self.held):
+        if room < self.capacity // 2:
             return 0
-        size = 1 if self.probing else room
         claimed = 0
-        for change in claims.runnable(timezone.now()):
-            if claimed >= size:
+        now = timezone.now()
+        for change in claims.runnable(now):
+            if claimed >= room:
                 break
             if self._prepare(change):
-                claimed += self._claim(change, size - claimed)
-        for change in claims.in_doubt_of_stopped() if not claimed else ():
-            self.changes[change.pk] = change
-            claimed += self._claim(change, size, read_only=True)
-        return claimed
+                claimed += self._claim(change, room - claimed)
+        if claimed:
+            return claimed
+        return sum(self._claim(change, room) for change in claims.in_doubt_of_stopped(now))
 
     def _prepare(self, change: Change) -> bool:
         """Start a change, and bring the mirror up to date for it; whether it can be claimed."""
         try:
-            if not _start(change):
-                return False
-            self.changes[change.pk] = change
-            return self._is_fresh(change)
+            return runs.start(change) and self._is_fresh(change)
         except ChangeError as error:
             changes.halt(change, error.message)
-        except SyllableError as error:
-            self._wait_or_halt(change, error)
         return False
 
     def _is_fresh(self, change: Change) -> bool:
         now = timezone.now()
         if _is_urgent(change) or preflight.is_fresh(change, now):
             return True
+        if change.pk in self.refreshes:
+            return False
         if change.pk in self.read_each or preflight.reads_each(change):
             self.read_each.add(change.pk)
             return True
-        if not preflight.take_turn(change, now):
-            return False
-        preflight.refresh(change, self.client, self.tick)
-        return True
+        if preflight.take_turn(change, now):
+            self.refreshes[change.pk] = preflight.Refresh(change, vendor.client())
+        return False
 
-    def _claim(self, change: Change, size: int, *, read_only: bool = False) -> int:
-        items = claims.claim(change, self.lease, size)
+    def _advance_refreshes(self) -> None:
+        for key, refresh in list(self.refreshes.items()):
+            try:
+                if not refresh.step():
+                    continue
+            except SyllableError as error:
+                self._wait_or_halt(refresh.change, halting(error), error.message)
+            self.refreshes.pop(key).close()
+
+    def _claim(self, change: Change, room: int) -> int:
+        is_probe = change.waiting_since is not None
+        if is_probe and any(held.change_id == change.pk for held in self.held.values()):
+            return 0
+        size = 1 if is_probe else room
+        items = claims.claim(change, self.lease, size, least_tried=is_probe)
+        if items:
+            self.changes[change.pk] = change
         for item in items:
-            assignment = self._assignment(change, item, read_only)
+            assignment = self._assignment(change, item)
             self.held[item.pk] = assignment
             if item.batch.is_gone:
                 message = "Deleted at the vendor, or not known there any more."
                 self._settled(Outcome(assignment, ItemState.SKIPPED, message=message))
             else:
-                self.ready.put(assignment)
+                self.dispatcher.send(assignment)
         return len(items)
 
-    def _assignment(self, change: Change, item: ChangeItem, read_only: bool) -> Assignment:
-        urgent = _is_urgent(change)
-        trusted = urgent or change.pk not in self.read_each
+    def _assignment(self, change: Change, item: ChangeItem) -> Assignment:
+        trusted = _is_urgent(change) or change.pk not in self.read_each
         return Assignment(
             item_id=item.pk,
             change_id=change.pk,
@@ -218,39 +250,46 @@ class Engine:
             before=item.before,
             known=Values.of(item.batch) if trusted else None,
             known_status=item.batch.status,
+            rounds=item.attempts,
             in_doubt=item.attempts > 1,
-            read_only=read_only,
-            urgent=urgent,
+            read_only=change.state == State.STOPPED,
+            urgent=_is_urgent(change),
         )
 
     # Outcomes ---------------------------------------------------------------------------------
 
-    def _collect(self, timeout: float) -> None:
+    def _collect(self, seconds: float) -> None:
         """Take the outcomes that have come in, waiting a moment for the first."""
-        try:
-            outcome = self.outcomes.get(timeout=timeout) if timeout else self.outcomes.get_nowait()
-            while True:
-                self._take(outcome)
-                if len(self.settled) >= GROUP_SIZE:
-                    return
-                outcome = self.outcomes.get_nowait()
-        except queue.Empty:
-            return
+        for outcome in self.dispatcher.outcomes(seconds, GROUP_SIZE):
+            self._take(outcome)
 
-    def _take(self, outcome: Outcome | BaseException) -> None:
-        if isinstance(outcome, BaseException):
-            raise outcome
+    def _take(self, outcome: Outcome) -> None:
+        assignment = outcome.assignment
+        self._note_answer(outcome)
+        if outcome.exhausted and self._may_be_down(assignment):
+            outcome = replace(outcome, state=None, wait=outcome.message)
+        elif outcome.retry and self.failures_in_a_row >= max(self.maximum, MAX_TRIES):
+            outcome = replace(outcome, retry=False, wait=outcome.message)
         if outcome.state is not None:
             self._settled(outcome)
         elif outcome.retry:
-            self._retry_later(outcome.assignment)
-        elif outcome.wait:
-            self._give_back([outcome.assignment])
-            self._wait(self.changes[outcome.assignment.change_id], outcome.wait)
+            self._retry_later(assignment)
+        elif outcome.put_back:
+            self._give_back([assignment])
         else:
-            self._give_back([outcome.assignment])
-            changes.halt(self.changes[outcome.assignment.change_id], outcome.halt)
-            self._watch()
+            self._postpone(outcome)
+
+    def _note_answer(self, outcome: Outcome) -> None:
+        """A vendor that answers nobody is down; one that asks to slow down is not."""
+        if outcome.answered:
+            self.answered_at = time.monotonic()
+            self.failures_in_a_row = 0
+        elif outcome.retry and outcome.http_status != HTTPStatus.TOO_MANY_REQUESTS:
+            self.failures_in_a_row += 1
+
+    def _may_be_down(self, assignment: Assignment) -> bool:
+        """Whether the vendor, not the batch, may be why tries were used up."""
+        return self.answered_at < assignment.began and assignment.rounds < MAX_ROUNDS
 
     def _settled(self, outcome: Outcome) -> None:
         if not self.settled:
@@ -258,191 +297,111 @@ class Engine:
         self.settled.append(outcome)
 
     def _retry_later(self, assignment: Assignment) -> None:
-        delay = backoff(len(assignment.tries), base=0.25, cap=RETRY_CAP_SECONDS)
+        failures = len(assignment.tries) + assignment.failed_reads
         self.held[assignment.item_id] = assignment
-        heapq.heappush(self.delayed, (time.monotonic() + delay, next(self.order), assignment))
-
-    def _dispatch_due(self, now: float) -> None:
-        while self.delayed and self.delayed[0][0] <= now:
-            self.ready.put(heapq.heappop(self.delayed)[2])
+        self.dispatcher.send_later(assignment, backoff(failures, base=0.25, cap=RETRY_CAP_SECONDS))
 
     def _flush(self) -> None:
         """Write the settled outcomes, and let go of their items."""
         outcomes, self.settled = self.settled, []
+        if not outcomes:
+            return
         settle.settle(outcomes, self.changes, self.lease)
         for outcome in outcomes:
             self.held.pop(outcome.assignment.item_id, None)
-        if any(outcome.record is not None for outcome in outcomes):
-            self._reached(outcomes)
-        self._tell_pace()
+        answered = {o.assignment.change_id for o in outcomes if o.answered}
+        runs.answered(self.changes[key] for key in answered)
 
-    def _reached(self, outcomes: list[Outcome]) -> None:
-        """The vendor answers again: nothing waits for it any more."""
-        self.probing = False
-        keys = {outcome.assignment.change_id for outcome in outcomes}
-        waiting = [key for key in keys if self.changes[key].waiting_since]
-        for key in waiting:
-            change = self.changes[key]
-            change.waiting_reason, change.waiting_since, change.waiting_until = "", None, None
-            change.save(update_fields=["waiting_reason", "waiting_since", "waiting_until"])
+    def _postpone(self, outcome: Outcome) -> None:
+        """Nothing can be done for an item now, nor, probably, for the others."""
+        # What went well before must not look like the end of this.
+        self._flush()
+        assignment = outcome.assignment
+        self._give_back([assignment], outcome.wait or outcome.halt, counted=outcome.exhausted)
+        self._wait_or_halt(self.changes[assignment.change_id], outcome.halt, outcome.wait)
 
     # Waiting, halting, stopping ---------------------------------------------------------------
 
-    def _wait_or_halt(self, change: Change, error: SyllableError) -> None:
-        if reason := halting(error):
-            changes.halt(change, reason)
+    def _wait_or_halt(self, change: Change, halt: str, wait: str) -> None:
+        if halt:
+            runs.halt(change, halt)
+            self._watch()
         else:
-            self._wait(change, error.message)
+            runs.wait(change, wait)
+            self._give_back(self.dispatcher.take_back(), wait)
 
-    def _wait(self, change: Change, reason: str) -> None:
-        """The vendor is down: try again later, with a single request first."""
-        now = timezone.now()
-        self.probing = True
-        self._give_back(self._drain())
-        change.refresh_from_db(fields=["waiting_since", "waiting_until"])
-        since = change.waiting_since or now
-        if now - since > GIVE_UP_AFTER:
-            changes.halt(change, f"The vendor is down since {since:%d %b %H:%M} UTC: {reason}")
-            return
-        if change.waiting_until and change.waiting_until > now:
-            return
-        waits = int((now - since).total_seconds() // 15)
-        pause = dt.timedelta(seconds=WAITS_SECONDS[min(waits, len(WAITS_SECONDS) - 1)])
-        change.waiting_reason = reason
-        change.waiting_since, change.waiting_until = since, now + pause
-        change.save(update_fields=["waiting_reason", "waiting_since", "waiting_until"])
-        logger.warning("Change %s waits for the vendor: %s", change.short_id, reason)
+    def _renew(self) -> None:
+        """Keep the leases alive, and forget what another worker has taken over."""
+        lost = claims.renew(self.lease, self.held.keys())
+        if lost:
+            self.dispatcher.take_back(lambda assignment: assignment.item_id in lost)
+            logger.warning("%d leases were lost to another worker.", len(lost))
+        for key in lost:
+            self.held.pop(key)
 
     def _watch(self) -> None:
         """Let go of the items of changes that were stopped or have halted."""
-        if not self.held:
+        sending = {held.change_id for held in self.held.values() if not held.read_only}
+        if not sending:
             return
-        current = claims.states({a.change_id for a in self.held.values()})
-        ended = {
-            key
-            for key, (state, halted) in current.items()
-            if halted or state not in (State.QUEUED, State.RUNNING)
-        }
-        if ended:
-            self._release_unsent(lambda a: a.change_id in ended and not a.read_only)
-            for key in ended:
-                changes.sweep_stopped(self.changes[key])
+        ended = runs.no_longer_sending(sending)
+        off = frozenset(change.pk for change in ended)
+        self.dispatcher.call_off(off)
+        if off:
+            unsent = self.dispatcher.take_back(lambda a: a.change_id in off and not a.read_only)
+            self._give_back(unsent, "Stopped, or halted.")
+        for change in ended:
+            changes.sweep_stopped(change)
 
-    def _release_unsent(self, chosen: Callable[[Assignment], bool]) -> None:
-        """Give back what no thread is at work on."""
-        kept: list[Assignment] = []
-        waiting: list[Assignment] = []
-        for assignment in self._drain():
-            (waiting if chosen(assignment) else kept).append(assignment)
-        for assignment in kept:
-            self.ready.put(assignment)
-        self._give_back(waiting)
-
-    def _drain(self) -> list[Assignment]:
-        """Take back what waits for a thread or for its next try."""
-        waiting = [entry[2] for entry in self.delayed]
-        self.delayed.clear()
-        try:
-            while (assignment := self.ready.get_nowait()) is not None:
-                waiting.append(assignment)
-        except queue.Empty:
-            pass
-        return waiting
-
-    def _give_back(self, assignments: Iterable[Assignment]) -> None:
-        unsent: list[int] = []
-        tried: list[int] = []
+    def _give_back(
+        self, assignments: Iterable[Assignment], why: str = "", *, counted: bool = False
+    ) -> None:
+        """Make items pending again; those that were sent keep that in the trail."""
+        unsent: list[Assignment] = []
+        tried: list[Assignment] = []
         for assignment in assignments:
+            (tried if counted or assignment.tries else unsent).append(assignment)
+        claims.give_back(self.lease, [assignment.item_id for assignment in unsent])
+        settle.put_off(tried, self.changes, self.lease, why)
+        for assignment in (*unsent, *tried):
             self.held.pop(assignment.item_id, None)
-            (tried if assignment.may_have_been_sent else unsent).append(assignment.item_id)
-        claims.give_back(self.lease, unsent, sent=False)
-        claims.give_back(self.lease, tried, sent=True)
 
-    # Ending -----------------------------------------------------------------------------------
+    # Progress and end -------------------------------------------------------------------------
 
-    def _finish_changes(self) -> bool:
-        """End the changes that are through; whether there is still something to do now."""
-        self._flush_if_any()
-        more = False
-        for key, change in list(self.changes.items()):
+    def _tell(self) -> None:
+        """Keep what people see of the speed and the counts up to date."""
+        limit = self.dispatcher.limit
+        pace = {"limit": limit.limit, "maximum": limit.maximum, "reason": limit.reason}
+        for change in self.changes.values():
             changes.refresh_counts(change)
-            if changes.finish(change):
-                self.changes.pop(key)
+        Change.objects.filter(pk__in=list(self.changes), state=State.RUNNING).update(pace=pace)
+
+    def _has_more(self) -> bool:
+        """End the changes that are through; whether there is still something to do now."""
+        self._flush()
+        for change in self.changes.values():
+            changes.finish(change) or changes.refresh_counts(change)
+        self.changes.clear()
         now = timezone.now()
+        more = claims.in_doubt_of_stopped(now).exists()
         for change in claims.runnable(now):
             if change.items.filter(state=ItemState.PENDING).exists():
                 more = True
-            elif not change.items.filter(state=ItemState.SENDING).exists():
-                self.changes[change.pk] = change
-                more = True
+            elif self._prepare(change):
+                changes.finish(change)
         if more:
-            time.sleep(0.05)
+            time.sleep(LOOK_SECONDS)
         return more
-
-    def _flush_if_any(self) -> None:
-        if self.settled:
-            self._flush()
-
-    def _tell_pace(self) -> None:
-        """Keep what people see of the speed up to date, about once a second."""
-        now = time.monotonic()
-        if now - self.told < 1:
-            return
-        self.told = now
-        pace: dict[str, Any] = {
-            "limit": self.limit.limit,
-            "maximum": self.limit.maximum,
-            "reason": self.limit.reason,
-        }
-        Change.objects.filter(pk__in=list(self.changes), state=State.RUNNING).update(pace=pace)
 
     def _close(self) -> None:
         """Let what is under way settle, give back the rest, and end the threads."""
-        unsent = self._drain()
-        for _ in self.threads:
-            self.ready.put(None)
-        deadline = time.monotonic() + settings.SYLLABLE_TIMEOUT + settings.SYLLABLE_CONNECT_TIMEOUT
-        for thread in self.threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self._give_back(unsent)
-        while not self.outcomes.empty():
-            self._collect(0.0)
-            self._flush_if_any()
-        self._give_back([entry[2] for entry in self.delayed])
-
-
-def _start(change: Change) -> bool:
-    """Set a queued change running, if what was approved is still what would run."""
-    if change.state == State.RUNNING:
-        return True
-    if changes.postpone(change):
-        return False
-    if change.approval_required and drafts.fingerprint(change) != change.approved_fingerprint:
-        raise ChangeError("This is not what was approved. Stop it, and draft it anew.")
-    _check_requester(change)
-    with transaction.atomic():
-        started = Change.objects.filter(pk=change.pk, state=State.QUEUED).update(
-            state=State.RUNNING, started_at=timezone.now()
-        )
-        change.refresh_from_db()
-        if started:
-            audit.record(
-                audit.Fact.about_change(
-                    Action.CHANGE_STARTED, audit.Actor.of_change(change), change
-                )
-            )
-    return change.state == State.RUNNING
-
-
-def _check_requester(change: Change) -> None:
-    """Raise ChangeError when nobody who may do so stands behind outreach that would start."""
-    if not change.releasing_count:
-        return
-    person = change.proceeded_by or change.requested_by
-    if person is None or not person.is_active:
-        raise ChangeError("The account of its author is not active any more.")
-    if not person.has_perm(permissions.RELEASE_CHANGE):
-        raise ChangeError("Its author may not let outreach reach more people any more.")
+        unsent = self.dispatcher.close(longest_request_seconds())
+        for outcome in self.dispatcher.outcomes():
+            self._take(outcome)
+        self._flush()
+        self._give_back([*unsent, *self.dispatcher.take_back()], "The worker was ended.")
+        for refresh in self.refreshes.values():
+            refresh.close()
 
 
 def _is_urgent(change: Change) -> bool:

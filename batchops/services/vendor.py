@@ -9,8 +9,11 @@ from django.conf import settings
 from batchops.syllable.client import SyllableClient
 
 
-def client() -> SyllableClient:
-    """The process's client. Raises `Misconfigured` for an unusable address or key."""
+def client(read_attempts: int = 4) -> SyllableClient:
+    """A client that is shared by all who ask. Raises `Misconfigured` for a bad address or key.
+
+    `read_attempts` counts how often it tries a read by itself.
+    """
     return _client(
         settings.SYLLABLE_BASE_URL,
         settings.SYLLABLE_API_KEY,
@@ -18,6 +21,7 @@ def client() -> SyllableClient:
         settings.SYLLABLE_TIMEOUT,
         settings.SYLLABLE_MAX_IN_FLIGHT,
         settings.SYLLABLE_USE_PROXIES,
+        read_attempts,
     )
 
 
@@ -29,6 +33,7 @@ def _client(
     read_timeout: float,
     pool_size: int,
     use_environment_proxies: bool,
+    read_attempts: int,
 ) -> SyllableClient:
     return SyllableClient(
         base_url,
@@ -37,4 +42,5 @@ def _client(
         read_timeout=read_timeout,
         pool_size=pool_size,
         use_environment_proxies=use_environment_proxies,
+        read_attempts=read_attempts,
     )

@@ -21,6 +21,7 @@ BAD_VALUES = [
     ("SYLLABLE_CONNECT_TIMEOUT", "0", "a number of seconds from 0.1 to 60"),
     ("SYLLABLE_TIMEOUT", "301", "a number of seconds from 0.1 to 300"),
     ("SYLLABLE_TIMEOUT", "nan", "a number of seconds from 0.1 to 300"),
+    ("PUSH_LEASE_SECONDS", "3", "a whole number from 4 to 600"),
     ("SYLLABLE_PAGE_SIZE", "24", "a whole number from 25 to 5000"),
     ("SYLLABLE_USE_PROXIES", "perhaps", "on or off"),
     ("SYNC_INTERVAL", "9", "a whole number from 10 to 86400"),

@@ -1,0 +1,25 @@
+"""Waits that are seconds in real life are moments here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from batchops.services import push, runs
+from batchops.syllable import client, pacing
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    settings.SYLLABLE_CONNECT_TIMEOUT = 1.0
+    settings.SYLLABLE_TIMEOUT = 2.0
+    monkeypatch.setattr(runs, "WAITS_SECONDS", (0.3,))
+    monkeypatch.setattr(push, "RETRY_CAP_SECONDS", 0.05)
+    monkeypatch.setattr(pacing, "GATE_CAP_SECONDS", 0.1)
+
+    def hardly_any_delay(*_: Any) -> float:
+        return 0.01
+
+    monkeypatch.setattr(client, "_delay", hardly_any_delay)
