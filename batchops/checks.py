@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from batchops.services import permits, vendor
+from batchops.services import audit_anchors, permits, vendor
 from batchops.syllable.errors import Misconfigured
 from config import gunicorn
 from config.settings import env
@@ -33,6 +33,18 @@ def resume_windows(**_: Any) -> list[CheckMessage]:
     except ValueError as error:
         hint = "An example: mon-fri 08:00-18:00; sat 10:00-14:00"
         return [Error(f"RESUME_WINDOWS: {error}", hint=hint, id="batchops.E003")]
+    return []
+
+
+@register()
+def audit_keys(**_: Any) -> list[CheckMessage]:
+    """The keys that sign the heads of the trail can be used."""
+    try:
+        audit_anchors.public_keys()
+    except audit_anchors.BadKey as error:
+        return [
+            Error(str(error), hint="Make one: manage.py generate_audit_key", id="batchops.E004")
+        ]
     return []
 
 

@@ -58,6 +58,20 @@ class TimeZoneMiddleware:
             return None
 
 
+class ActingPersonMiddleware:
+    """Lets the trail know in whose request accounts and permissions are changed."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        token = audit.acting_request.set(request)
+        try:
+            return self.get_response(request)
+        finally:
+            audit.acting_request.reset(token)
+
+
 class DeniedAccessMiddleware:
     """Records in the trail when a signed-in person tries what they may not do."""
 

@@ -16,7 +16,17 @@ from huey import crontab
 from huey.contrib.djhuey import HUEY, db_periodic_task, db_task, on_startup
 
 from batchops.models import SyncRun
-from batchops.services import changes, claims, drafts, pauses, push, read_back, sync, wake
+from batchops.services import (
+    audit_anchors,
+    changes,
+    claims,
+    drafts,
+    pauses,
+    push,
+    read_back,
+    sync,
+    wake,
+)
 from batchops.syllable.errors import SyllableError
 
 logger = logging.getLogger(__name__)
@@ -58,6 +68,12 @@ def keep_mirror_fresh() -> None:
         if sync.is_due(kind, interval):
             pull(kind)
             return
+
+
+@db_periodic_task(crontab(minute="*"))
+def anchor_trail() -> None:
+    """Sign the head of the trail and send it out, when that is due."""
+    audit_anchors.anchor_if_due()
 
 
 def pull(kind: SyncRun.Kind, asked_by: str = "") -> None:

@@ -10,12 +10,12 @@ from batchops.models import audit_triggers
 
 
 def protect(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    audit_triggers.install(schema_editor.connection)
+    audit_triggers.install(schema_editor.connection, "entries")
     apps.get_model("batchops", "AuditHead").objects.get_or_create(pk=1)
 
 
 def unprotect(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    audit_triggers.remove(schema_editor.connection)
+    audit_triggers.remove(schema_editor.connection, "entries")
 
 
 class Migration(migrations.Migration):

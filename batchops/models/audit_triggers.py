@@ -1,7 +1,7 @@
 """The database's own refusal to alter the trail, on SQLite and PostgreSQL.
 
-Rows cannot be updated; they can be deleted only up to `AuditHead.removable_through`, which the
-archive command raises in the transaction that records it.
+Rows cannot be updated; they can be deleted only up to `AuditHead.removable_through`, which can be
+raised only to where an entry of the trail says that it was archived. The head cannot go back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ HEAD: Final = "batchops_audithead"
 _REMOVABLE: Final = f"OLD.sequence > (SELECT COALESCE(MAX(removable_through), 0) FROM {HEAD})"  # noqa: S608
 _MESSAGE: Final = "the audit trail cannot be altered"
 
-INSTALL: Final[dict[str, tuple[str, ...]]] = {
+_ENTRIES: Final[dict[str, tuple[str, ...]]] = {
     "sqlite": (
         f"""CREATE TRIGGER audit_no_update BEFORE UPDATE ON {TABLE}
             BEGIN SELECT RAISE(ABORT, '{_MESSAGE}'); END""",
@@ -43,30 +43,79 @@ INSTALL: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 
-REMOVE: Final[dict[str, tuple[str, ...]]] = {
+_ARCHIVED: Final = f"""EXISTS (SELECT 1 FROM {TABLE} WHERE action = 'audit.archived'
+              AND CAST({{through}} AS BIGINT) = NEW.removable_through)"""  # noqa: S608
+_OPENED: Final = "NEW.removable_through > OLD.removable_through"
+_WENT_BACK: Final = "NEW.sequence < OLD.sequence"
+
+_HEAD: Final[dict[str, tuple[str, ...]]] = {
     "sqlite": (
-        "DROP TRIGGER IF EXISTS audit_no_update",
-        "DROP TRIGGER IF EXISTS audit_no_delete",
-        "DROP TRIGGER IF EXISTS audit_no_replace",
+        f"""CREATE TRIGGER audit_head_guarded BEFORE UPDATE ON {HEAD}
+            WHEN {_WENT_BACK} OR ({_OPENED} AND NOT
+              {_ARCHIVED.format(through="json_extract(detail, '$.through')")})
+            BEGIN SELECT RAISE(ABORT, '{_MESSAGE}'); END""",
+        f"""CREATE TRIGGER audit_head_kept BEFORE DELETE ON {HEAD}
+            BEGIN SELECT RAISE(ABORT, '{_MESSAGE}'); END""",
     ),
     "postgresql": (
-        f"DROP TRIGGER IF EXISTS audit_no_update ON {TABLE}",
-        f"DROP TRIGGER IF EXISTS audit_no_delete ON {TABLE}",
-        f"DROP TRIGGER IF EXISTS audit_no_truncate ON {TABLE}",
-        "DROP FUNCTION IF EXISTS audit_refuse()",
-        "DROP FUNCTION IF EXISTS audit_refuse_delete()",
+        f"""CREATE FUNCTION audit_guard_head() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+              IF {_WENT_BACK} THEN RAISE EXCEPTION '{_MESSAGE}'; END IF;
+              IF {_OPENED} AND NOT {_ARCHIVED.format(through="detail->>'through'")}
+              THEN RAISE EXCEPTION '{_MESSAGE}'; END IF;
+              RETURN NEW;
+            END $$""",
+        f"""CREATE TRIGGER audit_head_guarded BEFORE UPDATE ON {HEAD}
+            FOR EACH ROW EXECUTE FUNCTION audit_guard_head()""",
+        f"""CREATE TRIGGER audit_head_kept BEFORE DELETE ON {HEAD}
+            FOR EACH ROW EXECUTE FUNCTION audit_refuse()""",
+        f"""CREATE TRIGGER audit_head_not_truncated BEFORE TRUNCATE ON {HEAD}
+            FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse()""",
     ),
 }
 
+INSTALL: Final = {"entries": _ENTRIES, "head": _HEAD}
 
-def install(connection: BaseDatabaseWrapper) -> None:
-    """Create the triggers."""
-    _run(connection, INSTALL[connection.vendor])
+REMOVE: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "head": {
+        "sqlite": (
+            "DROP TRIGGER IF EXISTS audit_head_guarded",
+            "DROP TRIGGER IF EXISTS audit_head_kept",
+        ),
+        "postgresql": (
+            f"DROP TRIGGER IF EXISTS audit_head_guarded ON {HEAD}",
+            f"DROP TRIGGER IF EXISTS audit_head_kept ON {HEAD}",
+            f"DROP TRIGGER IF EXISTS audit_head_not_truncated ON {HEAD}",
+            "DROP FUNCTION IF EXISTS audit_guard_head()",
+        ),
+    },
+    "entries": {
+        "sqlite": (
+            "DROP TRIGGER IF EXISTS audit_no_update",
+            "DROP TRIGGER IF EXISTS audit_no_delete",
+            "DROP TRIGGER IF EXISTS audit_no_replace",
+        ),
+        "postgresql": (
+            f"DROP TRIGGER IF EXISTS audit_no_update ON {TABLE}",
+            f"DROP TRIGGER IF EXISTS audit_no_delete ON {TABLE}",
+            f"DROP TRIGGER IF EXISTS audit_no_truncate ON {TABLE}",
+            "DROP FUNCTION IF EXISTS audit_refuse()",
+            "DROP FUNCTION IF EXISTS audit_refuse_delete()",
+        ),
+    },
+}
 
 
-def remove(connection: BaseDatabaseWrapper) -> None:
-    """Drop the triggers; for going back to an older version of the tables."""
-    _run(connection, REMOVE[connection.vendor])
+def install(connection: BaseDatabaseWrapper, *groups: str) -> None:
+    """Create the triggers of the groups named ("entries", "head"), or all."""
+    for group in groups or INSTALL:
+        _run(connection, INSTALL[group][connection.vendor])
+
+
+def remove(connection: BaseDatabaseWrapper, *groups: str) -> None:
+    """Drop the triggers of the groups named, or all; for going back to an older version."""
+    for group in groups or REMOVE:
+        _run(connection, REMOVE[group][connection.vendor])
 
 
 def _run(connection: BaseDatabaseWrapper, statements: tuple[str, ...]) -> None:

@@ -6,7 +6,9 @@ a SHA-256 hash; `docs/audit-format.md` describes the canonical form.
 
 from __future__ import annotations
 
+import contextvars
 import datetime as dt
+import getpass
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -39,11 +41,14 @@ __all__ = [
     "Action",
     "Actor",
     "Fact",
+    "acting_request",
     "canonical",
     "canonical_json",
     "chain_hash",
     "client_ip",
+    "current_actor",
     "locked_head",
+    "of_command_line",
     "record",
     "record_now",
     "row_of",
@@ -115,6 +120,28 @@ class Fact:
             campaign_name=batch.campaign.campaign_name,
             **more,
         )
+
+
+acting_request: contextvars.ContextVar[HttpRequest | None] = contextvars.ContextVar(
+    "acting_request", default=None
+)
+"""The request under way, set by a middleware, for facts that are not told who asked."""
+
+
+def current_actor() -> Actor:
+    """Who is at work: the person of the request under way, or the account of the machine."""
+    request = acting_request.get()
+    if request is None:
+        return of_command_line()
+    return Actor.of_request(request)
+
+
+def of_command_line() -> Actor:
+    """The person at the command line, as the machine knows them."""
+    try:
+        return Actor(f"{getpass.getuser()} (command line)")
+    except (KeyError, OSError):
+        return Actor("command line")
 
 
 def record(*facts: Fact) -> list[AuditEntry]:

@@ -124,11 +124,16 @@ def generate_key() -> tuple[str, str]:
 
 def sign(head: AuditHead) -> Anchor:
     """The head as an anchor, signed where a key is set. Raises BadKey."""
+    return sign_head(head.sequence, head.hash)
+
+
+def sign_head(sequence: int, digest: str) -> Anchor:
+    """The end of the chain at a moment as an anchor; see `sign`."""
     at = timezone.now().astimezone(dt.UTC).isoformat(timespec="microseconds")
     key = signing_key()
     if key is None:
-        return Anchor(head.sequence, head.hash, at)
-    anchor = Anchor(head.sequence, head.hash, at, key_id(key.public_key()))
+        return Anchor(sequence, digest, at)
+    anchor = Anchor(sequence, digest, at, key_id(key.public_key()))
     signature = base64.b64encode(key.sign(anchor.message())).decode()
     return Anchor(anchor.sequence, anchor.hash, anchor.at, anchor.key_id, signature)
 

@@ -55,6 +55,14 @@ def canonical_json(value: Any) -> bytes:
 
 def canonical_row(row: Row) -> str:
     """The text that is hashed for an entry: its fields but for the two hashes, sorted by name."""
+    try:
+        return _canonical_row(row)
+    except TypeError:
+        # SQLite lets bytes stand where text belongs; no entry was ever written so.
+        return canonical_text([repr(value) for value in row])
+
+
+def _canonical_row(row: Row) -> str:
     (sequence, at, action, outcome, actor_id, actor_name, actor_ip, batch_id, campaign_id) = row[:9]
     (campaign_name, change_id, reason, reference, before, after, http_status, detail) = row[9:17]
     text = encode_basestring_ascii

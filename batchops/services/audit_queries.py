@@ -401,7 +401,8 @@ def _sequences(
 
 def _merged(queries: Sequence[QuerySet[AuditEntry]], limit: int, oldest_first: bool) -> list[int]:
     """The first sequences of several queries, each cut to `limit` by the database itself."""
-    parts, parameters = [], []
+    parts: list[str] = []
+    parameters: list[Any] = []
     for query in queries:
         compiler = query.values_list("sequence")[:limit].query.get_compiler(connection=connection)
         try:

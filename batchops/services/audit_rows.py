@@ -22,6 +22,9 @@ _POSTGRESQL: Final = {
     "detail": "detail::text",
 }
 
+# A cast keeps the driver from making a datetime of the text.
+_SQLITE: Final = {"at": "CAST(at AS TEXT)"}
+
 
 def chain(after: int = 0, through: int | None = None, size: int = SLICE) -> Iterator[list[Row]]:
     """All rows whose sequence is greater than `after`, up to and with `through`, in slices."""
@@ -66,7 +69,7 @@ def by_sequences(sequences: list[int]) -> list[Row]:
 
 
 def _selected() -> str:
-    special = _POSTGRESQL if connection.vendor == "postgresql" else {}
+    special = _POSTGRESQL if connection.vendor == "postgresql" else _SQLITE
     return ", ".join(special.get(name, name) for name in COLUMNS)
 
 

@@ -1,0 +1,29 @@
+"""manage.py anchor_audit: sign the head of the audit trail now and send it out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from batchops.services import audit_anchors
+from batchops.services.audit_form import canonical_text
+
+
+class Command(BaseCommand):
+    """Prints the anchor as one line of JSON, for keeping."""
+
+    help = (
+        "Sign the head of the audit trail, record that, and send it to the log, the file and the "
+        "addresses of the settings. Without AUDIT_SIGNING_KEY the anchor is not signed."
+    )
+
+    def handle(self, **_: Any) -> None:
+        try:
+            anchor = audit_anchors.anchor_head()
+        except audit_anchors.BadKey as error:
+            raise CommandError(str(error)) from error
+        if anchor is None:
+            self.stdout.write("Nothing is new since the last anchor.")
+            return
+        self.stdout.write(canonical_text(anchor.to_json()))
