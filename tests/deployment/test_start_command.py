@@ -161,7 +161,7 @@ def test_when_one_program_dies_the_others_end_and_it_is_said(tmp_path: Path) -> 
     with started(tmp_path) as run:
         run.wait_for(EVERYTHING_RUNS)
         programs = run.children()
-        (worker,) = (program for program in programs if "run_huey" in program.cmdline())
+        (worker,) = (program for program in programs if "worker" in program.cmdline())
         worker.kill()
         assert run.wait() == 1
         assert "The worker ended with exit code -9. The others were ended too." in run.output

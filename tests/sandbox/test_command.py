@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import socket
@@ -81,9 +82,12 @@ def start() -> Iterator[Callable[..., Running]]:
 def refused(*arguments: str, before: Callable[[], None] | None = None) -> str:
     """What the command says when it does not start; `before` runs first in its process."""
     command = [sys.executable, "manage.py", "sandbox", "--port", "0", *arguments]
+    # What measures coverage would itself fail on a full disk.
+    unmeasured = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
     run = subprocess.run(
         command,
         cwd=ROOT,
+        env=unmeasured,
         capture_output=True,
         text=True,
         timeout=START_SECONDS,
