@@ -1,15 +1,121 @@
-"""Batches: the list with its actions, and the page of one batch."""
+"""Batches: the list with its filters and actions, and pasted lists of ids."""
 
 from __future__ import annotations
 
-from django.contrib import admin
+from typing import Any
 
-from batchops.admin.base import ReadOnlyAdmin
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from batchops.admin import columns, pills
+from batchops.admin.base import ReadOnlyAdmin, person
+from batchops.admin.batch_actions import BatchActions
+from batchops.admin.batch_page import BatchPage
+from batchops.admin.filters import SELECTS, PastedFilter, ShowFilter
+from batchops.admin.forms import PasteForm
+from batchops.admin.pills import Look
 from batchops.models import Batch
+from batchops.services import selection
+from batchops.services.errors import InvalidInput
 
 
 @admin.register(Batch)
-class BatchAdmin(ReadOnlyAdmin[Batch]):
+class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
     """The mirror of the vendor's batches."""
 
-    list_display = ("batch_id", "campaign", "status", "paused", "expires_on")
+    change_list_template = "batchops/batches.html"
+    list_display = (
+        "identity",
+        "campaign_and_mode",
+        "status_and_drift",
+        "hold_and_why",
+        "expiry",
+        "rate",
+        "updated",
+    )
+    list_display_links = ("identity",)
+    list_filter = (ShowFilter, *SELECTS, PastedFilter)
+    list_select_related = ("campaign", "hold")
+    search_fields = ("batch_id", "campaign__campaign_name")
+    list_max_show_all = 0
+    show_facets = admin.ShowFacets.NEVER
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("paste/", view(self.paste), name="batchops_batch_paste"),
+            path("<path:object_id>/counts/", view(self.counts), name="batchops_batch_counts"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        pasted = request.GET.get(PastedFilter.parameter_name, "")
+        extra = {
+            "title": "Batches",
+            "pasted": selection.kept(pasted, person(request)) if pasted else None,
+            "pasted_is_gone": bool(pasted),
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, extra)
+
+    def paste(self, request: HttpRequest) -> HttpResponse:
+        """Take a pasted list of ids, and show what of it there is."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        form = PasteForm(request.POST or None)
+        if form.is_valid():
+            try:
+                pasted = selection.keep(form.cleaned_data["batch_ids"], person(request))
+            except InvalidInput as error:
+                form.add_error(error.field, error.message)
+            else:
+                address = reverse("admin:batchops_batch_changelist")
+                return HttpResponseRedirect(f"{address}?{PastedFilter.parameter_name}={pasted.pk}")
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Paste batch ids",
+            "form": form,
+            "limit": selection.LIMIT,
+        }
+        return TemplateResponse(request, "batchops/paste.html", context)
+
+    @admin.display(description="batch", ordering="batch_id")
+    def identity(self, batch: Batch) -> SafeString:
+        return format_html('<bdi class="batch-id">{}</bdi>', batch.batch_id)
+
+    @admin.display(description="campaign", ordering="campaign__campaign_name")
+    def campaign_and_mode(self, batch: Batch) -> SafeString:
+        return format_html(
+            '<bdi>{}</bdi><span class="column-note"><bdi>{}</bdi></span>',
+            str(batch.campaign),
+            batch.campaign.mode,
+        )
+
+    @admin.display(description="status", ordering="status")
+    def status_and_drift(self, batch: Batch) -> SafeString:
+        drift = pills.pill("Changed outside", Look("drift", "info")) if batch.drifted_at else ""
+        return format_html("{} {}", pills.batch_status(batch), drift)
+
+    @admin.display(description="hold", ordering="paused")
+    def hold_and_why(self, batch: Batch) -> SafeString:
+        return columns.hold(batch)
+
+    @admin.display(description="expires", ordering="expires_on")
+    def expiry(self, batch: Batch) -> SafeString:
+        return columns.expiry(batch)
+
+    @admin.display(description="rate", ordering="call_rate")
+    def rate(self, batch: Batch) -> SafeString:
+        return columns.rate(batch)
+
+    @admin.display(description="updated", ordering="last_updated_at")
+    def updated(self, batch: Batch) -> SafeString:
+        return columns.updated(batch)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils.functional import SimpleLazyObject
 
 from batchops import permissions
@@ -27,6 +28,7 @@ class BatchopsAdminSite(admin.AdminSite):
     site_header = "batchops"
     site_title = "batchops"
     index_title = "Overview"
+    index_template = "batchops/overview.html"
     site_url = None
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
@@ -39,6 +41,15 @@ class BatchopsAdminSite(admin.AdminSite):
             if request.user.has_perm(permissions.VIEW_CHANGES):
                 context["halted_changes"] = SimpleLazyObject(freshness.halted_changes)
         return context
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """The overview."""
+        # Imported late: the site is made while the models are still being loaded.
+        from batchops.admin import dashboard
+
+        return super().index(request, {**dashboard.context(request), **(extra_context or {})})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """The sections in the order in which people need them."""

@@ -31,6 +31,12 @@ def in_words(moment: dt.datetime) -> str:
     return f"{words} {local:%Z} ({day}{utc:%H:%M} UTC)"
 
 
+def utc_words(moment: dt.datetime) -> str:
+    """An instant in UTC: "1 Jan 2027 06:00 UTC"."""
+    utc = moment.astimezone(dt.UTC)
+    return f"{utc.day} {utc:%b %Y %H:%M} UTC"
+
+
 def instant(moment: dt.datetime | None) -> str | SafeString:
     """An instant in the reader's zone, with UTC on hover."""
     if moment is None:

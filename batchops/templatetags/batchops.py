@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import template
+from django.contrib.admin.views.main import ChangeList
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from batchops.admin import pills, times
+from batchops.admin import bars, columns, pills, times
 from batchops.models import Batch, Change
 from batchops.models.change import SUCCESS_STATES, TROUBLE_STATES, UNSETTLED_STATES
 from batchops.syllable.patch import BatchPatch, describe_value
@@ -25,6 +26,10 @@ register.simple_tag(pills.icon, name="icon")
 register.filter("status_pill", pills.status)
 register.filter("change_pill", pills.change_state)
 register.filter("outcome_pill", pills.outcome)
+register.filter("hold_column", columns.hold)
+register.filter("expiry_column", columns.expiry)
+register.filter("rate_column", columns.rate)
+register.filter("utc_words", times.utc_words)
 
 
 @register.filter
@@ -59,6 +64,24 @@ def ago(moment: dt.datetime | None) -> str | SafeString:
         int(age.total_seconds()),
         times.span(age),
     )
+
+
+@register.simple_tag
+def share_bar(counts: Mapping[str, int], total: int) -> list[bars.Part]:
+    """Requests by status as the parts of a bar."""
+    return bars.parts(counts, total, bars.REQUEST_STYLES)
+
+
+@register.filter
+def choices_of(spec: Any, changelist: ChangeList) -> list[Any]:
+    """What a filter of a list offers."""
+    return list(spec.choices(changelist))
+
+
+@register.simple_tag
+def everything_query(changelist: ChangeList) -> str:
+    """The address of a list with all that matches, deleted and missing ones too."""
+    return str(changelist.get_query_string({"show": "everything"}))
 
 
 @register.inclusion_tag("batchops/progress.html")

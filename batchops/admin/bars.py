@@ -1,0 +1,84 @@
+"""Bars whose parts are told apart by pattern and number, not by colour alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from batchops.models import KnownStatus
+
+Style = tuple[str, str]
+"""Tone and pattern of a part."""
+
+BATCH_STYLES: Final[dict[str, Style]] = {
+    KnownStatus.ACTIVE: ("good", "plain"),
+    KnownStatus.PENDING: ("info", "dots"),
+    KnownStatus.PAUSED: ("warn", "bars"),
+    KnownStatus.FAILED: ("bad", "cross"),
+    KnownStatus.EXPIRED: ("quiet", "slope"),
+    KnownStatus.CANCELED: ("quiet", "plain"),
+}
+REQUEST_STYLES: Final[dict[str, Style]] = {
+    "COMPLETED": ("good", "plain"),
+    "CONNECTED": ("good", "dots"),
+    "INITIATED": ("info", "bars"),
+    "PENDING": ("info", "dots"),
+    "FAILED": ("bad", "cross"),
+    "INVALID": ("bad", "slope"),
+    "DUPLICATE": ("quiet", "plain"),
+    "SKIPPED": ("quiet", "slope"),
+    "CANCELED": ("quiet", "back"),
+}
+"""Request statuses (vendor OpenAPI, RequestStatus), in the order in which they are shown."""
+OTHER: Final[Style] = ("warn", "grid")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a bar; `start` and `width` are percents of the whole width."""
+
+    words: str
+    number: int
+    start: float
+    width: float
+    share: str
+    tone: str
+    pattern: str
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether its number can be written inside."""
+        return self.width >= 1.6 * len(str(self.number)) + 1.5
+
+
+def parts(numbers: Mapping[str, int], scale: int, styles: Mapping[str, Style]) -> list[Part]:
+    """The parts of a bar in which `scale` is the whole width, in the order of the styles."""
+    whole = sum(numbers.values())
+    order = [name for name in styles if numbers.get(name)]
+    order += sorted(name for name, number in numbers.items() if number and name not in styles)
+    found, start = [], 0.0
+    for name in order:
+        number = numbers[name]
+        width = 100 * number / scale if scale else 0.0
+        tone, pattern = styles.get(name, OTHER)
+        found.append(
+            Part(
+                words=words(name),
+                number=number,
+                start=round(start, 3),
+                width=round(width, 3),
+                share=f"{100 * number / whole:.1f}",
+                tone=tone,
+                pattern=pattern,
+            )
+        )
+        start += width
+    return found
+
+
+def words(name: str) -> str:
+    """A status of the vendor in the writing of people; one that is not known stays as it is."""
+    if not name:
+        return "Other"
+    return name.capitalize() if name in BATCH_STYLES or name in REQUEST_STYLES else name

@@ -1,0 +1,191 @@
+"""What can be done to the batches that are selected, or to all that match."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from batchops import permissions
+from batchops.admin.base import person
+from batchops.admin.filters import BatchFilter
+from batchops.admin.forms import PatchForm, SetExpiryForm, SetRateForm
+from batchops.admin.sync import ask_for_pull
+from batchops.models import Action, Batch, Change, SyncRun
+from batchops.services import audit, drafts, sync
+from batchops.services.errors import ChangeError
+from batchops.syllable.errors import SyllableError
+from batchops.syllable.patch import CLEAR, BatchPatch
+
+if TYPE_CHECKING:
+    _Base = admin.ModelAdmin[Batch]
+else:
+    _Base = object
+
+REFRESH_LIMIT: Final = 100
+"""Most batches that are read one by one while a person waits."""
+
+
+class BatchActions(_Base):
+    """Each action freezes the selection into a draft and leads to its review."""
+
+    actions = (
+        "pause",
+        "resume",
+        "set_expiry",
+        "expire_now",
+        "clear_expiry",
+        "set_call_rate",
+        "clear_call_rate",
+        "pacing_on",
+        "pacing_off",
+        "refresh",
+    )
+
+    def has_request_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(permissions.REQUEST_CHANGE)
+
+    def has_release_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(permissions.RELEASE_CHANGE)
+
+    def has_sync_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(permissions.RUN_SYNC)
+
+    @admin.action(description="Pause", permissions=["request"])
+    def pause(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
+        return self._draft(request, batches, BatchPatch(paused=True))
+
+    @admin.action(description="Resume", permissions=["release"])
+    def resume(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
+        return self._draft(request, batches, BatchPatch(paused=False))
+
+    @admin.action(description="Set expiry…", permissions=["request"])
+    def set_expiry(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse:
+        return self._ask(request, batches, "Set expiry", SetExpiryForm)
+
+    @admin.action(description="Expire now", permissions=["request"])
+    def expire_now(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
+        patch = BatchPatch(expires_on=timezone.now().replace(microsecond=0))
+        return self._draft(request, batches, patch, expire_now=True)
+
+    @admin.action(description="Clear expiry", permissions=["release"])
+    def clear_expiry(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
+        return self._draft(request, batches, BatchPatch(expires_on=CLEAR))
+
+    @admin.action(description="Set call rate…", permissions=["request"])
+    def set_call_rate(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse:
+        return self._ask(request, batches, "Set call rate", SetRateForm)
+
+    @admin.action(description="Clear call rate", permissions=["release"])
+    def clear_call_rate(
+        self, request: HttpRequest, batches: QuerySet[Batch]
+    ) -> HttpResponse | None:
+        return self._draft(request, batches, BatchPatch(call_rate=CLEAR))
+
+    @admin.action(description="Automatic pacing on", permissions=["release"])
+    def pacing_on(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
+        return self._draft(request, batches, BatchPatch(auto_call_rate=True))
+
+    @admin.action(description="Automatic pacing off", permissions=["release"])
+    def pacing_off(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
+        return self._draft(request, batches, BatchPatch(auto_call_rate=False))
+
+    @admin.action(description="Refresh from the vendor", permissions=["sync"])
+    def refresh(self, request: HttpRequest, batches: QuerySet[Batch]) -> None:
+        """Read a few batches at once; for more, ask for a full pull."""
+        names = list(batches.values_list("pk", flat=True)[: REFRESH_LIMIT + 1])
+        if len(names) > REFRESH_LIMIT:
+            ask_for_pull(request, SyncRun.Kind.FULL)
+            return
+        detail = {"kind": "refresh", "batches": len(names)}
+        actor = audit.Actor.of_request(request)
+        audit.record_now(audit.Fact(Action.SYNC_REQUESTED, actor, detail=detail))
+        try:
+            sync.refresh(names)
+        except SyllableError as error:
+            messages.error(request, f"Not refreshed: {error.message}")
+        else:
+            messages.success(request, f"{_number(len(names))} read anew from the vendor.")
+
+    def _ask(
+        self, request: HttpRequest, batches: QuerySet[Batch], title: str, form_type: type[PatchForm]
+    ) -> HttpResponse:
+        """Ask for the value; the page sends the same selection again, together with it."""
+        given = "apply" in request.POST
+        form = form_type(request.POST if given else None)
+        patch = form.patch() if given else None
+        if patch is not None:
+            try:
+                change = self.freeze(request, batches, patch, expire_now=form.expire_now)
+            except ChangeError as error:
+                form.take_error(error)
+            else:
+                return to_review(change)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"{title}: {_number(batches.count())}",
+            "form": form,
+            "action": request.POST.get("action", ""),
+            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "across": request.POST.get("select_across", "0"),
+            "selection": self.selection_words(request),
+        }
+        return TemplateResponse(request, "batchops/action_value.html", context)
+
+    def _draft(
+        self,
+        request: HttpRequest,
+        batches: QuerySet[Batch],
+        patch: BatchPatch,
+        *,
+        expire_now: bool = False,
+    ) -> HttpResponse | None:
+        try:
+            return to_review(self.freeze(request, batches, patch, expire_now=expire_now))
+        except ChangeError as error:
+            messages.error(request, error.message)
+            return None
+
+    def freeze(
+        self, request: HttpRequest, batches: QuerySet[Batch], patch: BatchPatch, **more: Any
+    ) -> Change:
+        """A draft over a selection. Raises ChangeError."""
+        return drafts.draft(
+            batches,
+            patch,
+            user=person(request),
+            actor=audit.Actor.of_request(request),
+            source=Change.Source.ACTION,
+            selection=self.selection_words(request),
+            **more,
+        )
+
+    def selection_words(self, request: HttpRequest) -> str:
+        """How the batches were chosen, in words."""
+        if request.POST.get("select_across") != "1":
+            return "Chosen one by one in the batch list"
+        changelist = self.get_changelist_instance(request)
+        parts = [
+            f"{spec.title}: {spec.chosen}"
+            for spec in changelist.filter_specs
+            if isinstance(spec, BatchFilter) and spec.chosen
+        ]
+        if changelist.query:
+            parts.append(f"search: {changelist.query}")
+        return f"All that match ({'; '.join(parts) or 'show: All present'})"
+
+
+def to_review(change: Change) -> HttpResponseRedirect:
+    """On to the page on which a draft is reviewed and confirmed."""
+    return HttpResponseRedirect(reverse("admin:batchops_change_review", args=[change.pk]))
+
+
+def _number(count: int) -> str:
+    return "1 batch" if count == 1 else f"{count:,} batches"

@@ -1,0 +1,118 @@
+"""The overview: what is on, what runs, what waits, what needs somebody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from batchops import permissions
+from batchops.admin import bars
+from batchops.models import AuditEntry, Change
+from batchops.services import overview
+from batchops.services.overview import Row
+
+ENTRIES_SHOWN: Final = 8
+TILES: Final = (
+    ("on", "Live, not paused", "play", "good"),
+    ("paused", "On hold", "pause", "warn"),
+    ("no_end", "On hold with no end", "pause", "warn"),
+    ("expiring_24h", "Expiring in 24 h", "hourglass", "info"),
+    ("failed", "Failed", "cross", "bad"),
+    ("drifted", "Changed outside", "drift", "info"),
+    ("missing", "Missing at the vendor", "question", "bad"),
+)
+"""Filter of the batch list, words, icon and tone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number that leads to its batches; it is toned only when there is something to see."""
+
+    number: int
+    words: str
+    icon: str
+    tone: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A campaign's bar, with its sentence for those who hear it."""
+
+    name: str
+    address: str
+    total: int
+    parts: list[bars.Part]
+
+    @property
+    def sentence(self) -> str:
+        return ", ".join(f"{part.number:,} {part.words.lower()}" for part in self.parts)
+
+
+def context(request: HttpRequest) -> dict[str, Any]:
+    """What the overview shows of what the person may see."""
+    shown: dict[str, Any] = {}
+    if request.user.has_perm(permissions.VIEW_BATCHES):
+        numbers = overview.overview()
+        shown |= {
+            "tiles": _tiles(numbers.figures),
+            "bars": _bars(numbers.rows),
+            "legend": _legend(numbers.rows),
+        }
+    if request.user.has_perm(permissions.VIEW_CHANGES):
+        shown["groups"] = _groups(overview.open_changes())
+    if request.user.has_perm(permissions.VIEW_TRAIL):
+        shown["entries"] = list(AuditEntry.objects.order_by("-sequence")[:ENTRIES_SHOWN])
+    return shown
+
+
+def _tiles(figures: dict[str, int]) -> list[Tile]:
+    batches = reverse("admin:batchops_batch_changelist")
+    return [
+        Tile(
+            figures[name], words, icon, tone if figures[name] else "quiet", f"{batches}?show={name}"
+        )
+        for name, words, icon, tone in TILES
+    ]
+
+
+def _bars(rows: tuple[Row, ...]) -> list[Bar]:
+    widest = max((row.total for row in rows), default=0)
+    return [
+        Bar(
+            str(row.campaign) if row.campaign else f"{row.campaigns:,} other campaigns",
+            reverse("admin:batchops_campaign_change", args=[row.campaign.pk])
+            if row.campaign
+            else reverse("admin:batchops_campaign_changelist"),
+            row.total,
+            bars.parts(row.by_status, widest, bars.BATCH_STYLES),
+        )
+        for row in rows
+    ]
+
+
+def _legend(rows: tuple[Row, ...]) -> list[bars.Part]:
+    """One part for each status that occurs, with its number altogether."""
+    together: dict[str, int] = {}
+    for row in rows:
+        for status, number in row.by_status.items():
+            together[status] = together.get(status, 0) + number
+    return bars.parts(together, sum(together.values()), bars.BATCH_STYLES)
+
+
+def _groups(changes: list[Change]) -> list[tuple[str, list[Change]]]:
+    """The open changes under the headings under which people look for them."""
+    states = Change.State
+    headings = {
+        "Running": (states.RUNNING, states.QUEUED),
+        "Waiting for approval": (states.AWAITING_APPROVAL,),
+        "Scheduled": (states.SCHEDULED,),
+    }
+    groups = [
+        (heading, [change for change in changes if change.state in of_heading])
+        for heading, of_heading in headings.items()
+    ]
+    return [(heading, found) for heading, found in groups if found]

@@ -1,0 +1,119 @@
+"""The numbers of the overview, from one pass over the mirror."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from batchops.models import ENDED_STATUSES, Batch, Campaign, Change, KnownStatus
+from batchops.models.change import OPEN_STATES
+
+CAMPAIGNS_SHOWN: Final = 12
+CHANGES_SHOWN: Final = 12
+STATUS_ORDER: Final = (
+    KnownStatus.ACTIVE,
+    KnownStatus.PENDING,
+    KnownStatus.PAUSED,
+    KnownStatus.FAILED,
+    KnownStatus.EXPIRED,
+    KnownStatus.CANCELED,
+)
+OTHER: Final = ""
+"""Stands for every status that batchops does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The batches of one campaign by status; `campaign` is None for all the smaller ones."""
+
+    campaign: Campaign | None
+    campaigns: int
+    by_status: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_status.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How many batches are in which condition, altogether and by campaign."""
+
+    figures: dict[str, int]
+    rows: tuple[Row, ...]
+
+
+def _conditions(now: dt.datetime) -> dict[str, Q]:
+    """What is counted; each is the condition of the filter of the same name on the batch list."""
+    present = Q(deleted_at=None, missing_since=None)
+    live = present & ~Q(status__in=ENDED_STATUSES)
+    on_hold = live & Q(paused=True)
+    return {
+        "on": live & (Q(paused=False) | Q(paused=None)),
+        "paused": on_hold,
+        "no_end": on_hold & Q(hold__resume_at=None),
+        "expiring_24h": live & Q(expires_on__gt=now, expires_on__lte=now + dt.timedelta(hours=24)),
+        "failed": present & Q(status=KnownStatus.FAILED),
+        "drifted": present & Q(drifted_at__isnull=False),
+        "missing": Q(missing_since__isnull=False, deleted_at=None),
+        "present": present,
+    }
+
+
+def overview() -> Overview:
+    """Count the batches: two queries, whatever their number."""
+    conditions = _conditions(timezone.now())
+    # Prefixed, since a count may not have the name of a column.
+    counts = {f"number_{name}": Count("pk", filter=where) for name, where in conditions.items()}
+    groups: list[Any] = list(
+        Batch.objects.order_by().values("campaign_id", "status").annotate(**counts)
+    )
+    figures = {name: sum(group[f"number_{name}"] for group in groups) for name in conditions}
+    return Overview(figures, _rows(groups))
+
+
+def open_changes() -> list[Change]:
+    """Changes that run, wait or are scheduled: halted and running ones first."""
+    return list(
+        Change.objects.filter(state__in=OPEN_STATES).order_by("-started_at", "run_at")[
+            :CHANGES_SHOWN
+        ]
+    )
+
+
+def by_status(campaign: Campaign) -> dict[str, int]:
+    """The present batches of a campaign by status, in the order in which they are shown."""
+    rows = campaign.batches.filter(deleted_at=None, missing_since=None).order_by()
+    return _ordered(dict(rows.values_list("status").annotate(Count("pk"))))
+
+
+def _rows(groups: list[Any]) -> tuple[Row, ...]:
+    counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for group in groups:
+        if group["number_present"]:
+            status = group["status"] if group["status"] in KnownStatus.values else OTHER
+            counts[group["campaign_id"]][status] += group["number_present"]
+    order = sorted(counts, key=lambda key: (-sum(counts[key].values()), key))
+    # One campaign too many takes no more room than "1 other" would.
+    shown = CAMPAIGNS_SHOWN + (len(order) == CAMPAIGNS_SHOWN + 1)
+    campaigns = Campaign.objects.in_bulk(order[:shown])
+    rows = [Row(campaigns[key], 1, _ordered(counts[key])) for key in order[:shown]]
+    rest = order[shown:]
+    if rest:
+        together: dict[str, int] = defaultdict(int)
+        for key in rest:
+            for status, number in counts[key].items():
+                together[status] += number
+        rows.append(Row(None, len(rest), _ordered(together)))
+    return tuple(rows)
+
+
+def _ordered(by_status: dict[str, int]) -> dict[str, int]:
+    known = {status.value: by_status[status] for status in STATUS_ORDER if by_status.get(status)}
+    others = {name: number for name, number in sorted(by_status.items()) if name not in known}
+    return known | {name: number for name, number in others.items() if number}
