@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 State, ItemState = Change.State, ChangeItem.State
 CHUNK: Final = 1_000
 REASON_LIMIT: Final = 2_000
+FURTHEST_AHEAD: Final = dt.timedelta(days=366)
 
 
 def counts(change: Change) -> dict[str, int]:
@@ -330,18 +331,27 @@ def _check_draft(
 ) -> None:
     """Raise InvalidInput for what a draft cannot be confirmed with."""
     _check_something_left(change)
-    if run_at is not None and run_at <= now:
-        raise InvalidInput("This time is in the past. Choose a later one, or run it now.", "run_at")
+    if run_at is not None:
+        check_time(run_at, now, "run_at")
     if resume_at is not None:
         if change.patch != BatchPatch(paused=True):
             raise InvalidInput("Only a pause can end by itself.", "resume_at")
-        if resume_at <= (run_at or now):
+        check_time(resume_at, now, "resume_at")
+        if run_at is not None and resume_at <= run_at:
             raise InvalidInput("The pause would end before it begins.", "resume_at")
     if needs_typed_count(change) and typed_count != (acting := acting_count(change)):
         raise InvalidInput(
             f"Type the number of batches that will be changed ({acting}) to confirm.",
             "typed_count",
         )
+
+
+def check_time(moment: dt.datetime, now: dt.datetime, field: str) -> None:
+    """Raise InvalidInput for an instant that is not ahead, or is further ahead than makes sense."""
+    if moment <= now:
+        raise InvalidInput("This time is in the past. Choose a later one.", field)
+    if moment > now + FURTHEST_AHEAD:
+        raise InvalidInput("Choose a time within a year from now.", field)
 
 
 def _check_something_left(change: Change) -> None:

@@ -15,10 +15,11 @@ from django.db.models import Case, JSONField, QuerySet, UUIDField, Value, When
 from django.db.models.fields import BooleanField, CharField, SmallIntegerField
 from django.utils import timezone
 
+from batchops import permissions
 from batchops.models import Action, Batch, Change, ChangeItem
 from batchops.models.change import DRAFT_LIFETIME, TROUBLE_STATES
 from batchops.services import audit, effects, mirror, permits
-from batchops.services.errors import EmptySelection, InvalidInput
+from batchops.services.errors import EmptySelection, InvalidInput, WrongState
 from batchops.syllable.patch import BatchPatch, InvalidPatch, Values
 
 if TYPE_CHECKING:
@@ -69,7 +70,12 @@ def check_patch(patch: BatchPatch, now: dt.datetime, *, expire_now: bool = False
 
 @permits.records_denials
 def draft_retry(change: Change, *, user: User, actor: audit.Actor) -> Change:
-    """A draft over the batches of a change that did not get what was asked, seen afresh."""
+    """A draft over the batches of a change that did not get what was asked, seen afresh.
+
+    Raises as `draft` does, and WrongState before the change has ended.
+    """
+    permits.require(user, permissions.CONTROL_CHANGE, actor, change)
+    _require_ended(change)
     batches = Batch.objects.filter(
         pk__in=change.items.filter(state__in=TROUBLE_STATES).values("batch_id")
     )
@@ -240,6 +246,7 @@ def _insert_items(change: Change, batches: QuerySet[Batch], now: dt.datetime) ->
 def _draft_from_applied(
     change: Change, source: Change.Source, *, user: User, actor: audit.Actor
 ) -> Change:
+    _require_ended(change)
     items = change.items.filter(state=State.APPLIED).select_related("batch")
     if source == Source.RESUME:
         items = items.filter(batch__hold=change)
@@ -257,6 +264,11 @@ def _draft_from_applied(
             ),
         )
         return _finish_draft(follower, user, actor)
+
+
+def _require_ended(change: Change) -> None:
+    if change.state not in (Change.State.FINISHED, Change.State.STOPPED):
+        raise WrongState("This change has not ended yet. Stop it first.", change)
 
 
 def _put_back(item: ChangeItem, change: Change, source: Change.Source) -> BatchPatch:

@@ -71,8 +71,7 @@ def resume_due() -> list[Change]:
 def _check_end(change: Change, resume_at: dt.datetime | None, now: dt.datetime) -> None:
     if resume_at is None:
         return
-    if resume_at <= now:
-        raise InvalidInput("Choose a time in the future.", "resume_at")
+    changes.check_time(resume_at, now, "resume_at")
     if change.state == State.SCHEDULED and change.run_at and resume_at <= change.run_at:
         raise InvalidInput("The pause would end before it begins.", "resume_at")
 

@@ -41,13 +41,16 @@ def batches(number: int, **fields: Any) -> list[Batch]:
 
 
 def draft(user: User, patch: BatchPatch = PAUSE, **more: Any) -> Change:
-    more = {"actor": audit.Actor.of_user(user, "192.0.2.7"), "source": Change.Source.ACTION} | more
+    """A draft over all batches, or those given as `batches`."""
+    more.setdefault("actor", audit.Actor.of_user(user, "192.0.2.7"))
+    more.setdefault("source", Change.Source.ACTION)
     chosen = more.pop("batches", Batch.objects.all())
     return drafts.draft(chosen, patch, user=user, **more)
 
 
 def confirm(change: Change, user: User, **more: Any) -> Change:
-    more = {"reason": "wrong list", "actor": audit.Actor.of_user(user, "192.0.2.7")} | more
+    more.setdefault("actor", audit.Actor.of_user(user, "192.0.2.7"))
+    more.setdefault("reason", "wrong list")
     return changes.confirm(change, user=user, **more)
 
 
@@ -56,7 +59,8 @@ def ended(user: User, patch: BatchPatch = PAUSE, state: str = "applied", **more:
     change = confirm(draft(user, patch, **more), user)
     now = timezone.now()
     for item in change.items.filter(state="pending").select_related("batch"):
-        item.state, item.settled_at = state, now
+        already = item.plan == ChangeItem.Plan.ALREADY
+        item.state, item.settled_at = "unchanged" if already else state, now
         if state == ChangeItem.State.APPLIED:
             left = patch.applied_to(item.before)
             item.after = {**left.to_json(), "status": item.batch.status}
