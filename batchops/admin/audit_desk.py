@@ -195,7 +195,8 @@ def _mark(request: HttpRequest, chosen: list[int], comment: str) -> Review:
 
 def _say(request: HttpRequest, done: Review) -> None:
     own = done.entry.detail.get("own", 0)
-    words = f"{done.entries:,} entries are marked as reviewed, {done.newly:,} for the first time."
+    marked = "1 entry is" if done.entries == 1 else f"{done.entries:,} entries are"
+    words = f"{marked} marked as reviewed, {done.newly:,} for the first time."
     if own:
         words += f" {own:,} of them record what you did yourself: let somebody else look too."
     messages.success(request, words)

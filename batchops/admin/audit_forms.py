@@ -144,8 +144,21 @@ class TrailFilterForm(DaysForm):
         return kept.urlencode()
 
     @property
-    def inputs(self) -> list[forms.BoundField]:
-        return [self[name] for name in FILTER_INPUTS]
+    def is_filtering(self) -> bool:
+        return any(self.data.get(name) for name in FILTER_NAMES)
+
+    @property
+    def first_inputs(self) -> list[forms.BoundField]:
+        return [self[name] for name in FIRST_INPUTS]
+
+    @property
+    def more_inputs(self) -> list[forms.BoundField]:
+        return [self[name] for name in MORE_INPUTS]
+
+    @property
+    def uses_more(self) -> bool:
+        """Whether one of the inputs that are folded away says something."""
+        return any(self.data.get(name) for name in MORE_INPUTS)
 
     @property
     def switches(self) -> list[forms.BoundField]:
@@ -158,10 +171,8 @@ class TrailFilterForm(DaysForm):
         field.error_messages["invalid_choice"] = UNKNOWN_CHOICE
 
 
-FILTER_INPUTS: Final = (
-    *("search", "person", "since", "until", "group", "action"),
-    *("outcome", "campaign_id", "batch_id", "change_id", "origin"),
-)
+FIRST_INPUTS: Final = ("search", "person", "since", "until", "group", "outcome")
+MORE_INPUTS: Final = ("action", "campaign_id", "batch_id", "change_id", "origin")
 
 
 class ReportForm(DaysForm):

@@ -18,7 +18,7 @@ from batchops.admin import audit_report
 from batchops.admin.audit_forms import ExportForm, ReportForm, ReviewForm, TrailFilterForm
 from batchops.admin.site import site
 from batchops.models import Action, AuditEntry, AuditHead
-from batchops.services import audit, audit_queries, audit_reports, audit_reviews
+from batchops.services import audit, audit_queries, audit_reports, audit_reviews, audit_sentences
 from batchops.services.audit_queries import Page
 
 REPORT_DAYS: Final = 30
@@ -126,7 +126,7 @@ def person(request: HttpRequest) -> HttpResponse:
         request,
         "person",
         "person",
-        name,
+        audit_sentences.shown(name),
         name=name,
         account=account,
         groups=account.groups.order_by("name") if account else [],

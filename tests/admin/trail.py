@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
+import time_machine
 from django.urls import reverse
-from django.utils import timezone
 
 from batchops.models import Action, AuditEntry
 from batchops.services import audit
 
-PAUSE = {"paused": False, "expires_on": None, "call_rate": None, "auto_call_rate": None}
+VALUES: Final = {"paused": False, "expires_on": None, "call_rate": None, "auto_call_rate": None}
 
 
-def write(action: Action | str = Action.BATCH_APPLIED, **more: Any) -> AuditEntry:
-    """One entry: olivia paused a batch, unless said otherwise."""
-    name = more.pop("name", "olivia")
+def write(
+    action: Action | str = Action.BATCH_APPLIED,
+    *,
+    name: str = "olivia",
+    at: dt.datetime | None = None,
+    **more: Any,
+) -> AuditEntry:
+    """One entry: olivia paused a batch just now, unless said otherwise."""
     fields: dict[str, Any] = {
         "outcome": "applied",
         "batch_id": "20260324.9",
@@ -25,19 +30,19 @@ def write(action: Action | str = Action.BATCH_APPLIED, **more: Any) -> AuditEntr
         "campaign_name": "Spring reminders",
         "reason": "wrong list",
         "reference": "OPS-17",
-        "before": {**PAUSE, "status": "ACTIVE"},
-        "after": {**PAUSE, "paused": True, "status": "PAUSED"},
+        "before": {**VALUES, "status": "ACTIVE"},
+        "after": {**VALUES, "paused": True, "status": "PAUSED"},
         "http_status": 200,
         "detail": {"asked": {"paused": True}, "message": ""},
     } | more
-    return audit.record_now(audit.Fact(action, audit.Actor(name, ip="192.0.2.7"), **fields))[0]
+    fact = audit.Fact(action, audit.Actor(name, ip="192.0.2.7"), **fields)
+    if at is None:
+        return audit.record_now(fact)[0]
+    with time_machine.travel(at, tick=False):
+        return audit.record_now(fact)[0]
 
 
-def days_ago(number: int) -> dt.datetime:
-    return timezone.now() - dt.timedelta(days=number)
-
-
-def address(page: str = "changelist", *arguments: object, **query: object) -> str:
+def address(page: str = "changelist", /, *arguments: object, **query: object) -> str:
     """The address of a page of the trail."""
     found = reverse(f"admin:batchops_auditentry_{page}", args=arguments)
     return f"{found}?{urlencode(query)}" if query else found
