@@ -119,6 +119,19 @@ def test_hours_for_resuming_that_cannot_be_read_are_an_error_of_the_checks(text:
     assert "RESUME_WINDOWS" in problems[0].msg
 
 
+@pytest.mark.parametrize("name", ["AUDIT_SIGNING_KEY", "AUDIT_PUBLIC_KEYS"])
+@pytest.mark.parametrize("text", ["not base64!", "c2hvcnQ=", "=" * 44])
+def test_a_key_that_cannot_sign_the_trail_is_an_error_that_does_not_repeat_it(
+    name: str, text: str
+) -> None:
+    value = text if name == "AUDIT_SIGNING_KEY" else [text]
+    with override_settings(**{name: value}):
+        problems = checks.audit_keys()
+    assert [problem.id for problem in problems] == ["batchops.E004"]
+    assert name in problems[0].msg
+    assert text not in problems[0].msg
+
+
 def test_an_origin_without_its_scheme_is_an_error_of_the_checks() -> None:
     with override_settings(CSRF_TRUSTED_ORIGINS=["batchops.example.com"]):
         problems = run_checks()
