@@ -27,6 +27,24 @@ LONGEST_WAIT: Final = dt.timedelta(minutes=2)
 
 State = ChangeItem.State
 
+NEEDED: Final = (
+    "batch_id",
+    "attempts",
+    "patch_json",
+    "before_paused",
+    "before_expires_on",
+    "before_call_rate",
+    "before_auto_call_rate",
+    "batch__paused",
+    "batch__expires_on",
+    "batch__call_rate",
+    "batch__auto_call_rate",
+    "batch__status",
+    "batch__deleted_at",
+    "batch__missing_since",
+)
+"""Of an item and its batch, what has to be known to send it."""
+
 
 def new_lease() -> str:
     """A name for one worker's leases."""
@@ -94,6 +112,7 @@ def claim(change: Change, lease: str, size: int, *, least_tried: bool = False) -
     return list(
         ChangeItem.objects.filter(pk__in=keys, lease=lease, state=State.SENDING)
         .select_related("batch")
+        .only(*NEEDED)
         .order_by("id")
     )
 

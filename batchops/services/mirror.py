@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batchops.models import Action, Batch, Campaign, ChangeItem
-from batchops.services import audit
+from batchops.services import audit, bulk
 from batchops.syllable.patch import PATCH_FIELDS, Values, same_value
 from batchops.syllable.records import BatchRecord, CampaignRecord
 
@@ -103,6 +103,7 @@ def locked_rows(batch_ids: Iterable[str]) -> dict[str, Batch]:
     rows = (
         Batch.objects.select_for_update(of=("self",))
         .select_related("campaign")
+        .only(*(field.name for field in Batch._meta.fields), "campaign__campaign_name")
         .filter(pk__in=list(batch_ids))
         .order_by("pk")
     )
@@ -161,6 +162,16 @@ def write_rows(rows: Sequence[Batch]) -> None:
         unique_fields=["batch_id"],
         update_fields=[*RECORD_FIELDS, *MIRROR_FIELDS],
         batch_size=500,
+    )
+
+
+def update_rows(rows: Sequence[Batch]) -> None:
+    """Update mirror rows that exist."""
+    names = [*RECORD_FIELDS, *MIRROR_FIELDS]
+    bulk.update_rows(
+        Batch,
+        names,
+        [(row.pk, [getattr(row, name) for name in names]) for row in rows],
     )
 
 

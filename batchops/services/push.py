@@ -27,7 +27,7 @@ from batchops.services.errors import ChangeError
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.errors import Misconfigured, SyllableError
 from batchops.syllable.pacing import backoff
-from batchops.syllable.patch import Values
+from batchops.syllable.patch import BatchPatch, Values
 
 logger = logging.getLogger(__name__)
 
@@ -230,8 +230,9 @@ class Engine:
         items = claims.claim(change, self.lease, size, least_tried=is_probe)
         if items:
             self.changes[change.pk] = change
+        patch = change.patch
         for item in items:
-            assignment = self._assignment(change, item)
+            assignment = self._assignment(change, item, patch)
             self.held[item.pk] = assignment
             if item.batch.is_gone:
                 message = "Deleted at the vendor, or not known there any more."
@@ -240,13 +241,13 @@ class Engine:
                 self.dispatcher.send(assignment)
         return len(items)
 
-    def _assignment(self, change: Change, item: ChangeItem) -> Assignment:
+    def _assignment(self, change: Change, item: ChangeItem, patch: BatchPatch) -> Assignment:
         trusted = _is_urgent(change) or change.pk not in self.read_each
         return Assignment(
             item_id=item.pk,
             change_id=change.pk,
             batch_id=item.batch_id,
-            patch=item.wanted(change),
+            patch=patch if item.patch_json is None else item.wanted(change),
             before=item.before,
             known=Values.of(item.batch) if trusted else None,
             known_status=item.batch.status,

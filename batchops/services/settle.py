@@ -13,6 +13,7 @@ from django.utils import timezone
 from batchops.models import Action, Batch, Change, ChangeItem
 from batchops.services import audit, mirror
 from batchops.services.attempts import Assignment, Outcome
+from batchops.services.bulk import update_rows
 
 logger = logging.getLogger(__name__)
 
@@ -36,31 +37,32 @@ def settle(outcomes: Sequence[Outcome], changes: Mapping[UUID, Change], lease: s
 
     What lost its lease meanwhile is left to the worker that holds it now.
     """
-    by_item = {outcome.assignment.item_id: outcome for outcome in outcomes}
     with transaction.atomic():
-        items = _held(by_item, lease)
-        rows = mirror.locked_rows(item.batch_id for item in items)
+        attempts = _held([outcome.assignment.item_id for outcome in outcomes], lease)
+        written = [outcome for outcome in outcomes if outcome.assignment.item_id in attempts]
+        rows = mirror.locked_rows(outcome.assignment.batch_id for outcome in written)
         mirror.keep_campaigns(
-            {outcome.record.campaign_id for outcome in outcomes if outcome.record}
+            {outcome.record.campaign_id for outcome in written if outcome.record}
             - {row.campaign_id for row in rows.values()}
         )
         facts: list[audit.Fact] = []
         touched: list[Batch] = []
-        for item in items:
-            outcome, row = by_item[item.pk], rows[item.batch_id]
-            change = changes[item.change_id]
-            facts += _facts(outcome, item, row, change)
-            _settle_item(item, outcome)
+        for outcome in written:
+            row = rows[outcome.assignment.batch_id]
+            change = changes[outcome.assignment.change_id]
+            facts += _facts(outcome, row, change)
             if _settle_row(row, outcome, change):
                 touched.append(row)
-        ChangeItem.objects.bulk_create(
-            items, update_conflicts=True, unique_fields=["id"], update_fields=SETTLED_FIELDS
+        update_rows(
+            ChangeItem,
+            SETTLED_FIELDS,
+            [_settled_values(outcome, attempts) for outcome in written],
         )
-        mirror.write_rows(touched)
+        mirror.update_rows(touched)
         audit.record(*facts)
-    if len(items) < len(by_item):
-        logger.warning("%d outcomes had lost their lease.", len(by_item) - len(items))
-    return len(items)
+    if len(written) < len(outcomes):
+        logger.warning("%d outcomes had lost their lease.", len(outcomes) - len(written))
+    return len(written)
 
 
 def put_off(
@@ -71,44 +73,52 @@ def put_off(
     if not by_item:
         return
     with transaction.atomic():
-        items = _held(by_item, lease)
-        rows = mirror.locked_rows(item.batch_id for item in items)
-        ChangeItem.objects.filter(pk__in=[item.pk for item in items]).update(
+        held = _held(by_item, lease)
+        tried = [by_item[key] for key in held if by_item[key].tries]
+        rows = mirror.locked_rows(assignment.batch_id for assignment in tried)
+        ChangeItem.objects.filter(pk__in=list(held)).update(
             state=State.PENDING, lease="", lease_until=None
         )
         audit.record(
             *(
                 audit.Fact.about_batch(
                     Action.BATCH_POSTPONED,
-                    audit.Actor.of_change(changes[item.change_id]),
-                    rows[item.batch_id],
+                    audit.Actor.of_change(changes[assignment.change_id]),
+                    rows[assignment.batch_id],
                     outcome="postponed",
-                    detail=_detail(by_item[item.pk], why),
-                    **_about(changes[item.change_id]),
+                    detail=_detail(assignment, why),
+                    **_about(changes[assignment.change_id]),
                 )
-                for item in items
-                if by_item[item.pk].tries
+                for assignment in tried
             )
         )
 
 
-def _held(keys: Iterable[int], lease: str) -> list[ChangeItem]:
+def _held(keys: Iterable[int], lease: str) -> dict[int, int]:
+    """Which of these items are still held under the lease, locked, with their attempts so far."""
     held = ChangeItem.objects.select_for_update(of=("self",)).filter(
         pk__in=list(keys), lease=lease, state=State.SENDING
     )
-    return list(held.order_by("pk"))
+    return dict(held.order_by("pk").values_list("pk", "attempts"))
 
 
-def _settle_item(item: ChangeItem, outcome: Outcome) -> None:
-    assert outcome.state is not None  # noqa: S101
-    item.state = outcome.state
-    item.attempts += max(0, len(outcome.assignment.tries) - 1)
-    item.lease, item.lease_until = "", None
-    item.http_status = outcome.http_status
-    item.message = outcome.message
-    item.after = mirror.snapshot(outcome.record) if outcome.record else None
-    item.settled_at = timezone.now()
-    item.unasked = list(outcome.unasked)
+def _settled_values(
+    outcome: Outcome, attempts: Mapping[int, int]
+) -> tuple[int, tuple[object, ...]]:
+    """An item's key and what its fields are set to, in the order of SETTLED_FIELDS."""
+    assignment = outcome.assignment
+    values = (
+        outcome.state,
+        attempts[assignment.item_id] + max(0, len(assignment.tries) - 1),
+        "",
+        None,
+        outcome.http_status,
+        outcome.message,
+        mirror.snapshot(outcome.record) if outcome.record else None,
+        timezone.now(),
+        list(outcome.unasked),
+    )
+    return assignment.item_id, values
 
 
 def _settle_row(row: Batch, outcome: Outcome, change: Change) -> bool:
@@ -130,7 +140,7 @@ def _settle_row(row: Batch, outcome: Outcome, change: Change) -> bool:
     return True
 
 
-def _facts(outcome: Outcome, item: ChangeItem, row: Batch, change: Change) -> list[audit.Fact]:
+def _facts(outcome: Outcome, row: Batch, change: Change) -> list[audit.Fact]:
     assert outcome.state is not None  # noqa: S101
     about = {
         **_about(change),
@@ -138,7 +148,8 @@ def _facts(outcome: Outcome, item: ChangeItem, row: Batch, change: Change) -> li
         "before": _before(outcome.assignment, row),
         "after": mirror.snapshot(outcome.record) if outcome.record else None,
     }
-    detail = _detail(outcome.assignment, outcome.message) | {"seen": item.before.to_json()}
+    seen = outcome.assignment.before.to_json()
+    detail = _detail(outcome.assignment, outcome.message) | {"seen": seen}
     facts = [
         audit.Fact.about_batch(
             f"batch.{outcome.state.value}",
