@@ -125,7 +125,6 @@ def export(request: HttpRequest) -> HttpResponseBase:
             actor=Actor.of_request(request),
             description=trail_filter.describe(),
             byte_order_mark=form.cleaned_data["byte_order_mark"],
-            whole=not trail_filter,
         )
     except ChangeError as error:
         blame(form, error)

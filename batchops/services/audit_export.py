@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import xlsxwriter
 from django.db import models, transaction
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 from django.utils import timezone
 
 from batchops import permissions
@@ -73,13 +73,11 @@ def export(
     actor: audit.Actor,
     description: str,
     byte_order_mark: bool = True,
-    whole: bool = False,
 ) -> Export:
     """Record an export of entries and give out its bytes, oldest entry first.
 
-    `description` is the filter in words; `whole` says that no filter leaves entries out.
-    `byte_order_mark` makes Excel read a CSV as UTF-8. Raises NotAllowed without the permission,
-    InvalidInput when no entry matches.
+    `description` is the filter in words; `byte_order_mark` makes Excel read a CSV as UTF-8.
+    Raises NotAllowed without the permission, InvalidInput when no entry matches.
     """
     permits.require(user, permissions.EXPORT_TRAIL, actor)
     head = AuditHead.objects.get_or_create(pk=1)[0]
@@ -103,7 +101,8 @@ def export(
         )
     slices = audit_rows.matching(found, head.sequence)
     now = timezone.now()
-    header = _header(description, rows, now, whole)
+    oldest = AuditEntry.objects.aggregate(oldest=Min("sequence"))["oldest"]
+    header = _header(description, rows, now, whole=rows == head.sequence - oldest + 1)
     return Export(
         filename=f"audit-trail-{now:%Y%m%d-%H%M%S}.{kind.value}",
         content_type=CONTENT_TYPES[kind],
@@ -138,7 +137,7 @@ def _chunks(
     return json_lines(slices, header, anchor)
 
 
-def _header(description: str, rows: int, now: dt.datetime, whole: bool) -> dict[str, Any]:
+def _header(description: str, rows: int, now: dt.datetime, *, whole: bool) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "filter": description,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import datetime as dt
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +15,7 @@ from batchops.services.audit_form import row_hash
 from batchops.services.audit_rows import by_sequences
 
 TABLE = AuditEntry._meta.db_table
+MOMENT = dt.datetime(2026, 3, 24, 6, tzinfo=dt.UTC)
 OLIVIA = audit.Actor("olivia", 7, "192.0.2.7")
 
 
@@ -81,6 +83,11 @@ def copy(sequence: int, to: int, **values: Any) -> None:
     AuditEntry.objects.bulk_create([entry])
 
 
+def fit_hash(sequence: int) -> None:
+    """Give an altered entry the hash that its content has now."""
+    change(sequence, hash=row_hash(by_sequences([sequence])[0]))
+
+
 def compute_anew(first: int) -> None:
     """Rewrite all hashes from an entry on, and the head, as if nothing had been altered."""
     numbers = AuditEntry.objects.order_by("sequence").values_list("sequence", flat=True)
@@ -92,6 +99,3 @@ def compute_anew(first: int) -> None:
         previous, last = row_hash(row), number
         change(number, previous_hash=row.previous_hash, hash=previous)
     AuditHead.objects.update(sequence=last, hash=previous)
-
-
-Tampering = Callable[[int], None]
