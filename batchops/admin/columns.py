@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -11,14 +13,14 @@ from batchops.admin import pills, times
 from batchops.admin.pills import Look
 from batchops.models import Batch
 
-REASON_SHOWN = 70
+REASON_SHOWN: Final = 45
 """Characters of a reason in a list."""
 
 
 def hold(batch: Batch) -> SafeString:
     """Whether a batch is on hold, who paused it, until when and why."""
     if batch.paused is None:
-        return format_html('<span class="quiet-note">Not stated</span>')
+        return quiet("Not stated")
     if not batch.paused:
         return format_html('<span class="quiet-note">{}Not on hold</span>', pills.icon("play"))
     return format_html(
@@ -43,7 +45,7 @@ def expiry(batch: Batch) -> SafeString:
     """When a batch expires: how long from now, and exactly."""
     moment = batch.expires_on
     if moment is None:
-        return format_html('<span class="quiet-note">Never</span>')
+        return quiet("Never")
     away = moment - timezone.now()
     words = f"in {times.span(away)}" if away.total_seconds() > 0 else f"{times.span(-away)} ago"
     return format_html(
@@ -56,12 +58,12 @@ def expiry(batch: Batch) -> SafeString:
 def rate(batch: Batch) -> SafeString:
     """At which rate people are reached, and whose rate that is."""
     if batch.auto_call_rate:
-        return format_html('{}<span class="column-note">to the expiry</span>', "Automatic")
+        return format_html('{}<span class="column-note">{}</span>', "Automatic", "to the expiry")
     if batch.call_rate is not None:
         return format_html('<span class="nowrap">{} an hour</span>', f"{batch.call_rate:,}")
     rate_of_campaign = batch.campaign.hourly_rate
     if rate_of_campaign is None:
-        return format_html('<span class="quiet-note">{}</span>', "Campaign's")
+        return quiet("Campaign's")
     return format_html(
         '<span class="nowrap">{} an hour</span><span class="column-note">{}</span>',
         f"{rate_of_campaign:,}",
@@ -77,3 +79,8 @@ def updated(batch: Batch) -> SafeString:
         batch.last_updated_by,
         Truncator(batch.last_updated_by).chars(60),
     )
+
+
+def quiet(words: str) -> SafeString:
+    """Words that stand back."""
+    return format_html('<span class="quiet-note">{}</span>', words)

@@ -212,6 +212,13 @@ class PastedFilter(BatchFilter):
     title = "pasted list"
     parameter_name = "pasted"
 
+    @property
+    def chosen(self) -> str:
+        pasted = selection.kept(self.value() or "", person(self.request))
+        if pasted is None:
+            return "not there any more" if self.value() else ""
+        return f"{pasted.found_count:,} found, {len(pasted.unknown):,} unknown"
+
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return []
 

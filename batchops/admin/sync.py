@@ -38,6 +38,7 @@ class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
     list_display = ("began", "kind", "look", "asked_by_whom", "lasted", "seen", "wrote", "error")
     list_display_links = ("began",)
     list_filter = ("state", "kind")
+    show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     fields = (
         "began",

@@ -30,7 +30,10 @@ _GIVEN: Final = {
     "postgresql": "SELECT jsonb_array_elements_text(%s::jsonb)",
 }
 _KEPT: Final = {
-    "sqlite": "SELECT value FROM batchops_pastedids, json_each(found) WHERE id = %s",
+    "sqlite": (
+        "SELECT given.value FROM batchops_pastedids kept, json_each(kept.found) given"
+        " WHERE kept.id = %s"
+    ),
     "postgresql": "SELECT jsonb_array_elements_text(found) FROM batchops_pastedids WHERE id = %s",
 }
 
