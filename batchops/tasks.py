@@ -25,6 +25,7 @@ from batchops.services import (
     push,
     read_back,
     sync,
+    unsent,
     wake,
 )
 from batchops.syllable.errors import SyllableError
@@ -55,6 +56,7 @@ def sweep() -> None:
     """Find what lost its worker or was never enqueued."""
     drafts.lapse_drafts()
     claims.take_lapsed()
+    unsent.settle_rest()
     work.call_local()
 
 

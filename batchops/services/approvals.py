@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from batchops import permissions
 from batchops.models import Action, Change
-from batchops.services import audit, changes, drafts, permits, wake
+from batchops.services import audit, changes, drafts, permits, unsent, wake
 from batchops.services.errors import ChangeError, InvalidInput, WrongState
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def reject(change: Change, *, user: User, actor: audit.Actor, comment: str) -> C
         change.state = State.REJECTED
         change.finished_at = timezone.now()
         _decide(change, user, actor, comment, Action.CHANGE_REJECTED)
-        changes.stop_items(change, actor, "Rejected.")
-        changes.refresh_counts(change)
+    unsent.stop_waiting(change, actor, "Rejected.", unsent.AT_ONCE)
+    changes.refresh_counts(change)
     return change
 
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from batchops import permissions
 from batchops.models import Action, Batch, Change, ChangeItem
 from batchops.models.change import OPEN_STATES, RUNNABLE_STATES, UNSETTLED_STATES
-from batchops.services import audit, drafts, effects, permits, wake
+from batchops.services import audit, drafts, effects, permits, unsent, wake
 from batchops.services.errors import InvalidInput, WrongState
 from batchops.syllable.patch import BatchPatch
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 State, ItemState = Change.State, ChangeItem.State
 CHUNK: Final = 1_000
 REASON_LIMIT: Final = 2_000
+STOPPED_UNSENT: Final = "Stopped before it was sent."
 FURTHEST_AHEAD: Final = dt.timedelta(days=366)
 
 
@@ -89,6 +90,7 @@ def confirm(
         change.save()
         _record_confirmation(change, actor)
         wake.workers(at=run_at)
+    unsent.record_left_out(change, unsent.AT_ONCE)
     return change
 
 
@@ -119,8 +121,11 @@ def stop(change: Change, *, user: User, actor: audit.Actor, reason: str = "") ->
         move(change, OPEN_STATES, State.STOPPED, finished_at=timezone.now())
         action = Action.CHANGE_STOPPED if change.started_at else Action.CHANGE_CANCELLED
         audit.record(audit.Fact.about_change(action, actor, change, detail={"why": reason}))
-        stop_items(change, actor, "Stopped before it was sent.")
-        refresh_counts(change)
+        # What may have been sent is settled by reading it.
+        wake.workers()
+    # Nothing is sent from here on; what never was is settled in groups.
+    unsent.stop_waiting(change, actor, STOPPED_UNSENT, unsent.AT_ONCE)
+    refresh_counts(change)
     return change
 
 
@@ -236,56 +241,15 @@ def refresh_counts(change: Change) -> None:
     Change.objects.filter(pk=change.pk).update(counts_json=change.counts_json)
 
 
-def sweep_stopped(change: Change) -> None:
-    """Settle what a worker gave back after its change was stopped."""
-    with transaction.atomic():
-        change = locked(change)
-        if change.state == State.STOPPED:
-            stop_items(change, audit.Actor.of_change(change), "Stopped before it was sent.")
-            refresh_counts(change)
-
-
-def stop_items(change: Change, actor: audit.Actor, message: str) -> None:
-    """Settle all items that are not sent yet as stopped, each with an entry of the trail."""
-    now = timezone.now()
-    # Those that may have been sent before are left to a worker, which reads what became of them.
-    waiting = change.items.filter(state=ItemState.PENDING, attempts=0)
-    for chunk in in_chunks(waiting.values_list("pk", flat=True)):
-        items = list(
-            change.items.select_for_update(of=("self",))
-            .filter(pk__in=chunk, state=ItemState.PENDING)
-            .select_related("batch__campaign")
-        )
-        change.items.filter(pk__in=[item.pk for item in items]).update(
-            state=ItemState.STOPPED, message=message, settled_at=now
-        )
-        record_items(change, actor, items, ItemState.STOPPED, message)
-
-
-def record_items(
-    change: Change,
-    actor: audit.Actor,
-    items: Iterable[ChangeItem],
-    state: ChangeItem.State,
-    message: str = "",
-) -> None:
-    """Record what became of items, one fact each."""
-    audit.record(
-        *(
-            audit.Fact.about_batch(
-                f"batch.{state.value}",
-                actor,
-                item.batch,
-                outcome=state.value,
-                change_id=change.pk,
-                reason=change.reason,
-                reference=change.reference,
-                before={**item.before.to_json(), "status": item.before_status},
-                detail={"asked": item.wanted(change).to_json(), "why": message or item.message},
-            )
-            for item in items
-        )
-    )
+def sweep_stopped(change: Change) -> bool:
+    """Settle a part of what was never sent of a stopped change; whether all of it is settled."""
+    change.refresh_from_db(fields=["state"])
+    if change.state != State.STOPPED:
+        return True
+    actor = audit.Actor.of_change(change)
+    done = unsent.stop_waiting(change, actor, STOPPED_UNSENT, unsent.AT_ONCE)
+    refresh_counts(change)
+    return done
 
 
 def in_chunks(keys: Iterable[Any], size: int = CHUNK) -> Iterable[list[Any]]:
@@ -381,12 +345,6 @@ def _record_confirmation(change: Change, actor: audit.Actor) -> None:
             },
         )
     )
-    settled = change.items.exclude(state=ItemState.PENDING)
-    for chunk in in_chunks(settled.values_list("pk", flat=True)):
-        items = list(change.items.filter(pk__in=chunk).select_related("batch__campaign"))
-        change.items.filter(pk__in=chunk).update(settled_at=timezone.now())
-        for state in (ItemState.SKIPPED, ItemState.CONFLICT):
-            record_items(change, actor, [i for i in items if i.state == state], state)
 
 
 def _reopen(change: Change) -> None:

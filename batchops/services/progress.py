@@ -226,5 +226,5 @@ def outcome_rows(change: Change, outcome: str = "", text: str = "") -> QuerySet[
     elif outcome == UNASKED:
         items = items.exclude(unasked=[])
     if text:
-        items = items.filter(Q(batch_id__icontains=text) | Q(message__icontains=text))
+        items = items.filter(Q(batch__batch_id__icontains=text) | Q(message__icontains=text))
     return items

@@ -126,7 +126,7 @@ def rows(change: Change, plan: str = "", text: str = "") -> QuerySet[ChangeItem]
     items = change.items.select_related("batch__campaign").order_by("id")
     if plan in Plan.values:
         items = items.filter(plan=plan)
-    return items.filter(batch_id__icontains=text) if text else items
+    return items.filter(batch__batch_id__icontains=text) if text else items
 
 
 def differences(item: ChangeItem, patch: BatchPatch) -> list[Difference]:
