@@ -86,13 +86,14 @@ def report(since: dt.datetime, until: dt.datetime, zone: dt.tzinfo) -> Report:
     entries = AuditEntry.objects.filter(at__gte=since, at__lt=until).order_by()
     people = _by_person(entries)
     campaigns = _by_campaign(entries)
+    days = _by_day(entries, since, until, zone)
     return Report(
         since,
         until,
-        _tally(entries.aggregate(**COUNTS)),
+        _sum(days),
         people[:ROWS_LIMIT],
         campaigns[:ROWS_LIMIT],
-        _by_day(entries, since, until, zone),
+        days,
         max(len(people), len(campaigns)) > ROWS_LIMIT,
     )
 
@@ -123,27 +124,15 @@ def _by_campaign(entries: QuerySet[AuditEntry]) -> list[NamedTally]:
     rows = list(
         entries.filter(campaign_id__isnull=False)
         .values("campaign_id")
-        .annotate(busy=Count("pk"), **COUNTS)
+        .annotate(busy=Count("pk"), named=Max("pk", filter=~Q(campaign_name="")), **COUNTS)
         .order_by("-busy", "campaign_id")[: ROWS_LIMIT + 1]
     )
-    names = _campaign_names(entries, [row["campaign_id"] for row in rows])
+    naming = AuditEntry.objects.filter(pk__in=[row["named"] for row in rows if row["named"]])
+    names = dict(naming.values_list("campaign_id", "campaign_name"))
     return [
         NamedTally(names.get(row["campaign_id"], ""), _tally(row), row["campaign_id"])
         for row in rows
     ]
-
-
-def _campaign_names(
-    entries: QuerySet[AuditEntry], campaign_ids: list[int | None]
-) -> dict[int | None, str]:
-    latest = (
-        entries.filter(campaign_id__in=campaign_ids)
-        .exclude(campaign_name="")
-        .values("campaign_id", "campaign_name")
-        .annotate(latest=Max("sequence"))
-        .order_by("latest")
-    )
-    return {row["campaign_id"]: row["campaign_name"] for row in latest}
 
 
 def _by_day(
@@ -156,6 +145,10 @@ def _by_day(
     last = (until - dt.timedelta(microseconds=1)).astimezone(zone).date()
     days = [first + dt.timedelta(days=index) for index in range((last - first).days + 1)]
     return [DayTally(day, by_day.get(day, Tally())) for day in days]
+
+
+def _sum(days: Sequence[DayTally]) -> Tally:
+    return Tally(**{name: sum(getattr(day.tally, name) for day in days) for name in COUNTS})
 
 
 def _tally(row: Mapping[str, Any]) -> Tally:
