@@ -113,13 +113,17 @@ def sentence(entry: AuditEntry, zone: dt.tzinfo = dt.UTC) -> str:
 
 
 def differences(entry: AuditEntry, zone: dt.tzinfo = dt.UTC) -> list[Difference]:
-    """The fields whose value before and after differ, and only those."""
+    """The fields whose value before and after differ, and only those.
+
+    Where the vendor's fields mean the same, like automatic pacing that is absent or off, they do
+    not differ.
+    """
     before, after = _mapping(entry.before), _mapping(entry.after)
     if entry.before is None or entry.after is None:
         return []
     names = [name for name in PATCH_FIELDS if name in before or name in after]
     names += sorted((set(before) | set(after)) - set(names))
-    return [
+    moved = [
         Difference(
             name,
             value_shown(name, before.get(name), zone),
@@ -128,6 +132,7 @@ def differences(entry: AuditEntry, zone: dt.tzinfo = dt.UTC) -> list[Difference]
         for name in names
         if before.get(name) != after.get(name)
     ]
+    return [one for one in moved if one.field not in PATCH_FIELDS or one.before != one.after]
 
 
 def value_shown(field: str, value: Any, zone: dt.tzinfo = dt.UTC) -> str:

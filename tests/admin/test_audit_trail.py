@@ -268,3 +268,17 @@ def test_only_the_fields_that_differ_are_listed(reader: Client, moved: dict[str,
     write(before=VALUES, after={**VALUES, **moved})
     page = reader.get(address()).content.decode()
     assert page.count("difference-label") == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"auto_call_rate": None}, {"auto_call_rate": False}),
+        ({"expires_on": "2026-12-01T10:00:00Z"}, {"expires_on": "2026-12-01T11:00:00+01:00"}),
+    ],
+)
+def test_two_ways_to_write_one_value_are_no_difference(
+    reader: Client, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    write(before=before, after=after)
+    assert "difference-label" not in reader.get(address()).content.decode()
