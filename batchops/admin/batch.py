@@ -69,7 +69,7 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
         """Take a pasted list of ids, and show what of it there is."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        form = PasteForm(request.POST or None)
+        form = PasteForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             try:
                 pasted = selection.keep(form.cleaned_data["batch_ids"], person(request))

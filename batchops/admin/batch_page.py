@@ -45,8 +45,9 @@ class BatchPage(_Base):
         batch = self._batch(request, object_id)
         may_request = request.user.has_perm(permissions.REQUEST_CHANGE)
         may_release = request.user.has_perm(permissions.RELEASE_CHANGE)
-        form = BatchForm(batch, request.POST or None, may_release=may_release)
-        if request.method == "POST":
+        posted = request.method == "POST"
+        form = BatchForm(batch, request.POST if posted else None, may_release=may_release)
+        if posted:
             if not may_request:
                 raise PermissionDenied
             change = _drafted(request, batch, form)

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -99,7 +99,7 @@ def test_an_expiry_is_asked_for_in_the_zone_of_the_person(client: Client) -> Non
     assert page.status_code == 200
     assert not Change.objects.exists()
     assert b"Set expiry: 2 batches" in page.content
-    given = {"apply": "1", "expiry": "at", "expires_on": "2099-01-31T08:00"}
+    given: dict[str, Any] = {"apply": "1", "expiry": "at", "expires_on": "2099-01-31T08:00"}
     change = drafted(act(client, "set_expiry", "b-0", "b-1", **given))
     assert change.patch.expires_on == dt.datetime(2099, 1, 31, 13, tzinfo=dt.UTC)
     assert change.item_count == 2
@@ -111,7 +111,7 @@ def test_a_value_reaches_all_that_match(client: Client) -> None:
     page = act(client, "set_call_rate", across=True, query="campaign=1")
     assert b"Set call rate: 70 batches" in page.content
     assert b'name="select_across" value="1"' in page.content
-    given = {"apply": "1", "call_rate": "120"}
+    given: dict[str, Any] = {"apply": "1", "call_rate": "120"}
     change = drafted(act(client, "set_call_rate", across=True, query="campaign=1", **given))
     assert change.item_count == 70
     assert change.patch_json == {"call_rate": 120}
@@ -144,7 +144,7 @@ def test_presets_work_without_a_script(client: Client, preset: str, hours: int |
     ],
 )
 def test_a_bad_expiry_is_refused_at_its_field(
-    client: Client, given: dict[str, str], field: str, message: str
+    client: Client, given: dict[str, Any], field: str, message: str
 ) -> None:
     world.batch()
     page = act(client, "set_expiry", apply="1", **given)
@@ -195,7 +195,7 @@ def test_a_release_is_refused_to_those_who_may_only_take_back(
     world.batch(expires_on=TOMORROW, paused=True)
     act(client, "resume")
     assert not Change.objects.exists()
-    later = {"apply": "1", "expiry": "at", "expires_on": "2099-01-31T08:00"}
+    later: dict[str, Any] = {"apply": "1", "expiry": "at", "expires_on": "2099-01-31T08:00"}
     page = act(client, "set_expiry", **later)
     assert "may not let outreach reach more people" in page.content.decode()
     assert not Change.objects.exists()
@@ -230,6 +230,4 @@ def test_too_many_for_a_refresh_become_a_full_pull(client: Client) -> None:
 
 
 def give(user: User, *codenames: str) -> None:
-    from django.contrib.auth.models import Permission
-
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))

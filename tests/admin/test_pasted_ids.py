@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from batchops.models import Change, PastedIds
 from batchops.services import selection
+from batchops.services.errors import InvalidInput
 from tests.changes import world
 
 pytestmark = pytest.mark.django_db
@@ -102,7 +103,7 @@ def test_a_hundred_thousand_ids_are_taken(operator: User) -> None:
 def test_whatever_is_pasted_adds_up(operator: User, text: str) -> None:
     try:
         pasted = selection.keep(text, operator)
-    except selection.InvalidInput as error:
+    except InvalidInput as error:
         assert error.field == "batch_ids"
         return
     assert pasted.found_count == 0
