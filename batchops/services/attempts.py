@@ -34,10 +34,18 @@ State = ChangeItem.State
 
 MAX_TRIES: Final = 5
 """How often a PUT is tried before a GET decides what became of it."""
-MAX_READS: Final = 4
+MAX_READS: Final = 6
 """How often in a row a GET is tried."""
 UNREACHABLE: Final = "unreachable"
 """A try that never left; every other try may have been received by the vendor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A batch as a GET showed it whose request left at `sent_at` (UTC)."""
+
+    record: BatchRecord
+    sent_at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,8 @@ class Assignment:
     `rounds` counts how often the item was taken up, this time included. `in_doubt`: an earlier
     try may have been carried out. `read_only`: the change was stopped, so only find out what
     became of it. `tries` holds how each PUT of this round was answered, `failed_reads` how many
-    GETs in a row were not. `began` is a moment of the monotonic clock.
+    GETs in a row were not. `found` is how the batch was before anything was sent, where it was
+    read. `began` is a moment of the monotonic clock.
     """
 
     item_id: int
@@ -64,6 +73,7 @@ class Assignment:
     urgent: bool = False
     tries: tuple[str, ...] = ()
     failed_reads: int = 0
+    found: Found | None = None
     began: float = field(default_factory=time.monotonic)
 
 
@@ -162,6 +172,9 @@ def _look_first(client: SyllableClient, limit: InFlightLimit, assignment: Assign
     except SyllableError as error:
         return _unreadable(limit, assignment, error)
     now = Values.of(record)
+    if not (assignment.in_doubt or assignment.tries):
+        # Nothing of ours was sent yet, so what differs from the mirror was done by others.
+        assignment = replace(assignment, found=Found(record, sent_at))
     outcome = foreseen(assignment, now, record.status, record)
     if outcome is not None:
         limit.succeeded()

@@ -65,8 +65,8 @@ def runnable(now: dt.datetime) -> QuerySet[Change]:
     )
 
 
-def in_doubt_of_stopped(now: dt.datetime) -> QuerySet[Change]:
-    """Stopped changes with items that may have been sent, and of which nobody knows yet."""
+def unsettled_of_stopped(now: dt.datetime) -> QuerySet[Change]:
+    """Stopped changes with items given back since, some of which may have been sent."""
     return Change.objects.filter(
         _not_waiting(now),
         Exists(ChangeItem.objects.filter(change=OuterRef("pk"), state=State.PENDING)),
@@ -125,12 +125,15 @@ def renew(lease: str, keys: Collection[int]) -> set[int]:
     return set(keys) - set(held.values_list("pk", flat=True))
 
 
-def give_back(lease: str, keys: Collection[int]) -> None:
-    """Make items pending again that were not sent; their claim does not count as a round."""
+def give_back(lease: str, keys: Collection[int], *, counted: bool = False) -> None:
+    """Make items pending again. Unless `counted`, it is as if they had never been claimed."""
     if not keys:
         return
     ChangeItem.objects.filter(pk__in=keys, lease=lease, state=State.SENDING).update(
-        attempts=F("attempts") - 1, state=State.PENDING, lease="", lease_until=None
+        attempts=F("attempts") - (0 if counted else 1),
+        state=State.PENDING,
+        lease="",
+        lease_until=None,
     )
 
 

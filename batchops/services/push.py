@@ -190,7 +190,10 @@ class Engine:
                 claimed += self._claim(change, room - claimed)
         if claimed:
             return claimed
-        return sum(self._claim(change, room) for change in claims.in_doubt_of_stopped(now))
+        for change in claims.unsettled_of_stopped(now):
+            if changes.sweep_stopped(change):
+                claimed += self._claim(change, room)
+        return claimed
 
     def _prepare(self, change: Change) -> bool:
         """Start a change, and bring the mirror up to date for it; whether it can be claimed."""
@@ -363,7 +366,7 @@ class Engine:
         for assignment in assignments:
             (tried if counted or assignment.tries else unsent).append(assignment)
         claims.give_back(self.lease, [assignment.item_id for assignment in unsent])
-        settle.put_off(tried, self.changes, self.lease, why)
+        settle.put_off(tried, self.changes, self.lease, why, counted=counted)
         for assignment in (*unsent, *tried):
             self.held.pop(assignment.item_id, None)
 
@@ -381,10 +384,11 @@ class Engine:
         """End the changes that are through; whether there is still something to do now."""
         self._flush()
         for change in self.changes.values():
-            changes.finish(change) or changes.refresh_counts(change)
+            if not changes.finish(change):
+                changes.refresh_counts(change)
         self.changes.clear()
         now = timezone.now()
-        more = claims.in_doubt_of_stopped(now).exists()
+        more = claims.unsettled_of_stopped(now).exists()
         for change in claims.runnable(now):
             if change.items.filter(state=ItemState.PENDING).exists():
                 more = True

@@ -13,17 +13,18 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from batchops.models import Action, Change, ChangeItem
+from batchops.models.change import UNSETTLED_STATES
 from batchops.services import audit, changes, mirror, preflight, sync, vendor
-from batchops.syllable.errors import NotFound, SyllableError
+from batchops.syllable.errors import MalformedReply, NotFound, Refused, SyllableError
 from batchops.syllable.patch import Values
 from batchops.syllable.records import BatchRecord
 
 logger = logging.getLogger(__name__)
 
-DELAYS_SECONDS: Final = (1.0, 3.0, 6.0)
+DELAYS_SECONDS: Final = (0.0, 2.0, 8.0)
 """Waits before each look: a GET right after a PUT may still show the old value."""
-DUE_WITHIN: Final = dt.timedelta(days=1)
-"""Changes that ended longer ago are not read back any more."""
+TRIED_FOR: Final = dt.timedelta(days=1)
+"""After so long without a reading, what was accepted stays unconfirmed."""
 
 State, Confirmation = ChangeItem.State, ChangeItem.Confirmation
 
@@ -33,15 +34,16 @@ def all_due() -> None:
     due = Change.objects.filter(
         state__in=(Change.State.FINISHED, Change.State.STOPPED),
         started_at__isnull=False,
-        finished_at__gt=timezone.now() - DUE_WITHIN,
         read_back_at=None,
-    )
+    ).exclude(items__state__in=UNSETTLED_STATES)
     for change in due:
         try:
             read_back(change)
         except SyllableError as error:
             logger.warning("Change %s cannot be read back yet: %s", change.short_id, error)
-            return
+            if change.finished_at and timezone.now() - change.finished_at > TRIED_FOR:
+                _give_up(change)
+                _end(change, set())
 
 
 def read_back(change: Change, delays: Iterable[float] = DELAYS_SECONDS) -> None:
@@ -81,21 +83,28 @@ def _observations(change: Change) -> Iterator[Sequence[BatchRecord]]:
             yield [client.get_batch(batch_id).record]
         except NotFound:
             mirror.mark_missing([batch_id])
+        except (MalformedReply, Refused) as error:
+            # It may be this batch alone; it stays unconfirmed.
+            logger.warning("Batch %s cannot be read: %s", batch_id, error)
 
 
 def _confirm(change: Change, records: Sequence[BatchRecord]) -> set[str]:
     """Confirm the items whose batch shows what was asked; returns batches that moved besides."""
     by_id = {record.batch_id: record for record in records}
-    confirmed, moved = [], []
-    for item in _open_items(change).filter(batch_id__in=list(by_id)).select_related("batch"):
-        record, patch = by_id[item.batch_id], item.wanted(change)
-        if patch.is_satisfied_by(record):
+    own, confirmed, moved = change.patch, [], []
+    with transaction.atomic():
+        # Locked, so that of two workers who read back only one records what moved.
+        items = _open_items(change).select_for_update(of=("self",)).filter(batch_id__in=by_id)
+        for item in items.only("batch_id", "patch_json", "after"):
+            record = by_id[item.batch_id]
+            patch = own if item.patch_json is None else item.wanted(change)
+            if not patch.is_satisfied_by(record):
+                continue
             confirmed.append(item.pk)
             left = item.after_values
             if left and (fields := patch.unasked(left, record)):
                 item.unasked = list(fields)
                 moved.append(item)
-    with transaction.atomic():
         ChangeItem.objects.filter(pk__in=confirmed).update(confirmation=Confirmation.CONFIRMED)
         ChangeItem.objects.bulk_update(moved, ["unasked"])
         audit.record(*(_moved_fact(change, item, by_id[item.batch_id]) for item in moved))

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batchops.models import Action, Batch, Change, ChangeItem
-from batchops.services import audit, mirror
+from batchops.services import audit, claims, mirror
 from batchops.services.attempts import Assignment, Outcome
 from batchops.services.bulk import update_rows
 
@@ -50,8 +50,10 @@ def settle(outcomes: Sequence[Outcome], changes: Mapping[UUID, Change], lease: s
         for outcome in written:
             row = rows[outcome.assignment.batch_id]
             change = changes[outcome.assignment.change_id]
-            facts += _facts(outcome, row, change)
-            if _settle_row(row, outcome, change):
+            found = outcome.assignment.found
+            noticed = mirror.notice(row, found.record, found.sent_at) if found else None
+            facts += [*(noticed or ()), *_facts(outcome, row, change)]
+            if _settle_row(row, outcome, change) or noticed is not None:
                 touched.append(row)
         update_rows(
             ChangeItem,
@@ -66,9 +68,18 @@ def settle(outcomes: Sequence[Outcome], changes: Mapping[UUID, Change], lease: s
 
 
 def put_off(
-    assignments: Iterable[Assignment], changes: Mapping[UUID, Change], lease: str, why: str
+    assignments: Iterable[Assignment],
+    changes: Mapping[UUID, Change],
+    lease: str,
+    why: str,
+    *,
+    counted: bool,
 ) -> None:
-    """Make items pending again that were sent without a clear answer, and record their tries."""
+    """Make items pending again that were sent in vain, and record their tries.
+
+    What may have been carried out counts as a round and is in doubt from now on; with `counted`
+    the rest counts too.
+    """
     by_item = {assignment.item_id: assignment for assignment in assignments}
     if not by_item:
         return
@@ -76,9 +87,9 @@ def put_off(
         held = _held(by_item, lease)
         tried = [by_item[key] for key in held if by_item[key].tries]
         rows = mirror.locked_rows(assignment.batch_id for assignment in tried)
-        ChangeItem.objects.filter(pk__in=list(held)).update(
-            state=State.PENDING, lease="", lease_until=None
-        )
+        in_doubt = [key for key in held if counted or by_item[key].in_doubt]
+        claims.give_back(lease, in_doubt, counted=True)
+        claims.give_back(lease, held.keys() - set(in_doubt))
         audit.record(
             *(
                 audit.Fact.about_batch(
