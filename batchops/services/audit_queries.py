@@ -23,7 +23,7 @@ from batchops.models import Action, AuditEntry, AuditReviewedRange, Batch, Chang
 from batchops.services.errors import InvalidInput
 
 PAGE_SIZE: Final = 50
-MOST_MATCHES: Final = 200
+MOST_MATCHES: Final = 100
 """Changes or batches that one search looks through; the newest are taken."""
 CLOCK_SLACK: Final = dt.timedelta(minutes=10)
 """By how much the clocks of two hosts that write the trail may differ."""

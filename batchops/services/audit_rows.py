@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -22,8 +22,21 @@ _POSTGRESQL: Final = {
     "detail": "detail::text",
 }
 
-# A cast keeps the driver from making a datetime of the text.
-_SQLITE: Final = {"at": "CAST(at AS TEXT)"}
+# SQLite keeps instants as "2026-03-24 06:00:00.123456" and UUIDs without dashes. Any other form is
+# passed on as it is, so that it does not hash as what it resembles.
+_SQLITE: Final = {
+    "at": """CASE
+        WHEN at GLOB '????-??-?? ??:??:??.??????'
+        THEN substr(at, 1, 10) || 'T' || substr(at, 12) || '+00:00'
+        WHEN at GLOB '????-??-?? ??:??:??'
+        THEN substr(at, 1, 10) || 'T' || substr(at, 12) || '.000000+00:00'
+        ELSE CAST(at AS TEXT) END""",
+    "change_id": """CASE WHEN length(change_id) = 32
+        THEN substr(change_id, 1, 8) || '-' || substr(change_id, 9, 4) || '-'
+          || substr(change_id, 13, 4) || '-' || substr(change_id, 17, 4) || '-'
+          || substr(change_id, 21)
+        ELSE change_id END""",
+}
 
 
 def chain(after: int = 0, through: int | None = None, size: int = SLICE) -> Iterator[list[Row]]:
@@ -35,7 +48,7 @@ def chain(after: int = 0, through: int | None = None, size: int = SLICE) -> Iter
     while True:
         with connection.cursor() as cursor:
             cursor.execute(statement, [after, *bound, size])
-            rows = _rows(cursor.fetchall())
+            rows = list(map(Row._make, cursor.fetchall()))
         if not rows:
             return
         yield rows
@@ -65,32 +78,9 @@ def by_sequences(sequences: list[int]) -> list[Row]:
             f"SELECT {_selected()} FROM {TABLE} WHERE {condition} ORDER BY sequence",  # noqa: S608
             parameters,
         )
-        return _rows(cursor.fetchall())
+        return list(map(Row._make, cursor.fetchall()))
 
 
 def _selected() -> str:
     special = _POSTGRESQL if connection.vendor == "postgresql" else _SQLITE
     return ", ".join(special.get(name, name) for name in COLUMNS)
-
-
-def _rows(values: list[tuple[Any, ...]]) -> list[Row]:
-    make: Callable[[tuple[Any, ...]], Row] = (
-        Row._make if connection.vendor == "postgresql" else _from_sqlite
-    )
-    return [make(row) for row in values]
-
-
-def _from_sqlite(values: tuple[Any, ...]) -> Row:
-    """SQLite keeps instants as "2026-03-24 06:00:00.123456" and UUIDs without dashes.
-
-    Any other form is passed on as it is, so that it does not hash as what it resembles.
-    """
-    at, change = values[1], values[10]
-    if isinstance(at, str) and at[10:11] == " ":
-        if len(at) == 26 and at[19] == ".":
-            at = f"{at[:10]}T{at[11:]}+00:00"
-        elif len(at) == 19:
-            at = f"{at[:10]}T{at[11:]}.000000+00:00"
-    if isinstance(change, str) and len(change) == 32:
-        change = f"{change[:8]}-{change[8:12]}-{change[12:16]}-{change[16:20]}-{change[20:]}"
-    return Row._make((values[0], at, *values[2:10], change, *values[11:]))

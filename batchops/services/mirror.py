@@ -98,6 +98,19 @@ def apply_page(records: Sequence[BatchRecord], observed_at: dt.datetime) -> Tall
     return tally
 
 
+def notice(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> list[audit.Fact] | None:
+    """Take over what a single read showed before anything of ours was sent.
+
+    Returns the facts about what others had changed; None when the row stays as it is.
+    """
+    if is_stale(row, record, observed_at) or not differs(row, record):
+        return None
+    facts = _observed_differences(row, record)
+    keep_campaigns([record.campaign_id])
+    take_over(row, record, observed_at)
+    return facts
+
+
 def locked_rows(batch_ids: Iterable[str]) -> dict[str, Batch]:
     """The mirror rows of batches with their campaigns, locked in one order by all writers."""
     rows = (
