@@ -10,6 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest
 
+from batchops.services.audit import storable_text
+
 Row = TypeVar("Row", bound=Model)
 
 
@@ -35,3 +37,8 @@ def person(request: HttpRequest) -> User:
     if not isinstance(request.user, User):
         raise PermissionDenied
     return request.user
+
+
+def searched(request: HttpRequest) -> str:
+    """The text a person searches a table for, without what no database can look for."""
+    return storable_text(request.GET.get("q", "").strip(), 255)

@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 
 from batchops import permissions
-from batchops.admin.base import person
+from batchops.admin.base import person, searched
 from batchops.admin.change_forms import EndForm, presets
 from batchops.admin.change_offers import may_cancel_end, may_decide, may_move_end, offers
 from batchops.models import AuditEntry, Change, ChangeItem
@@ -106,7 +106,7 @@ def _live_context(request: HttpRequest, change: Change) -> dict[str, Any]:
 
 def _outcomes(request: HttpRequest, change: Change, progress: Progress) -> dict[str, Any]:
     """The batches of the tab that is open, a page of them."""
-    outcome, text = request.GET.get("outcome", ""), request.GET.get("q", "").strip()[:255]
+    outcome, text = request.GET.get("outcome", ""), searched(request)
     tabs = _tabs(progress)
     paginator: Paginator[ChangeItem] = Paginator(
         progresses.outcome_rows(change, outcome, text), PAGE_SIZE

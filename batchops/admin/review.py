@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from batchops.admin.base import person
+from batchops.admin.base import person, searched
 from batchops.admin.change_forms import ConfirmForm, initial_for
 from batchops.models import Change, ChangeItem
 from batchops.services import audit, changes, permits
@@ -99,7 +99,7 @@ def _already(request: HttpRequest, change: Change) -> HttpResponseRedirect:
 
 def _rows(request: HttpRequest, change: Change, review: Review) -> dict[str, Any]:
     """The page of batches that is shown, and the filters above it."""
-    plan, text = request.GET.get("show", ""), request.GET.get("q", "").strip()[:255]
+    plan, text = request.GET.get("show", ""), searched(request)
     paginator: Paginator[ChangeItem] = Paginator(reviews.rows(change, plan, text), PAGE_SIZE)
     if not text:
         # The numbers are known: counting once more would read every item.

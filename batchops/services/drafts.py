@@ -105,13 +105,26 @@ def draft_undo(change: Change, *, user: User, actor: audit.Actor) -> Change:
 
     Batches that are no longer as the change left them become conflicts at once.
     """
-    return _draft_from_applied(change, Source.UNDO, user=user, actor=actor)
+    applied = change.items.filter(state=State.APPLIED).select_related("batch")
+    with transaction.atomic():
+        follower = _follower(change, Source.UNDO, BatchPatch(), user, actor)
+        _insert_each(
+            follower,
+            (
+                (item.batch, _put_back(item, change), item.after_values or item.before)
+                for item in applied.iterator(CHUNK)
+            ),
+        )
+        return _finish_draft(follower, user, actor)
 
 
 @permits.records_denials
 def draft_resume(change: Change, *, user: User, actor: audit.Actor) -> Change:
     """A draft that resumes exactly the batches a change paused and that are still on its hold."""
-    return _draft_from_applied(change, Source.RESUME, user=user, actor=actor)
+    with transaction.atomic():
+        follower = _follower(change, Source.RESUME, BatchPatch(paused=False), user, actor)
+        _insert_items(follower, Batch.objects.filter(hold=change, paused=True), timezone.now())
+        return _finish_draft(follower, user, actor)
 
 
 def lapse_drafts() -> int:
@@ -243,27 +256,16 @@ def _insert_items(change: Change, batches: QuerySet[Batch], now: dt.datetime) ->
         cursor.execute(f"INSERT INTO {table} ({names}) {select}", parameters)
 
 
-def _draft_from_applied(
-    change: Change, source: Change.Source, *, user: User, actor: audit.Actor
+def _follower(
+    change: Change, source: Change.Source, patch: BatchPatch, user: User, actor: audit.Actor
 ) -> Change:
+    """An empty draft that follows a change which has ended."""
     _require_ended(change)
-    items = change.items.filter(state=State.APPLIED).select_related("batch")
-    if source == Source.RESUME:
-        items = items.filter(batch__hold=change)
-    patch = BatchPatch(paused=False) if source == Source.RESUME else BatchPatch()
-    with transaction.atomic():
-        follower = _new_change(user, actor, source, patch, follows=change)
-        follower.reference = change.reference
-        follower.selection = f"What change {change.short_id} did"
-        follower.save(force_insert=True)
-        _insert_each(
-            follower,
-            (
-                (item.batch, _put_back(item, change, source), item.after_values or item.before)
-                for item in items.iterator(CHUNK)
-            ),
-        )
-        return _finish_draft(follower, user, actor)
+    follower = _new_change(user, actor, source, patch, follows=change)
+    follower.reference = change.reference
+    follower.selection = f"What change {change.short_id} did"
+    follower.save(force_insert=True)
+    return follower
 
 
 def _require_ended(change: Change) -> None:
@@ -271,9 +273,7 @@ def _require_ended(change: Change) -> None:
         raise WrongState("This change has not ended yet. Stop it first.", change)
 
 
-def _put_back(item: ChangeItem, change: Change, source: Change.Source) -> BatchPatch:
-    if source == Source.RESUME:
-        return BatchPatch(paused=False)
+def _put_back(item: ChangeItem, change: Change) -> BatchPatch:
     try:
         return item.wanted(change).reverse(item.before)
     except InvalidPatch:

@@ -56,12 +56,13 @@ def confirm(change: Change, user: User, **more: Any) -> Change:
 
 def ended(user: User, patch: BatchPatch = PAUSE, state: str = "applied", **more: Any) -> Change:
     """A change whose items are settled as if the vendor had done what was asked."""
-    change = confirm(draft(user, patch, **more), user)
+    reason = more.pop("reason", "wrong list")
+    change = confirm(draft(user, patch, **more), user, reason=reason)
     now = timezone.now()
     for item in change.items.filter(state="pending").select_related("batch"):
         already = item.plan == ChangeItem.Plan.ALREADY
         item.state, item.settled_at = "unchanged" if already else state, now
-        if state == ChangeItem.State.APPLIED:
+        if item.state == ChangeItem.State.APPLIED:
             left = patch.applied_to(item.before)
             item.after = {**left.to_json(), "status": item.batch.status}
             _leave(item.batch, left, change)
