@@ -43,7 +43,7 @@ lock:
 	$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
 
 clean:
-	rm -rf .venv staticfiles test-results htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv staticfiles test-results var/test-results htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(RUN_STAMP): LOCK_FILE := requirements.txt
 $(DEV_STAMP): LOCK_FILE := requirements-dev.txt

@@ -20,7 +20,7 @@ from typing import Final
 from tools import postgres
 
 BASE: Final = Path(__file__).resolve().parent.parent
-RESULTS: Final = BASE / "test-results"
+RESULTS: Final = BASE / "var" / "test-results"
 SUMMARY: Final = RESULTS / "summary.txt"
 PROCESSES: Final = os.environ.get("TEST_PROCESSES", str(min(4, os.cpu_count() or 1)))
 REQUIRE_ALL: Final = "BATCHOPS_REQUIRE_ALL"
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run all steps, the later ones too when one fails; returns the exit code."""
     os.chdir(BASE)
     postgres.leave_in_order()
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     SUMMARY.unlink(missing_ok=True)
     outcomes: list[Outcome] = []
     for step in _checks() if not arguments else ():
