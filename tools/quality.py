@@ -44,6 +44,15 @@ CHECKS: Final = {
 DEPLOYMENT_CHECK: Final = (*MANAGE, "check", "--deploy", "--fail-level", "WARNING")
 
 
+NEEDS_THE_DATABASE: Final = (
+    "-m",
+    "not browser and not once",
+    "--ignore=tests/sandbox",
+    "--ignore=tests/syllable",
+)
+"""pytest's arguments for the tests that can tell one database from the other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one step found: its tests by result (a check counts as one), and how long it took."""
@@ -90,15 +99,13 @@ def _check(name: str, command: Sequence[str], environment: dict[str, str]) -> Ou
 
 
 def _tests_on_postgres(arguments: Sequence[str]) -> Outcome:
-    # A browser sees no difference between the databases.
-    arguments = ["-m", "not browser and not once", *arguments]
     with contextlib.ExitStack() as stack:
         try:
             url = os.environ.get("TEST_POSTGRES_URL") or stack.enter_context(postgres.server())
         except postgres.Unobtainable as error:
             print(f"\nThe tests on PostgreSQL are skipped: {error}")
             return Outcome("PostgreSQL", skipped=1)
-        return _tests("PostgreSQL", arguments, {"DATABASE_URL": url})
+        return _tests("PostgreSQL", arguments or NEEDS_THE_DATABASE, {"DATABASE_URL": url})
 
 
 def _tests(name: str, arguments: Sequence[str], environment: dict[str, str]) -> Outcome:
