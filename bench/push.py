@@ -348,7 +348,7 @@ def empty_databases(wanted: bool) -> Iterator[Callable[[], str]]:
 
         def new() -> str:
             name = f"bench_{next(numbers)}"
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+            connection.execute(f"CREATE DATABASE {name}")
             return f"{url.rpartition('/')[0]}/{name}"
 
         yield new

@@ -7,7 +7,7 @@ cost several times what the update itself does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from django.db import connection
 from django.db.models import Field, Model
@@ -20,12 +20,10 @@ def update_rows(
     if not rows:
         return
     quote = connection.ops.quote_name
-    key = model._meta.pk
-    fields = [model._meta.get_field(name) for name in names]
-    assignments = ", ".join(f"{quote(field.column)} = %s" for field in fields)
-    statement = (
-        f"UPDATE {quote(model._meta.db_table)} SET {assignments} WHERE {quote(key.column)} = %s"  # noqa: S608
-    )
+    key = _field(model, "pk")
+    fields = [_field(model, name) for name in names]
+    assignments = ", ".join(f"{quote(str(field.column))} = %s" for field in fields)
+    statement = f"UPDATE {quote(model._meta.db_table)} SET {assignments} WHERE {quote(str(key.column))} = %s"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.executemany(
             statement,
@@ -34,6 +32,10 @@ def update_rows(
                 for primary_key, values in rows
             ],
         )
+
+
+def _field(model: type[Model], name: str) -> Field[Any, Any]:
+    return cast(Field[Any, Any], model._meta.pk if name == "pk" else model._meta.get_field(name))
 
 
 def _stored(field: Field[Any, Any], value: Any) -> Any:

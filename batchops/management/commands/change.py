@@ -1,0 +1,59 @@
+"""manage.py change: the same changes as in the browser, from a command line."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from batchops.management import seeing_through, selection, wishes
+from batchops.management.selection import bad
+from batchops.models import Change
+from batchops.services import audit, changes, drafts
+from batchops.services.errors import ChangeError
+from batchops.syllable.patch import InvalidPatch
+
+
+class Command(BaseCommand):
+    """Exits with 0 when it is under way (with --wait: when all is as asked), 1 when it is not,
+    and 2 when the command line cannot be followed and nothing was done."""
+
+    help = "Pause, resume, expire or pace batches, with review, approval and trail as everywhere."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        wishes.add_arguments(parser)
+        selection.add_arguments(parser)
+        seeing_through.add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            code = self._run(options)
+        except InvalidPatch as error:
+            raise bad(str(error)) from error
+        except ChangeError as error:
+            raise bad(error.message) from error
+        if code:
+            sys.exit(code)
+
+    def _run(self, options: dict[str, Any]) -> int:
+        now = timezone.now()
+        patch = wishes.patch_of(options, now)
+        # Known before anything is drafted, so that nothing has to be taken back.
+        drafts.check_patch(patch, now, expire_now=options["expire_now"])
+        changes.required_reason(options["reason"])
+        if options["at"]:
+            changes.check_time(options["at"], now, "run_at")
+        user = seeing_through.person(options["person"])
+        batches, words = selection.chosen(options, user)
+        change = drafts.draft(
+            batches,
+            patch,
+            user=user,
+            actor=audit.Actor.of_user(user),
+            source=Change.Source.COMMAND,
+            selection=words,
+            expire_now=options["expire_now"],
+        )
+        return seeing_through.see_through(change, user, options, self.stdout, self.stderr)

@@ -1,0 +1,163 @@
+"""manage.py changes: list, show, stop, continue and undo changes from a command line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from batchops.management import seeing_through
+from batchops.management.selection import bad
+from batchops.models import Change
+from batchops.models.change import total
+from batchops.services import audit, changes, drafts
+from batchops.services.errors import ChangeError
+from batchops.services.progress import progress
+
+LISTED: Final = 20
+SHORTEST: Final = 4
+"""Characters of an id that name a change, when no other begins alike."""
+
+
+class Command(BaseCommand):
+    """Exits as `change` does."""
+
+    help = "List, show, stop, continue and undo changes."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+        listing = actions.add_parser("list", help="The latest changes.")
+        listing.add_argument("--state", choices=[state.value for state in Change.State])
+        listing.add_argument("--limit", type=int, default=LISTED)
+        seeing_through.add_json(listing)
+        showing = self._about_one(actions, "show", "How a change stands.")
+        showing.add_argument("--wait", action="store_true", help="Until it has ended.")
+        stopping = self._about_one(actions, "stop", "Send nothing more of it.")
+        seeing_through.add_person(stopping)
+        stopping.add_argument("--reason", default="")
+        continuing = self._about_one(actions, "continue", "Go on after a halt or a stop.")
+        seeing_through.add_person(continuing)
+        undoing = actions.add_parser("undo", help="Put back what was before it.")
+        undoing.add_argument("change", metavar="ID")
+        seeing_through.add_arguments(undoing)
+
+    def _about_one(self, actions: Any, name: str, words: str) -> CommandParser:
+        parser: CommandParser = actions.add_parser(name, help=words)
+        parser.add_argument("change", metavar="ID", help="The id, or its beginning.")
+        seeing_through.add_json(parser)
+        return parser
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        actions: dict[str, Callable[[dict[str, Any]], int]] = {
+            "list": self._list,
+            "show": self._show,
+            "stop": self._stop,
+            "continue": self._continue,
+            "undo": self._undo,
+        }
+        try:
+            code = actions[options["action"]](options)
+        except ChangeError as error:
+            raise bad(error.message) from error
+        if code:
+            sys.exit(code)
+
+    def _list(self, options: dict[str, Any]) -> int:
+        if options["limit"] < 1:
+            raise bad("--limit: give a number of 1 or more.")
+        found = Change.objects.visible()
+        if options["state"]:
+            found = found.filter(state=options["state"])
+        latest = found[: options["limit"]]
+        if options["json"]:
+            seeing_through.write_json([_as_json(change) for change in latest], self.stdout)
+            return seeing_through.ALL_WELL
+        for change in latest:
+            state = "halted" if change.is_open and change.is_halted else change.state
+            self.stdout.write(
+                f"{change.short_id}  {change.created_at:%Y-%m-%d %H:%M}  {state:<17}  "
+                f"{change.item_count:>7,}  {change.requested_by_name}: {change.summary()}"
+            )
+        return seeing_through.ALL_WELL
+
+    def _show(self, options: dict[str, Any]) -> int:
+        change = _named(options["change"])
+        seen = seeing_through.wait(change, self.stderr) if options["wait"] else progress(change)
+        if options["json"]:
+            seeing_through.write_json(_as_json(change) | seen.to_json(), self.stdout)
+        else:
+            self.stdout.write(
+                f"{change.summary().capitalize()}\n{change.selection}\n"
+                f"{change.requested_by_name}: {change.reason} {change.reference}".rstrip()
+            )
+            seeing_through.write_progress(seen, self.stdout)
+        return seeing_through.exit_code(seen) if options["wait"] else seeing_through.ALL_WELL
+
+    def _stop(self, options: dict[str, Any]) -> int:
+        user = seeing_through.person(options["person"])
+        change = changes.stop(
+            _named(options["change"]),
+            user=user,
+            actor=audit.Actor.of_user(user),
+            reason=options["reason"],
+        )
+        return self._told(change, options)
+
+    def _continue(self, options: dict[str, Any]) -> int:
+        user = seeing_through.person(options["person"])
+        change = changes.proceed(
+            _named(options["change"]), user=user, actor=audit.Actor.of_user(user)
+        )
+        return self._told(change, options)
+
+    def _undo(self, options: dict[str, Any]) -> int:
+        changes.required_reason(options["reason"])
+        user = seeing_through.person(options["person"])
+        undo = drafts.draft_undo(
+            _named(options["change"]), user=user, actor=audit.Actor.of_user(user)
+        )
+        return seeing_through.see_through(undo, user, options, self.stdout, self.stderr)
+
+    def _told(self, change: Change, options: dict[str, Any]) -> int:
+        seen = progress(change)
+        if options["json"]:
+            seeing_through.write_json(seen.to_json(), self.stdout)
+        else:
+            seeing_through.write_progress(seen, self.stdout)
+        return seeing_through.ALL_WELL
+
+
+def _named(text: str) -> Change:
+    """The change whose id begins so. Raises CommandError for none, or more than one."""
+    beginning = text.lower().replace("-", "")
+    if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST},32}}", beginning):
+        raise bad(f"{text!r} is not the id of a change, nor its first {SHORTEST} characters.")
+    first, last = UUID(beginning.ljust(32, "0")), UUID(beginning.ljust(32, "f"))
+    found = list(Change.objects.visible().filter(pk__range=(first, last))[:2])
+    if not found:
+        raise bad(f"There is no change {text}. `manage.py changes list` shows the latest.")
+    if len(found) > 1:
+        raise bad(f"More than one change begins with {text}; give more of its id.")
+    return found[0]
+
+
+def _as_json(change: Change) -> dict[str, Any]:
+    return {
+        "id": str(change.pk),
+        "state": change.state,
+        "summary": change.summary(),
+        "selection": change.selection,
+        "reason": change.reason,
+        "reference": change.reference,
+        "requested_by": change.requested_by_name,
+        "created_at": change.created_at,
+        "run_at": change.run_at,
+        "finished_at": change.finished_at,
+        "halted": change.halted_reason,
+        "counts": change.counts_json,
+        "total": total(change.counts_json) or change.item_count,
+    }

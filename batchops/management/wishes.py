@@ -1,0 +1,68 @@
+"""What a command line asks of batches, as a patch."""
+
+from __future__ import annotations
+
+import datetime as dt
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Mapping
+from typing import Any
+
+from batchops.syllable.instants import parse_instant
+from batchops.syllable.patch import CLEAR, BatchPatch, InvalidPatch
+
+
+def instant(text: str) -> dt.datetime:
+    """An argument type: a moment in ISO 8601 with its zone."""
+    example = "2027-01-31T18:00Z or 2027-01-31T18:00-05:00"
+    try:
+        given = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a date and time such as {example}.") from None
+    if given.utcoffset() is None:
+        raise ArgumentTypeError(f"{text!r} lacks a time zone: write it as {example}.")
+    return parse_instant(text)
+
+
+def whole_number(text: str) -> int:
+    """An argument type: a whole number, whose bounds the patch knows."""
+    if not (text.isascii() and text.isdigit()):
+        raise ArgumentTypeError(f"{text!r} is not a whole number.")
+    return int(text[:9])
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What can be asked; several things may be asked at once."""
+    group = parser.add_argument_group("what is asked", "At least one; several at once are fine.")
+    hold = group.add_mutually_exclusive_group()
+    hold.add_argument("--pause", action="store_true", help="Hold: no new outreach.")
+    hold.add_argument("--resume", action="store_true", help="End the hold.")
+    expiry = group.add_mutually_exclusive_group()
+    expiry.add_argument("--expires-on", type=instant, metavar="TIME", help="ISO 8601 with zone.")
+    expiry.add_argument("--clear-expiry", action="store_true")
+    expiry.add_argument("--expire-now", action="store_true", help="End outreach at once.")
+    rate = group.add_mutually_exclusive_group()
+    rate.add_argument("--call-rate", type=whole_number, metavar="PER_HOUR", help="1 to 3600.")
+    rate.add_argument("--clear-call-rate", action="store_true", help="The campaign's rate again.")
+    group.add_argument("--auto-call-rate", choices=("on", "off"), help="Automatic pacing.")
+
+
+def patch_of(options: Mapping[str, Any], now: dt.datetime) -> BatchPatch:
+    """The patch that the options ask for. Raises InvalidPatch."""
+    wishes: dict[str, Any] = {}
+    if options["pause"] or options["resume"]:
+        wishes["paused"] = options["pause"]
+    if options["clear_expiry"]:
+        wishes["expires_on"] = CLEAR
+    elif options["expire_now"]:
+        wishes["expires_on"] = now
+    elif options["expires_on"]:
+        wishes["expires_on"] = options["expires_on"]
+    if options["clear_call_rate"]:
+        wishes["call_rate"] = CLEAR
+    elif options["call_rate"] is not None:
+        wishes["call_rate"] = options["call_rate"]
+    if options["auto_call_rate"]:
+        wishes["auto_call_rate"] = options["auto_call_rate"] == "on"
+    if not wishes:
+        raise InvalidPatch("", "Say what is to be changed, for example --pause.")
+    return BatchPatch(**wishes)
