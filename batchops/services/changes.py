@@ -175,11 +175,20 @@ def postpone(change: Change) -> bool:
     """Move a change that would start in closed hours to when they open; whether it was moved."""
     if not open_window(change):
         return False
-    moved = Change.objects.filter(
-        pk=change.pk, state__in=(State.SCHEDULED, State.QUEUED), started_at=None
-    ).update(state=State.SCHEDULED, run_at=change.run_at)
-    if moved:
-        wake.workers(at=change.run_at)
+    with transaction.atomic():
+        moved = Change.objects.filter(
+            pk=change.pk, state__in=(State.SCHEDULED, State.QUEUED), started_at=None
+        ).update(state=State.SCHEDULED, run_at=change.run_at)
+        if moved:
+            fact = audit.Fact.about_change(
+                Action.CHANGE_RESCHEDULED,
+                audit.SYSTEM,
+                change,
+                after={"run_at": iso(change.run_at)},
+                detail={"why": "Resuming is not allowed at this hour."},
+            )
+            audit.record(fact)
+            wake.workers(at=change.run_at)
     return bool(moved)
 
 

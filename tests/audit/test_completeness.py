@@ -1,0 +1,356 @@
+"""Whatever changes anything leaves an entry: each service that writes is named here, or fails."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from pytest_django import Settings
+
+from batchops import permissions
+from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, SyncRun
+from batchops.sandbox.embedded import EmbeddedSandbox
+from batchops.services import (
+    approvals,
+    audit,
+    audit_anchors,
+    audit_archive,
+    audit_export,
+    audit_queries,
+    audit_reviews,
+    changes,
+    drafts,
+    emergency,
+    mirror,
+    pauses,
+    permits,
+    push,
+    read_back,
+    sync,
+)
+from batchops.services.audit_queries import TrailFilter
+from batchops.services.errors import NotAllowed
+from batchops.syllable.patch import BatchPatch
+from batchops.syllable.records import BatchRecord
+from tests.audit.writing_services import writing_functions
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BATCH = "20260324.9"
+PART_OF = {
+    "audit.locked_head": "locks, and makes the head when there is none",
+    "audit.record": "the door itself",
+    "audit.record_now": "the door itself",
+    "changes.move": "each caller records why it moved the state",
+    "changes.queue_due": "what was scheduled is due; its start is recorded by runs.start",
+    "changes.refresh_counts": "a cached sum of items that have entries each",
+    "changes.sweep_stopped": "settles items through unsent.stop_waiting, which records each",
+    "claims.claim": "a lease before anything is sent; the outcome is recorded by settle",
+    "claims.give_back": "the end of a lease; settle.put_off records what was tried",
+    "drafts.drop": "each caller records who discarded it and why",
+    "mirror.apply_campaigns": "what the vendor says of campaigns, which batchops cannot change",
+    "mirror.keep_campaigns": "nameless rows for campaigns that are not known yet",
+    "mirror.notice": "gives its facts to settle, which records them with the outcome",
+    "mirror.update_rows": "each caller records what it saw",
+    "mirror.write_rows": "each caller records what it saw",
+    "permits.records_denials": "wraps services; the denied tries below prove it",
+    "runs.answered": "the end of a wait that is shown on the page of the change",
+    "runs.halt": "through changes.halt",
+    "runs.start": "through push.drive",
+    "runs.wait": "a wait by itself, shown on the page of the change; a halt is recorded",
+    "selection.keep": "a pasted list that nothing was done with yet",
+    "settle.put_off": "through push.drive; tests/push proves its entries",
+    "settle.settle": "through push.drive",
+    "unsent.record_items": "through changes.stop",
+    "unsent.record_left_out": "through changes.confirm and push.drive",
+    "unsent.settle_rest": "through push.drive",
+    "unsent.stop_waiting": "through changes.stop",
+}
+"""Functions that write as a part of others, or that write nothing that anyone did."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A vendor, the people, and a change on one batch."""
+
+    sandbox: EmbeddedSandbox
+    operator: User
+    approver: User
+    auditor: User
+    settings: Settings
+    folder: Path
+
+    def draft(self, **patch: Any) -> Change:
+        patch = patch or {"paused": True}
+        return drafts.draft(
+            Batch.objects.all(),
+            BatchPatch(**patch),
+            source=Change.Source.ACTION,
+            **as_(self.operator),
+        )
+
+    def confirmed(self, **more: Any) -> Change:
+        change = self.draft(**more.pop("patch", {}))
+        return changes.confirm(change, reason="wrong list", **as_(self.operator), **more)
+
+    def pushed(self, **more: Any) -> Change:
+        change = self.confirmed(**more)
+        push.drive()
+        change.refresh_from_db()
+        return change
+
+    def awaiting(self) -> Change:
+        self.settings.APPROVE_RESUME = True
+        Batch.objects.update(paused=True)
+        self.sandbox.edit_batch(BATCH, paused=True)
+        return self.confirmed(patch={"paused": False})
+
+
+def as_(person: User) -> dict[str, Any]:
+    return {"user": person, "actor": audit.Actor.of_user(person, "192.0.2.7")}
+
+
+@pytest.fixture
+def world(
+    sandbox: EmbeddedSandbox,
+    operator: User,
+    approver: User,
+    auditor: User,
+    settings: Settings,
+    tmp_path: Path,
+) -> World:
+    sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
+    sync.pull(SyncRun.Kind.FULL)
+    return World(sandbox, operator, approver, auditor, settings, tmp_path)
+
+
+def later() -> dt.datetime:
+    return timezone.now() + dt.timedelta(days=1)
+
+
+def lapse(world: World) -> None:
+    world.draft()
+    Change.objects.update(created_at=timezone.now() - dt.timedelta(days=3))
+    drafts.lapse_drafts()
+
+
+def end_pause(world: World) -> None:
+    pause = world.pushed(resume_at=later())
+    Change.objects.filter(pk=pause.pk).update(resume_at=timezone.now())
+    pauses.resume_due()
+
+
+def postpone(world: World) -> None:
+    change = world.draft()
+    Change.objects.filter(pk=change.pk).update(state=Change.State.QUEUED, releasing_count=1)
+    change.refresh_from_db()
+    tomorrow = f"{later():%a}".lower()
+    world.settings.RESUME_WINDOWS = f"{tomorrow} 00:00-24:00"
+    assert changes.postpone(change)
+
+
+def halt(world: World) -> None:
+    assert changes.halt(world.confirmed(), "the key was refused")
+
+
+def proceed(world: World) -> None:
+    change = world.confirmed()
+    changes.halt(change, "the key was refused")
+    changes.proceed(change, **as_(world.operator))
+
+
+def finish(world: World) -> None:
+    change = world.confirmed()
+    Change.objects.filter(pk=change.pk).update(state=Change.State.RUNNING)
+    change.items.update(state=ChangeItem.State.APPLIED)
+    assert changes.finish(change)
+
+
+def retry(world: World) -> None:
+    change = world.pushed()
+    change.items.update(state=ChangeItem.State.FAILED)
+    drafts.draft_retry(change, **as_(world.operator))
+
+
+def read_all_back(world: World) -> None:
+    world.pushed()
+    read_back.all_due()
+
+
+def fail_to_pull(world: World) -> None:
+    world.settings.SYLLABLE_API_KEY = "another"
+    with pytest.raises(Exception, match="key"):
+        sync.pull(SyncRun.Kind.FULL)
+
+
+def see_an_outside_change(world: World) -> None:
+    record = BatchRecord(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=True)
+    mirror.apply_page([record], timezone.now())
+
+
+def archive(world: World) -> None:
+    world.auditor.is_superuser = True
+    world.auditor.save()
+    audit_archive.archive(timezone.now(), world.folder / "archive", **as_(world.auditor))
+
+
+def export(world: World) -> None:
+    found = audit_queries.entries(TrailFilter())
+    kind = audit_export.Kind.CSV
+    audit_export.export(found, kind, description="everything", **as_(world.auditor))
+
+
+def sign_off(world: World) -> None:
+    start = timezone.now() - dt.timedelta(days=1)
+    audit_reviews.sign_off(start, timezone.now(), comment="seen", **as_(world.auditor))
+
+
+LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
+    "approvals.approve": (
+        Action.CHANGE_APPROVED,
+        lambda w: approvals.approve(w.awaiting(), **as_(w.approver)),
+    ),
+    "approvals.reject": (
+        Action.CHANGE_REJECTED,
+        lambda w: approvals.reject(w.awaiting(), comment="no", **as_(w.approver)),
+    ),
+    "audit_anchors.anchor_head": (Action.AUDIT_ANCHORED, lambda w: audit_anchors.anchor_head()),
+    "audit_anchors.anchor_if_due": (
+        Action.AUDIT_ANCHORED,
+        lambda w: audit_anchors.anchor_if_due(),
+    ),
+    "audit_archive.archive": (Action.AUDIT_ARCHIVED, archive),
+    "audit_export.export": (Action.AUDIT_EXPORTED, export),
+    "audit_reviews.draw_sample": (
+        Action.AUDIT_SAMPLED,
+        lambda w: audit_reviews.draw_sample(TrailFilter(), 2, **as_(w.auditor)),
+    ),
+    "audit_reviews.mark_entries": (
+        Action.AUDIT_REVIEWED,
+        lambda w: audit_reviews.mark_entries([1, 2], comment="seen", **as_(w.auditor)),
+    ),
+    "audit_reviews.mark_filtered": (
+        Action.AUDIT_REVIEWED,
+        lambda w: audit_reviews.mark_filtered(TrailFilter(), comment="seen", **as_(w.auditor)),
+    ),
+    "audit_reviews.sign_off": (Action.AUDIT_SIGNED_OFF, sign_off),
+    "changes.confirm": (Action.CHANGE_CONFIRMED, lambda w: w.confirmed()),
+    "changes.discard": (
+        Action.CHANGE_DISCARDED,
+        lambda w: changes.discard(w.draft(), **as_(w.operator)),
+    ),
+    "changes.finish": (Action.CHANGE_FINISHED, finish),
+    "changes.halt": (Action.CHANGE_HALTED, halt),
+    "changes.postpone": (Action.CHANGE_RESCHEDULED, postpone),
+    "changes.proceed": (Action.CHANGE_CONTINUED, proceed),
+    "changes.stop": (
+        Action.CHANGE_CANCELLED,
+        lambda w: changes.stop(w.confirmed(run_at=later()), **as_(w.operator)),
+    ),
+    "drafts.draft": (Action.CHANGE_REQUESTED, lambda w: w.draft()),
+    "drafts.draft_resume": (
+        Action.CHANGE_REQUESTED,
+        lambda w: drafts.draft_resume(w.pushed(), **as_(w.operator)),
+    ),
+    "drafts.draft_retry": (Action.CHANGE_REQUESTED, retry),
+    "drafts.draft_undo": (
+        Action.CHANGE_REQUESTED,
+        lambda w: drafts.draft_undo(w.pushed(), **as_(w.operator)),
+    ),
+    "drafts.lapse_drafts": (Action.CHANGE_DISCARDED, lapse),
+    "emergency.draft_pause": (
+        Action.CHANGE_REQUESTED,
+        lambda w: emergency.draft_pause(**as_(w.operator)),
+    ),
+    "mirror.apply_page": (Action.BATCH_CHANGED_OUTSIDE, see_an_outside_change),
+    "mirror.mark_missing": (Action.BATCH_MISSING, lambda w: mirror.mark_missing([BATCH])),
+    "pauses.move_resume": (
+        Action.RESUME_MOVED,
+        lambda w: pauses.move_resume(w.pushed(), later(), **as_(w.operator)),
+    ),
+    "pauses.resume_due": (Action.CHANGE_REQUESTED, end_pause),
+    "push.drive": (Action.BATCH_APPLIED, lambda w: w.pushed()),
+    "read_back.all_due": (Action.CHANGE_READ_BACK, read_all_back),
+    "read_back.read_back": (
+        Action.CHANGE_READ_BACK,
+        lambda w: read_back.read_back(w.pushed(), delays=(0,)),
+    ),
+    "sync.pull": (Action.SYNC_FAILED, fail_to_pull),
+}
+"""What each writing function leaves in the trail, and how it comes to do so."""
+
+
+def test_every_service_that_writes_is_known_to_leave_an_entry_or_to_be_part_of_one() -> None:
+    writing = writing_functions() | {"emergency.draft_pause"}
+    assert writing - LEAVE.keys() - PART_OF.keys() == set()
+    assert (LEAVE.keys() | PART_OF.keys()) - writing == set()
+
+
+@pytest.mark.parametrize("name", sorted(LEAVE))
+def test_it_leaves_an_entry(world: World, name: str) -> None:
+    action, doing = LEAVE[name]
+    known = set(AuditEntry.objects.values_list("sequence", flat=True))
+    doing(world)
+    left = AuditEntry.objects.exclude(sequence__in=known)
+    assert action in set(left.values_list("action", flat=True))
+
+
+def denied_tries(world: World, viewer: User) -> dict[str, Callable[[], object]]:
+    change, waiting = world.pushed(), timezone.now()
+    Batch.objects.update(paused=False)
+    nobody = as_(viewer)
+    found = audit_queries.entries(TrailFilter())
+    return {
+        "draft": lambda: drafts.draft(
+            Batch.objects.all(),
+            BatchPatch(call_rate=9),
+            source=Change.Source.ACTION,
+            **nobody,
+        ),
+        "draft_undo": lambda: drafts.draft_undo(change, **nobody),
+        "draft_pause": lambda: emergency.draft_pause(**nobody),
+        "confirm": lambda: changes.confirm(world.draft(call_rate=8), reason="why", **nobody),
+        "stop": lambda: changes.stop(change, **nobody),
+        "proceed": lambda: changes.proceed(change, **nobody),
+        "approve": lambda: approvals.approve(change, **nobody),
+        "reject": lambda: approvals.reject(change, comment="no", **nobody),
+        "move_resume": lambda: pauses.move_resume(change, later(), **nobody),
+        "export": lambda: audit_export.export(
+            found, audit_export.Kind.CSV, description="everything", **nobody
+        ),
+        "mark": lambda: audit_reviews.mark_entries([1], comment="seen", **nobody),
+        "sample": lambda: audit_reviews.draw_sample(TrailFilter(), 1, **nobody),
+        "sign off": lambda: audit_reviews.sign_off(
+            waiting - dt.timedelta(days=1), waiting, comment="seen", **nobody
+        ),
+        "archive": lambda: audit_archive.archive(waiting, world.folder / "archive", **nobody),
+    }
+
+
+def test_a_denied_try_of_any_service_leaves_an_entry_and_nothing_else(
+    world: World, viewer: User
+) -> None:
+    for name, trying in denied_tries(world, viewer).items():
+        before = AuditEntry.objects.filter(outcome="denied").count()
+        with pytest.raises(NotAllowed):
+            trying()
+        denied = AuditEntry.objects.filter(outcome="denied").order_by("-sequence")
+        assert denied.count() == before + 1, name
+        assert (denied[0].actor_name, denied[0].actor_ip) == ("victor", "192.0.2.7"), name
+        assert denied[0].action in (Action.CHANGE_DENIED, Action.ACCESS_DENIED), name
+        assert denied[0].detail["why"], name
+
+
+def test_every_permission_has_words_for_its_denial() -> None:
+    asked = {
+        value
+        for name, value in vars(permissions).items()
+        if name.isupper() and isinstance(value, str) and ".view_" not in value
+    }
+    assert asked - permits.MISSING.keys() == set()
