@@ -306,3 +306,11 @@ def test_changes_that_follow_each_other_are_linked(client: Client, operator: Use
     undo = confirm(drafts.draft_undo(done, user=operator, actor=actor), operator)
     assert page(undo) in shown(client, operator, done)
     assert page(done) in shown(client, operator, undo)
+
+
+def test_without_scripts_a_refresh_shows_how_it_goes_on(client: Client, operator: User) -> None:
+    batches(2)
+    change = confirm(draft(operator), operator)
+    assert "Reload this page to see how it goes on" in shown(client, operator, change)
+    changes.stop(change, user=operator, actor=audit.Actor.of_user(operator))
+    assert "Stopped: 0 done, 2 not sent" in shown(client, operator, change)

@@ -1,27 +1,28 @@
-"""A change from its review to its trail, as a person sees it."""
+"""A change from its selection to its trail, as a person sees it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.urls import reverse
 from playwright.sync_api import Page, expect
+from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from batchops.models import Batch, Change, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import sync
-from batchops.syllable.patch import BatchPatch
+from batchops.services import changes, sync
 from tests.browser.conftest import SignIn
-from tests.changes.world import PAUSE, confirm, draft
+from tests.changes.world import RESUME, batches, confirm, draft, ended
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 Check = Callable[[Page], None]
+LONG = 20_000
+"""Milliseconds that a change may take at the sandbox on a busy machine."""
 
 
 @pytest.fixture
@@ -40,6 +41,10 @@ def open_page(page: Page, live_server: LiveServer, change: Change, name: str = "
     page.goto(live_server.url + reverse(f"admin:batchops_change_{name}", args=[change.pk]))
 
 
+def expect_headline(page: Page, words: str) -> None:
+    expect(page.locator("[data-headline]")).to_have_text(words, timeout=LONG)
+
+
 def test_a_pause_is_reviewed_confirmed_and_watched_to_its_end(
     world: EmbeddedSandbox,
     operator: User,
@@ -55,9 +60,218 @@ def test_a_pause_is_reviewed_confirmed_and_watched_to_its_end(
     accessible(page)
     page.get_by_label("Why").fill("wrong list")
     page.get_by_role("button", name="Confirm: Pause").click()
-    expect(page.locator("[data-headline]")).to_have_text("Finished: 12 of 12 as asked")
+    expect_headline(page, "Finished: 12 of 12 as asked")
     expect(page).to_have_title(re.compile("^Finished"))
     expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "13")
-    expect(page.get_by_text("12 confirmed by reading back")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("12 confirmed by reading back")).to_be_visible(timeout=LONG)
     accessible(page)
     assert Batch.objects.filter(paused=True).count() == 12
+
+
+def press_until(page: Page, key: str, reached: str) -> None:
+    """Press a key until the element with the focus has these words."""
+    for _ in range(60):
+        page.keyboard.press(key)
+        words = page.evaluate("document.activeElement.textContent.trim()")
+        if words.startswith(reached):
+            return
+    pytest.fail(f"{reached!r} is not reached with {key}.")
+
+
+def test_from_the_list_to_the_trail_with_the_keyboard_alone(
+    world: EmbeddedSandbox,
+    operator: User,
+    sign_in: SignIn,
+    live_server: LiveServer,
+    working: None,
+) -> None:
+    operator.groups.add(Group.objects.get(name="Auditor"))
+    page = sign_in(operator)
+    page.goto(live_server.url + reverse("admin:batchops_batch_changelist") + "?q=20261124.3")
+    page.locator("tbody input.action-select").first.focus()
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Pause", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Why")).to_be_focused()
+    page.keyboard.type("wrong list")
+    press_until(page, "Tab", "Confirm: Pause")
+    page.keyboard.press("Enter")
+    expect_headline(page, "Finished: 1 of 1 as asked")
+    page.reload()
+    trail = page.locator(".timeline")
+    expect(trail).to_contain_text("wrong list")
+    assert world.batch("20261124.3")["paused"] is True
+    assert Change.objects.get().source == Change.Source.ACTION
+
+
+def test_a_running_change_is_stopped_and_continued(
+    world: EmbeddedSandbox,
+    operator: User,
+    sign_in: SignIn,
+    live_server: LiveServer,
+    working: None,
+    settings: Settings,
+    accessible: Check,
+) -> None:
+    settings.SYLLABLE_MAX_IN_FLIGHT = 1
+    world.set_faults(latency=0.6)
+    page = sign_in(operator)
+    open_page(page, live_server, confirm(draft(operator), operator))
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    expect(page.locator("[data-headline]")).to_contain_text("Running", timeout=LONG)
+    expect(page).to_have_title(re.compile(r"^\d+ % · pause"))
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped. What is on its way settles")).to_be_visible()
+    expect(page.locator("[data-headline]")).to_contain_text("not sent", timeout=LONG)
+    expect(page.get_by_role("button", name="Continue")).to_be_visible(timeout=LONG)
+    accessible(page)
+    world.clear_faults()
+    page.get_by_role("button", name="Continue").click()
+    expect_headline(page, "Finished: 12 of 12 as asked")
+
+
+def test_a_change_is_undone_through_a_review_of_its_own(
+    world: EmbeddedSandbox,
+    operator: User,
+    sign_in: SignIn,
+    live_server: LiveServer,
+    working: None,
+) -> None:
+    page = sign_in(operator)
+    open_page(page, live_server, confirm(draft(operator), operator))
+    expect_headline(page, "Finished: 12 of 12 as asked")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Outreach starts again on 12 batches")).to_be_visible()
+    page.get_by_label("Why").fill("it was the right list")
+    page.get_by_role("button", name=re.compile("^Confirm: Put back")).click()
+    expect_headline(page, "Finished: 12 of 12 as asked")
+    assert not Batch.objects.filter(paused=True).exists()
+
+
+def test_everything_is_paused_in_three_clicks_and_exactly_those_are_resumed(
+    world: EmbeddedSandbox,
+    operator: User,
+    sign_in: SignIn,
+    working: None,
+    accessible: Check,
+) -> None:
+    page = sign_in(operator)
+    page.get_by_role("button", name="Emergency pause").click()
+    expect(page.get_by_label("Why")).to_have_value("Emergency: outreach has to stop now")
+    accessible(page)
+    page.get_by_role("button", name="Wrong list").click()
+    expect(page.get_by_label("Why")).to_have_value("Wrong list")
+    page.get_by_role("button", name="Confirm: Pause").click()
+    expect_headline(page, "Finished: 12 of 12 as asked")
+    assert all(world.batch(f"20261124.{index}")["paused"] for index in range(12))
+    page.get_by_role("button", name="Resume exactly those").click()
+    page.get_by_label("Why").fill("list is right again")
+    page.get_by_role("button", name="Confirm: Resume").click()
+    expect_headline(page, "Finished: 12 of 12 as asked")
+    assert not any(world.batch(f"20261124.{index}")["paused"] for index in range(12))
+
+
+def test_another_person_approves_and_the_requesters_page_follows(
+    world: EmbeddedSandbox,
+    operator: User,
+    approver: User,
+    sign_in: SignIn,
+    live_server: LiveServer,
+    working: None,
+    settings: Settings,
+    accessible: Check,
+) -> None:
+    settings.APPROVAL_THRESHOLD = 5
+    change = confirm(draft(operator), operator)
+    page = sign_in(approver)
+    open_page(page, live_server, change)
+    expect_headline(page, "Waits for another person's approval")
+    accessible(page)
+    page.get_by_role("button", name="Reject").click()
+    expect(page.get_by_text("Say why it is rejected.")).to_be_visible()
+    page.get_by_label("Comment").fill("checked with the team")
+    page.get_by_role("button", name="Approve").click()
+    expect_headline(page, "Finished: 12 of 12 as asked")
+    expect(page.get_by_text("checked with the team")).to_be_visible()
+
+
+def test_a_typed_number_a_wrong_one_first(
+    world: EmbeddedSandbox,
+    operator: User,
+    sign_in: SignIn,
+    live_server: LiveServer,
+    settings: Settings,
+    accessible: Check,
+) -> None:
+    settings.TYPED_CONFIRMATION_ABOVE = 5
+    page = sign_in(operator)
+    change = draft(operator)
+    open_page(page, live_server, change, "review")
+    page.get_by_label("Why").fill("wrong list")
+    page.get_by_label("Number of batches").fill("11")
+    page.get_by_role("button", name="Confirm: Pause").click()
+    error = page.get_by_text("Type the number of batches that will be changed (12)")
+    expect(error).to_be_visible()
+    accessible(page)
+    page.get_by_label("Number of batches").fill("12")
+    page.get_by_role("button", name="Confirm: Pause").click()
+    expect_headline(page, "Queued: starts as soon as a worker is free")
+
+
+def test_a_time_is_typed_in_the_readers_zone_and_shown_in_utc(
+    world: EmbeddedSandbox,
+    operator: User,
+    sign_in: SignIn,
+    live_server: LiveServer,
+    accessible: Check,
+) -> None:
+    page = sign_in(operator)
+    open_page(page, live_server, draft(operator), "review")
+    page.get_by_label("Why").fill("over the holidays")
+    page.get_by_role("button", name="Tomorrow 08:00").click()
+    expect(page.locator("#id_resume_at_utc")).to_contain_text(re.compile(r"0[67]:00 UTC"))
+    page.get_by_role("button", name="Confirm: Pause").click()
+    change = Change.objects.get()
+    assert change.resume_at is not None
+    assert change.resume_at.hour in (6, 7)
+    page.go_back()
+    expect(page.get_by_text("was confirmed already; nothing was done twice")).to_be_visible()
+    page.goto(live_server.url + reverse("admin:batchops_change_upcoming"))
+    expect(page.get_by_role("button", name="Stay paused")).to_be_visible()
+    accessible(page)
+    page.get_by_role("button", name="Stay paused").click()
+    expect(page.get_by_text("lasts until somebody ends it")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_pages_fit_a_laptop_and_a_phone_by_day_and_night(
+    operator: User,
+    sign_in: SignIn,
+    live_server: LiveServer,
+    accessible: Check,
+    scheme: str,
+    width: int,
+) -> None:
+    batches(30)
+    done = ended(operator)
+    done.items.filter(batch__in=["b-1", "b-2"]).update(
+        state="refused", http_status=404, message="batch not found"
+    )
+    changes.refresh_counts(done)
+    resume = draft(operator, RESUME)
+    page = sign_in(operator)
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.set_viewport_size({"width": width, "height": 800})
+    for change, name in ((resume, "review"), (done, "change")):
+        open_page(page, live_server, change, name)
+        accessible(page)
+        assert is_within_its_width(page)
+    page.goto(live_server.url + reverse("admin:batchops_change_changelist"))
+    accessible(page)
+    assert is_within_its_width(page)
+
+
+def is_within_its_width(page: Page) -> bool:
+    root = "document.documentElement"
+    return bool(page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth"))
