@@ -67,7 +67,7 @@ class BatchActions(_Base):
 
     @admin.action(description="Set expiry…", permissions=["request"])
     def set_expiry(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse:
-        return self._ask(request, batches, "Set expiry", SetExpiryForm)
+        return self._ask(request, batches, "set_expiry", SetExpiryForm)
 
     @admin.action(description="Expire now", permissions=["request"])
     def expire_now(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
@@ -80,7 +80,7 @@ class BatchActions(_Base):
 
     @admin.action(description="Set call rate…", permissions=["request"])
     def set_call_rate(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse:
-        return self._ask(request, batches, "Set call rate", SetRateForm)
+        return self._ask(request, batches, "set_call_rate", SetRateForm)
 
     @admin.action(description="Clear call rate", permissions=["release"])
     def clear_call_rate(
@@ -114,7 +114,11 @@ class BatchActions(_Base):
             messages.success(request, f"{_number(len(names))} read anew from the vendor.")
 
     def _ask(
-        self, request: HttpRequest, batches: QuerySet[Batch], title: str, form_type: type[PatchForm]
+        self,
+        request: HttpRequest,
+        batches: QuerySet[Batch],
+        action: str,
+        form_type: type[PatchForm],
     ) -> HttpResponse:
         """Ask for the value; the page sends the same selection again, together with it."""
         given = "apply" in request.POST
@@ -130,9 +134,9 @@ class BatchActions(_Base):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": f"{title}: {_number(batches.count())}",
+            "title": f"{form_type.title}: {_number(batches.count())}",
             "form": form,
-            "action": request.POST.get("action", ""),
+            "action": action,
             "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
             "across": request.POST.get("select_across", "0"),
             "selection": self.selection_words(request),

@@ -15,12 +15,32 @@ from django.utils.safestring import SafeString
 
 from batchops.admin import bars, times
 from batchops.admin.base import ReadOnlyAdmin
+from batchops.admin.filters import NOT_STATED
 from batchops.models import ENDED_STATUSES, Batch, Campaign, Change
 from batchops.models.change import OPEN_STATES
 from batchops.services import overview
 
 PRESENT = Q(batches__deleted_at=None, batches__missing_since=None)
 LIVE = PRESENT & ~Q(batches__status__in=ENDED_STATUSES)
+
+
+class ModeFilter(admin.SimpleListFilter):
+    """How a campaign reaches people; the vendor may leave it open."""
+
+    title = "mode"
+    parameter_name = "mode"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        modes = Campaign.objects.order_by("mode").values_list("mode", flat=True).distinct()
+        return [(mode or NOT_STATED, mode or "Not stated") for mode in modes]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> QuerySet[Campaign]:
+        mode = self.value()
+        if not mode:
+            return queryset
+        if mode not in dict(self.lookup_choices):
+            return queryset.none()
+        return queryset.filter(mode="" if mode == NOT_STATED else mode)
 
 
 @admin.register(Campaign)
@@ -30,7 +50,8 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
     change_list_template = "batchops/campaigns.html"
     list_display = ("named", "id", "mode", "labelled", "rate", "present", "on", "on_hold")
     list_display_links = ("named",)
-    list_filter = ("mode",)
+    list_filter = (ModeFilter,)
+    show_facets = admin.ShowFacets.NEVER
     search_fields = ("campaign_name", "id")
     ordering = ("campaign_name", "id")
 

@@ -56,6 +56,8 @@ def preset(choice: str, now: dt.datetime) -> dt.datetime:
 class PatchForm(forms.Form):
     """A form whose values become a patch; what is wrong is said at the field it is about."""
 
+    title = ""
+
     def patch(self) -> BatchPatch | None:
         """The patch, or None when a value is wrong; the form then has its error."""
         if not self.is_valid():
@@ -140,6 +142,8 @@ class ExpiryMixin(PatchForm):
 class SetExpiryForm(ExpiryMixin):
     """An expiry for the batches that are selected."""
 
+    title = "Set expiry"
+
     def __init__(self, *args: Any, **more: Any) -> None:
         choices = (Expiry.AT, *PRESETS, Expiry.NOW)
         super().__init__(*args, choices=choices, **more)
@@ -167,6 +171,8 @@ def rate_field(**more: Any) -> forms.IntegerField:
 
 class SetRateForm(PatchForm):
     """A call rate for the batches that are selected."""
+
+    title = "Set call rate"
 
     call_rate = rate_field()
 

@@ -92,6 +92,13 @@ def test_expire_now_is_allowed_although_it_is_not_in_the_future(client: Client) 
     assert abs(expiry - timezone.now()) < dt.timedelta(seconds=5)
 
 
+def test_the_empty_choice_of_more_actions_does_not_disturb_a_button(client: Client) -> None:
+    world.batch()
+    data = {"index": "0", "select_across": "0", "_selected_action": ["b-1"]}
+    page = client.post(LIST, {**data, "action": ["set_expiry", ""]})
+    assert b'name="action" value="set_expiry"' in page.content
+
+
 def test_an_expiry_is_asked_for_in_the_zone_of_the_person(client: Client) -> None:
     world.batches(2)
     client.cookies["time_zone"] = "America/New_York"
