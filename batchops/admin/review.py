@@ -20,6 +20,7 @@ from batchops.models import Change, ChangeItem
 from batchops.services import audit, changes, permits
 from batchops.services import review as reviews
 from batchops.services.errors import ChangeError, NotAllowed, WrongState
+from batchops.services.outlook import outlook
 from batchops.services.review import Review
 
 PAGE_SIZE: Final = 25
@@ -47,6 +48,7 @@ def review_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRes
         "review": review,
         "form": form,
         "is_emergency": _is_emergency(change),
+        "outlook": outlook(change),
         **_rows(request, change, review),
     }
     return TemplateResponse(request, "batchops/change/review.html", context)
