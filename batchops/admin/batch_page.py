@@ -78,10 +78,13 @@ class BatchPage(_Base):
         """Raises PermissionDenied or Http404."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        try:
-            return Batch.objects.select_related("campaign", "hold").get(pk=unquote(object_id))
-        except (Batch.DoesNotExist, ValueError):
-            raise Http404("The mirror does not know this batch.") from None
+        key = unquote(object_id)
+        # PostgreSQL takes no NUL in a text, and no batch can have one.
+        found = Batch.objects.none() if "\0" in key else Batch.objects.filter(pk=key)
+        batch = found.select_related("campaign", "hold").first()
+        if batch is None:
+            raise Http404("The mirror does not know this batch.")
+        return batch
 
 
 def _drafted(request: HttpRequest, batch: Batch, form: BatchForm) -> Change | None:
