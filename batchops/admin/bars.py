@@ -46,11 +46,6 @@ class Part:
     tone: str
     pattern: str
 
-    @property
-    def is_wide(self) -> bool:
-        """Whether its number can be written inside."""
-        return self.width >= 1.6 * len(str(self.number)) + 1.5
-
 
 def parts(numbers: Mapping[str, int], scale: int, styles: Mapping[str, Style]) -> list[Part]:
     """The parts of a bar in which `scale` is the whole width, in the order of the styles."""

@@ -15,7 +15,6 @@ from django.utils.safestring import SafeString
 from batchops.admin import bars, columns, pills, times
 from batchops.models import Batch, Change
 from batchops.models.change import SUCCESS_STATES, TROUBLE_STATES, UNSETTLED_STATES
-from batchops.syllable.patch import BatchPatch, describe_value
 
 register = template.Library()
 
@@ -36,19 +35,6 @@ register.filter("utc_words", times.utc_words)
 def batch_pill(batch: Batch) -> SafeString:
     """The status of a batch as a pill."""
     return pills.batch_status(batch)
-
-
-@register.filter
-def in_words(patch: BatchPatch) -> str:
-    """What a patch asks for, with instants in the reader's zone."""
-    words = patch.describe(timezone.get_current_timezone())
-    return words[:1].upper() + words[1:]
-
-
-@register.simple_tag
-def value_in_words(field: str, value: Any) -> str:
-    """One value of a batch in words, with instants in the reader's zone."""
-    return describe_value(field, value, timezone.get_current_timezone())
 
 
 @register.filter
