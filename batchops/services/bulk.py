@@ -7,10 +7,12 @@ cost several times what the update itself does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from django.db import connection
-from django.db.models import Field, Model
+from django.db.models import Field, JSONField, Model
+
+PLAIN: Final = (str, int, float, type(None))
 
 
 def update_rows(
@@ -19,11 +21,11 @@ def update_rows(
     """Set the named fields of each row, given as its primary key and its values in that order."""
     if not rows:
         return
-    quote = connection.ops.quote_name
     key = _field(model, "pk")
     fields = [_field(model, name) for name in names]
-    assignments = ", ".join(f"{quote(str(field.column))} = %s" for field in fields)
-    statement = f"UPDATE {quote(model._meta.db_table)} SET {assignments} WHERE {quote(str(key.column))} = %s"  # noqa: S608
+    assignments = ", ".join(f"{_column(field)} = %s" for field in fields)
+    table = connection.ops.quote_name(model._meta.db_table)
+    statement = f"UPDATE {table} SET {assignments} WHERE {_column(key)} = %s"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.executemany(
             statement,
@@ -38,5 +40,12 @@ def _field(model: type[Model], name: str) -> Field[Any, Any]:
     return cast(Field[Any, Any], model._meta.pk if name == "pk" else model._meta.get_field(name))
 
 
+def _column(field: Field[Any, Any]) -> str:
+    return connection.ops.quote_name(str(field.column))
+
+
 def _stored(field: Field[Any, Any], value: Any) -> Any:
+    # What databases take as it is, most values by far, need not go through the field.
+    if isinstance(value, PLAIN) and not isinstance(field, JSONField):
+        return value
     return field.get_db_prep_save(value, connection)

@@ -22,6 +22,8 @@ from batchops.models import Change, ChangeItem
 from batchops.models.change import RUNNABLE_STATES
 from batchops.services import wake
 
+LONGEST_LEASE: Final = dt.timedelta(minutes=10)
+"""What PUSH_LEASE_SECONDS allows at the most."""
 LONGEST_WAIT: Final = dt.timedelta(minutes=2)
 """No wait lasts longer; a later end was written before the clock was set back."""
 

@@ -9,6 +9,7 @@ import datetime as dt
 import math
 import queue
 import threading
+import time
 from typing import Final
 
 from django.conf import settings
@@ -16,14 +17,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from batchops.models import Batch, Change, ChangeItem
-from batchops.services import mirror, sync
+from batchops.services import claims, mirror, sync
 from batchops.syllable.client import SyllableClient
 
 FEW: Final = 50
 """Up to this many batches are read one by one."""
 FRESH_FOR: Final = dt.timedelta(minutes=5)
 """How long a comparison with the vendor is relied on while a change runs."""
-LEASE: Final = dt.timedelta(minutes=2)
 PAGES_WAITING: Final = 4
 """Pages that may wait to be written, so that memory stays bounded."""
 READ_AT_ONCE: Final = 4
@@ -52,10 +52,10 @@ def take_turn(change: Change, now: dt.datetime) -> bool:
         Q(preflight_lease_until=None)
         | Q(preflight_lease_until__lt=now)
         # Written before the clock was set back.
-        | Q(preflight_lease_until__gt=now + LEASE)
+        | Q(preflight_lease_until__gt=now + claims.LONGEST_LEASE)
     )
     turn = Change.objects.filter(free, pk=change.pk)
-    return bool(turn.update(preflight_lease_until=now + LEASE))
+    return bool(turn.update(preflight_lease_until=now + claims.lease_time()))
 
 
 class Refresh:
@@ -68,6 +68,7 @@ class Refresh:
         self.change = change
         self._client = client
         self._started_at = timezone.now()
+        self._renewed = time.monotonic()
         self._seen: set[str] = set()
         self._absent: list[str] | None = None
         self._pages: queue.Queue[sync.Fetched | BaseException | None] = queue.Queue(PAGES_WAITING)
@@ -79,8 +80,10 @@ class Refresh:
 
         Raises `SyllableError` when the vendor fails.
         """
+        self._keep_turn()
         if self._absent is None:
-            return self._write_page()
+            self._write_page()
+            return False
         part, self._absent = self._absent[:READ_AT_ONCE], self._absent[READ_AT_ONCE:]
         if part:
             sync.read_each(self._client, part)
@@ -94,21 +97,25 @@ class Refresh:
         self._broken_off.set()
         Change.objects.filter(pk=self.change.pk).update(preflight_lease_until=None)
 
-    def _write_page(self) -> bool:
+    def _keep_turn(self) -> None:
+        now = time.monotonic()
+        if now - self._renewed > claims.lease_time().total_seconds() / 4:
+            self._renewed = now
+            until = timezone.now() + claims.lease_time()
+            Change.objects.filter(pk=self.change.pk).update(preflight_lease_until=until)
+
+    def _write_page(self) -> None:
         try:
             fetched = self._pages.get_nowait()
         except queue.Empty:
-            return False
+            return
         if isinstance(fetched, BaseException):
             raise fetched
         if fetched is None:
             self._absent = self._on_no_page()
-            return False
+            return
         mirror.apply_page(fetched.page.items, fetched.sent_at)
         self._seen.update(item.batch_id for item in fetched.page.items)
-        until = timezone.now() + LEASE
-        Change.objects.filter(pk=self.change.pk).update(preflight_lease_until=until)
-        return False
 
     def _on_no_page(self) -> list[str]:
         waiting = self.change.items.filter(state=ChangeItem.State.PENDING)

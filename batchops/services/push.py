@@ -37,7 +37,7 @@ GROUP_SIZE: Final = 200
 """Outcomes written in one transaction, at the most."""
 GROUP_SECONDS: Final = 0.25
 """Longest time an outcome waits to be written."""
-HELD_PER_REQUEST: Final = 8
+HELD_PER_REQUEST: Final = 16
 """Items held by the engine for each request that may be in flight."""
 LOOK_SECONDS: Final = 0.05
 """Longest time the engine waits for outcomes before it looks around."""
@@ -179,7 +179,7 @@ class Engine:
     def _refill(self) -> int:
         """Claim items where there is room; returns how many."""
         room = self.capacity - len(self.held)
-        if room < self.capacity // 2:
+        if room < self.capacity // 4:
             return 0
         claimed = 0
         now = timezone.now()

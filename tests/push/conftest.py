@@ -15,6 +15,7 @@ from batchops.syllable import client, pacing
 def short_waits(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     settings.SYLLABLE_CONNECT_TIMEOUT = 1.0
     settings.SYLLABLE_TIMEOUT = 2.0
+    settings.PUSH_LEASE_SECONDS = 2
     monkeypatch.setattr(runs, "WAITS_SECONDS", (0.3,))
     monkeypatch.setattr(push, "RETRY_CAP_SECONDS", 0.05)
     monkeypatch.setattr(pacing, "GATE_CAP_SECONDS", 0.1)
