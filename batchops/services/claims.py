@@ -82,17 +82,28 @@ def _not_waiting(now: dt.datetime) -> Q:
     )
 
 
-def claim(change: Change, lease: str, size: int, *, least_tried: bool = False) -> list[ChangeItem]:
+def claim(
+    change: Change,
+    lease: str,
+    size: int,
+    *,
+    least_tried: bool = False,
+    among: Collection[str] | None = None,
+) -> list[ChangeItem]:
     """Take up to `size` pending items of a change in its present state; empty when none is free.
 
     A batch that another change is at work on is left for later. With `least_tried`, a vendor that
-    stays down uses up the tries of no single item.
+    stays down uses up the tries of no single item. `among`: only of these batches.
     """
+    if among is not None and not among:
+        return []
     busy = ChangeItem.objects.filter(batch=OuterRef("batch"), state=State.SENDING)
     unmoved = Change.objects.filter(
         pk=change.pk, state=change.state, halted_reason=change.halted_reason
     )
     free = change.items.filter(~Exists(busy), Exists(unmoved), state=State.PENDING)
+    if among is not None:
+        free = free.filter(batch__in=among)
     free = free.order_by("attempts", "id") if least_tried else free.order_by("id")
     if connection.features.has_select_for_update_skip_locked:
         free = free.select_for_update(skip_locked=True, of=("self",))

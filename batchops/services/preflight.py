@@ -70,6 +70,7 @@ class Refresh:
         self._started_at = timezone.now()
         self._renewed = time.monotonic()
         self._seen: set[str] = set()
+        self._just_seen: list[str] = []
         self._absent: list[str] | None = None
         self._pages: queue.Queue[sync.Fetched | BaseException | None] = queue.Queue(PAGES_WAITING)
         self._broken_off = threading.Event()
@@ -91,6 +92,11 @@ class Refresh:
         self.change.preflight_at = self._started_at
         Change.objects.filter(pk=self.change.pk).update(preflight_at=self._started_at)
         return True
+
+    def take_seen(self) -> list[str]:
+        """The batches compared since the last call: they need not wait for the others."""
+        seen, self._just_seen = self._just_seen, []
+        return seen
 
     def close(self) -> None:
         """Break off what is under way, and let another worker have its turn."""
@@ -115,7 +121,8 @@ class Refresh:
             self._absent = self._on_no_page()
             return
         mirror.apply_page(fetched.page.items, fetched.sent_at)
-        self._seen.update(item.batch_id for item in fetched.page.items)
+        self._just_seen += [item.batch_id for item in fetched.page.items]
+        self._seen.update(self._just_seen)
 
     def _on_no_page(self) -> list[str]:
         waiting = self.change.items.filter(state=ChangeItem.State.PENDING)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
@@ -41,6 +41,8 @@ HELD_PER_REQUEST: Final = 16
 """Items held by the engine for each request that may be in flight."""
 LOOK_SECONDS: Final = 0.05
 """Longest time the engine waits for outcomes before it looks around."""
+PAGE_LOOK_SECONDS: Final = 0.005
+"""The same while list pages come in."""
 WATCH_SECONDS: Final = 0.5
 """How often it is looked whether a change was stopped."""
 TELL_SECONDS: Final = 1.0
@@ -132,7 +134,7 @@ class Engine:
         self.held: dict[int, Assignment] = {}
         self.settled: list[Outcome] = []
         self.oldest_settled = 0.0
-        self.answered_at = float("-inf")
+        self.refill_at = self.answered_at = float("-inf")
         self.failures_in_a_row = 0
         self.read_each: set[UUID] = set()
         self.refreshes: dict[UUID, preflight.Refresh] = {}
@@ -148,7 +150,7 @@ class Engine:
             claims.take_lapsed(but=self.lease)
             while not _stop_asked():
                 claimed = self._refill()
-                self._collect(0.0 if claimed else LOOK_SECONDS)
+                self._collect(0.0 if claimed else self._patience())
                 self._tend()
                 if not (claimed or self.held or self.refreshes or self._has_more()):
                     break
@@ -159,10 +161,7 @@ class Engine:
     def _tend(self) -> None:
         """What has to happen regularly."""
         self.dispatcher.send_due()
-        if self.settled and (
-            len(self.settled) >= GROUP_SIZE
-            or time.monotonic() - self.oldest_settled >= GROUP_SECONDS
-        ):
+        if self._is_flush_due():
             self._flush()
         self._advance_refreshes()
         if self.renewing.is_due():
@@ -174,13 +173,30 @@ class Engine:
         if self.telling.is_due():
             self._tell()
 
+    def _patience(self) -> float:
+        return PAGE_LOOK_SECONDS if self.refreshes else LOOK_SECONDS
+
+    def _is_flush_due(self) -> bool:
+        count = len(self.settled)
+        if not count:
+            return False
+        nothing_to_wait_for = count == len(self.held)
+        is_old = time.monotonic() - self.oldest_settled >= GROUP_SECONDS
+        return count >= GROUP_SIZE or nothing_to_wait_for or is_old
+
     # Claiming ---------------------------------------------------------------------------------
 
     def _refill(self) -> int:
         """Claim items where there is room; returns how many."""
         room = self.capacity - len(self.held)
-        if room < self.capacity // 4:
+        if room < self.capacity // 4 or time.monotonic() < self.refill_at:
             return 0
+        claimed = self._claim_up_to(room)
+        if not claimed:
+            self.refill_at = time.monotonic() + self._patience()
+        return claimed
+
+    def _claim_up_to(self, room: int) -> int:
         claimed = 0
         now = timezone.now()
         for change in claims.runnable(now):
@@ -188,6 +204,9 @@ class Engine:
                 break
             if self._prepare(change):
                 claimed += self._claim(change, room - claimed)
+            elif change.pk in self.refreshes:
+                seen = self.refreshes[change.pk].take_seen()
+                claimed += self._claim(change, room - claimed, among=seen)
         if claimed:
             return claimed
         for change in claims.unsettled_of_stopped(now):
@@ -225,12 +244,13 @@ class Engine:
                 self._wait_or_halt(refresh.change, halting(error), error.message)
             self.refreshes.pop(key).close()
 
-    def _claim(self, change: Change, room: int) -> int:
+    def _claim(self, change: Change, room: int, among: Collection[str] | None = None) -> int:
+        """Take items and send them; `among` names the batches that were just compared."""
         is_probe = change.waiting_since is not None
         if is_probe and any(held.change_id == change.pk for held in self.held.values()):
             return 0
         size = 1 if is_probe else room
-        items = claims.claim(change, self.lease, size, least_tried=is_probe)
+        items = claims.claim(change, self.lease, size, least_tried=is_probe, among=among)
         if items:
             self.changes[change.pk] = change
         patch = change.patch

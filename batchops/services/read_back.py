@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from django.db import transaction
@@ -53,11 +53,14 @@ def read_back(change: Change, delays: Iterable[float] = DELAYS_SECONDS) -> None:
     """
     moved: set[str] = set()
     for delay in delays:
-        if not _open_items(change).exists():
+        # Chosen once a look: the question is dear, and pages are many.
+        keys = dict(_open_items(change).values_list("batch_id", "pk"))
+        if not keys:
             break
         time.sleep(delay)
-        for records in _observations(change):
-            moved |= _confirm(change, records)
+        for records in _observations(keys):
+            shown = {keys[one.batch_id]: one for one in records if one.batch_id in keys}
+            moved |= _confirm(change, shown)
     _give_up(change)
     _end(change, moved)
 
@@ -70,10 +73,9 @@ def _open_items(change: Change) -> QuerySet[ChangeItem]:
     return change.items.filter(~Exists(later), state=State.APPLIED, confirmation=Confirmation.NONE)
 
 
-def _observations(change: Change) -> Iterator[Sequence[BatchRecord]]:
+def _observations(wanted: Collection[str]) -> Iterator[Sequence[BatchRecord]]:
     """Fresh records of the batches in question: by list pages for many, one by one for few."""
     client = vendor.client()
-    wanted = list(_open_items(change).values_list("batch_id", flat=True))
     if not preflight.better_one_by_one(len(wanted)):
         for fetched in sync.all_pages(client):
             yield fetched.page.items
@@ -88,15 +90,16 @@ def _observations(change: Change) -> Iterator[Sequence[BatchRecord]]:
             logger.warning("Batch %s cannot be read: %s", batch_id, error)
 
 
-def _confirm(change: Change, records: Sequence[BatchRecord]) -> set[str]:
+def _confirm(change: Change, shown: Mapping[int, BatchRecord]) -> set[str]:
     """Confirm the items whose batch shows what was asked; returns batches that moved besides."""
-    by_id = {record.batch_id: record for record in records}
     own, confirmed, moved = change.patch, [], []
     with transaction.atomic():
         # Locked, so that of two workers who read back only one records what moved.
-        items = _open_items(change).select_for_update(of=("self",)).filter(batch_id__in=by_id)
-        for item in items.only("batch_id", "patch_json", "after"):
-            record = by_id[item.batch_id]
+        items = ChangeItem.objects.select_for_update(of=("self",)).filter(
+            pk__in=list(shown), state=State.APPLIED, confirmation=Confirmation.NONE
+        )
+        for item in items.order_by("pk").only("batch", "patch_json", "after"):
+            record = shown[item.pk]
             patch = own if item.patch_json is None else item.wanted(change)
             if not patch.is_satisfied_by(record):
                 continue
@@ -107,7 +110,7 @@ def _confirm(change: Change, records: Sequence[BatchRecord]) -> set[str]:
                 moved.append(item)
         ChangeItem.objects.filter(pk__in=confirmed).update(confirmation=Confirmation.CONFIRMED)
         ChangeItem.objects.bulk_update(moved, ["unasked"])
-        audit.record(*(_moved_fact(change, item, by_id[item.batch_id]) for item in moved))
+        audit.record(*(_moved_fact(change, item, shown[item.pk]) for item in moved))
     return {item.batch_id for item in moved}
 
 
