@@ -15,6 +15,7 @@ from pytest_django import Settings
 from batchops.models import AuditEntry, Batch, Campaign, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import mirror, push, sync
+from batchops.syllable import records
 from batchops.syllable.errors import SyllableError
 from batchops.syllable.records import parse_batch
 from tests.push.world import confirmed
@@ -68,7 +69,8 @@ def test_only_rows_that_differ_are_written_and_the_change_is_recorded(
     moved = {pk for pk, at in Batch.objects.values_list("pk", "synced_at") if at != written[pk]}
     assert moved == {ids[7]}
     entry = AuditEntry.objects.get(action="batch.changed_outside")
-    assert (entry.batch_id, entry.before["paused"], entry.after["paused"]) == (
+    before, after = entry.before or {}, entry.after or {}
+    assert (entry.batch_id, before["paused"], after["paused"]) == (
         ids[7],
         False,
         True,
@@ -230,20 +232,17 @@ def test_pages_without_a_total_are_read_to_the_end(sandbox: EmbeddedSandbox, num
 def test_rows_that_cannot_be_read_are_counted_and_the_others_kept(
     sandbox: EmbeddedSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from batchops.syllable import client
-
     fill(sandbox, 10)
-    decode = client.decode
 
     def spoilt(body: bytes) -> object:
-        data = decode(body)
+        data = records.decode(body)
         if isinstance(data, dict) and "items" in data:
             for row in data["items"]:
                 if row.get("batch_id") == "b0003":
                     row["paused"] = "perhaps"
         return data
 
-    monkeypatch.setattr(client, "decode", spoilt)
+    monkeypatch.setattr("batchops.syllable.client.decode", spoilt)
     run = sync.pull(FULL)
     assert (run.batches_seen, run.unreadable) == (9, 1)
     assert any("b0003" in note for note in run.notes)
