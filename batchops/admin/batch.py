@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -13,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from batchops.admin import columns, pills
+from batchops.admin.addresses import batch_key
 from batchops.admin.base import ReadOnlyAdmin, person
 from batchops.admin.batch_actions import BatchActions
 from batchops.admin.batch_page import BatchPage
@@ -22,6 +25,13 @@ from batchops.admin.pills import Look
 from batchops.models import Batch
 from batchops.services import selection
 from batchops.services.errors import InvalidInput
+
+
+class BatchList(ChangeList):
+    """A list whose links lead to every batch, also to one named by dots."""
+
+    def url_for_result(self, result: Model) -> str:
+        return reverse("admin:batchops_batch_change", args=[batch_key(result.pk)])
 
 
 @admin.register(Batch)
@@ -52,6 +62,9 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
             path("<path:object_id>/counts/", view(self.counts), name="batchops_batch_counts"),
             *super().get_urls(),
         ]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return BatchList
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -14,6 +13,7 @@ from django.utils import timezone
 
 from batchops import permissions
 from batchops.admin import batch_actions
+from batchops.admin.addresses import batch_id_of
 from batchops.admin.base import person
 from batchops.admin.forms import BatchForm
 from batchops.models import AuditEntry, Batch, Change
@@ -78,7 +78,7 @@ class BatchPage(_Base):
         """Raises PermissionDenied or Http404."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        key = unquote(object_id)
+        key = batch_id_of(object_id)
         # PostgreSQL takes no NUL in a text, and no batch can have one.
         found = Batch.objects.none() if "\0" in key else Batch.objects.filter(pk=key)
         batch = found.select_related("campaign", "hold").first()

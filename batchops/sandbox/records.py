@@ -85,9 +85,12 @@ def instant_with_z(instant: dt.datetime) -> str:
 
 
 def read_instant(text: str) -> dt.datetime:
-    """Read ISO 8601; without a zone it is UTC. Raises ValueError."""
+    """Read ISO 8601; without a zone it is UTC. Raises ValueError, also beyond the calendar."""
     instant = dt.datetime.fromisoformat(text)
-    return instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)
+    try:
+        return (instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} lies beyond the calendar.") from error
 
 
 def batch_on_the_wire(batch: Batch, status: str, instant: InstantFormat) -> Wire:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from batchops.admin import bars, columns, pills, times
+from batchops.admin import addresses, bars, columns, pills, times
 from batchops.models import Batch, Change
 from batchops.models.change import SUCCESS_STATES, TROUBLE_STATES, UNSETTLED_STATES
 
@@ -29,6 +29,7 @@ register.filter("hold_column", columns.hold)
 register.filter("expiry_column", columns.expiry)
 register.filter("rate_column", columns.rate)
 register.filter("utc_words", times.utc_words)
+register.filter("batch_key", addresses.batch_key)
 
 
 @register.filter
