@@ -102,6 +102,9 @@ def claim(
         pk=change.pk, state=change.state, halted_reason=change.halted_reason
     )
     free = change.items.filter(~Exists(busy), Exists(unmoved), state=State.PENDING)
+    if change.state == Change.State.STOPPED:
+        # What was never sent is settled without asking the vendor.
+        free = free.filter(attempts__gt=0)
     if among is not None:
         free = free.filter(batch__in=among)
     free = free.order_by("attempts", "id") if least_tried else free.order_by("id")

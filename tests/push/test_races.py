@@ -191,6 +191,18 @@ def test_what_a_stopped_change_may_have_sent_is_settled_by_reading_alone(
     assert_all_agree(sandbox, change)
 
 
+def test_of_a_stopped_change_only_what_may_have_been_sent_is_claimed(
+    sandbox: EmbeddedSandbox, operator: User
+) -> None:
+    fill(sandbox, 3)
+    change = confirmed(operator)
+    claims.claim(change, "of a worker that died", 1)
+    ChangeItem.objects.filter(state="sending").update(state="pending", lease="", lease_until=None)
+    Change.objects.update(state=Change.State.STOPPED)
+    change.refresh_from_db()
+    assert len(claims.claim(change, "of another", 3)) == 1
+
+
 @pytest.mark.parametrize("fault", ["error_503", "unauthorized"])
 def test_doubts_of_a_stopped_change_wait_for_the_vendor(
     sandbox: EmbeddedSandbox, operator: User, olivia: audit.Actor, fault: str

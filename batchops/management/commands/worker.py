@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from huey.contrib.djhuey import HUEY
 
@@ -14,6 +13,8 @@ from batchops.services import push
 THREADS: Final = 4
 """One pushes, one pulls, and two answer to wake-ups meanwhile."""
 LONGEST_POLL_SECONDS: Final = 1.0
+WRITING_SECONDS: Final = 5.0
+"""Time to write the last outcomes when the worker ends."""
 
 
 class Command(BaseCommand):
@@ -36,6 +37,5 @@ class Command(BaseCommand):
         )
         push.stop_when(consumer.stop_flag.is_set)
         consumer.run()
-        patience = settings.SYLLABLE_CONNECT_TIMEOUT + settings.SYLLABLE_TIMEOUT
-        if not push.wait_until_idle(patience):
+        if not push.wait_until_idle(push.longest_request_seconds() + WRITING_SECONDS):
             self.stderr.write("Requests were still under way; they will be settled by reading.")
