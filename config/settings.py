@@ -173,7 +173,9 @@ if TRUSTED_PROXY_COUNT:
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "batchops.admin.problems.csrf_failure"
 DEFAULT_EXCEPTION_REPORTER = "batchops.error_pages.KeyHidingReporter"
+FILE_UPLOAD_HANDLERS = ["batchops.uploads.NoFiles"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20
 """Bytes; 100,000 pasted batch ids fit."""
 

@@ -158,8 +158,8 @@ def report(request: HttpRequest) -> HttpResponse:
 
 def find(sequence: str) -> AuditEntry:
     """The entry of a sequence as it stands in an address. Raises Http404."""
-    number = int(sequence) if sequence.isascii() and sequence.isdigit() else 0
-    found = AuditEntry.objects.filter(sequence=number).first() if number < 2**63 else None
+    is_number = sequence.isascii() and sequence.isdigit() and len(sequence) < len(str(2**63))
+    found = AuditEntry.objects.filter(sequence=int(sequence)).first() if is_number else None
     if found is None:
         raise Http404("The trail has no such entry. It may have been archived.")
     return found

@@ -5,14 +5,27 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from batchops.services.audit import storable_text
 
 Row = TypeVar("Row", bound=Model)
+
+
+class SturdyList(ChangeList):
+    """A list in which nothing matches what no database can look for."""
+
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> QuerySet[Any]:
+        found = super().get_queryset(request, exclude_parameters)
+        asked = (value for values in self.filter_params.values() for value in values)
+        # PostgreSQL takes no NUL in a text.
+        return found.none() if any("\0" in value for value in asked) else found
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Row]):
@@ -21,6 +34,9 @@ class ReadOnlyAdmin(admin.ModelAdmin[Row]):
     actions_on_bottom = False
     list_per_page = 50
     show_full_result_count = False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SturdyList
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False

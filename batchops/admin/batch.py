@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 
 from batchops.admin import columns, pills
 from batchops.admin.addresses import batch_key
-from batchops.admin.base import ReadOnlyAdmin, person
+from batchops.admin.base import ReadOnlyAdmin, SturdyList, person
 from batchops.admin.batch_actions import BatchActions
 from batchops.admin.batch_page import BatchPage
 from batchops.admin.filters import SELECTS, PastedFilter, ShowFilter
@@ -27,7 +27,7 @@ from batchops.services import selection
 from batchops.services.errors import InvalidInput
 
 
-class BatchList(ChangeList):
+class BatchList(SturdyList):
     """A list whose links lead to every batch, also to one named by dots."""
 
     def url_for_result(self, result: Model) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import functools
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from batchops import permissions
 from batchops.services import freshness
+
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 SECTIONS: Final = {
     "batchops": ("Operations", ("Batch", "Campaign", "Change", "AuditEntry", "SyncRun")),
@@ -41,6 +46,29 @@ class BatchopsAdminSite(admin.AdminSite):
             if request.user.has_perm(permissions.VIEW_CHANGES):
                 context["halted_changes"] = SimpleLazyObject(freshness.halted_changes)
         return context
+
+    def admin_view(self, view: View, cacheable: bool = False) -> View:
+        """Guard a page, and explain what Django leaves blank: a late form, a wrong method."""
+        # Imported late, as it draws its pages in the frame of this very site.
+        from batchops.admin import problems
+
+        guarded = super().admin_view(view, cacheable)
+
+        @functools.wraps(guarded)
+        def explained(request: HttpRequest, *args: Any, **more: Any) -> HttpResponseBase:
+            if self._comes_too_late(request):
+                return problems.signed_out(request)
+            response = guarded(request, *args, **more)
+            if isinstance(response, HttpResponseNotAllowed):
+                return problems.wrong_method(request, response)
+            return response
+
+        return cast(View, explained)
+
+    def _comes_too_late(self, request: HttpRequest) -> bool:
+        """Whether a form is sent by nobody who is signed in; signing out is open to all."""
+        signing_out = request.path == reverse("admin:logout", current_app=self.name)
+        return request.method == "POST" and not self.has_permission(request) and not signing_out
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

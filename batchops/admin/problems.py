@@ -1,0 +1,104 @@
+"""Pages for what went wrong: what it is, and what a person can do about it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from batchops.admin.site import site
+from batchops.logs import request_id
+
+TEMPLATE: Final = "batchops/problem.html"
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+    """What cannot be read; 413 where it is too large."""
+    if isinstance(exception, RequestDataTooBig):
+        limit = f"{settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 2**20} MB"
+        words = f"Nothing was done with it. Send less than {limit} at a time."
+        return _bare(413, "That is too much at once", words)
+    words = "It cannot be read, so nothing was done. Go back, reload the page, and try again."
+    return _bare(400, "This request makes no sense here", words)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+    """What a person may not do; that they tried is in the trail."""
+    user = request.user
+    groups = list(user.groups.values_list("name", flat=True)) if isinstance(user, User) else []
+    role = f"your role ({', '.join(groups)})" if groups else "an account without a role"
+    words = (
+        f"It is not open to {role}, and nothing was done. The try is recorded in the audit trail. "
+        "If it is part of your work, ask whoever keeps the accounts for the role it needs."
+    )
+    return _framed(request, 403, "You may not do this", words)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+    """An address that leads nowhere."""
+    words = (
+        "The address may be mistyped, or what it led to is not there any more. "
+        "Look for it in the lists."
+    )
+    return _framed(request, 404, "There is no such page", words)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    """A fault of ours or of the database; drawn without asking the database anything."""
+    words = (
+        "This is a fault of batchops or of its database, not of yours. Changes that were "
+        "confirmed are seen through all the same. Try again in a minute; if it stays, tell "
+        f"whoever runs batchops, with this mark from its logs: {request_id.get()}."
+    )
+    return _bare(500, "Something went wrong here", words)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
+    """A form that was made before the person last signed in, or for another site."""
+    words = (
+        "The page it stood on was opened before you last signed in, or your browser keeps no "
+        "cookies for this site. Nothing was done. Go back, reload the page, and send it again."
+    )
+    return _framed(request, 403, "This form is out of date", words)
+
+
+def wrong_method(request: HttpRequest, refused: HttpResponseNotAllowed) -> HttpResponse:
+    """An address that only takes what a form sends, opened like a page, or the other way round."""
+    words = (
+        "It belongs to a button and cannot be opened or reloaded by itself. Nothing was done. "
+        "Go back to the page with the button."
+    )
+    response = _framed(request, 405, "This address is no page", words)
+    response["Allow"] = refused["Allow"]
+    return response
+
+
+def signed_out(request: HttpRequest) -> HttpResponse:
+    """To the sign-in, and from there back to the page whose form was sent too late."""
+    messages.warning(request, "You were signed out, so nothing was done. Sign in and try again.")
+    page = request.headers.get("Referer", "")
+    ours = url_has_allowed_host_and_scheme(
+        page, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return redirect_to_login(page if ours else reverse("admin:index"), reverse("admin:login"))
+
+
+def _framed(request: HttpRequest, status: int, title: str, words: str) -> HttpResponse:
+    """In the frame of the site, as far as the person may see it."""
+    context = {**site.each_context(request), "title": title, "words": words}
+    return HttpResponse(render_to_string(TEMPLATE, context, request), status=status)
+
+
+def _bare(status: int, title: str, words: str) -> HttpResponse:
+    """Without the frame, which needs the request to be sound and the database to answer."""
+    context: dict[str, Any] = {"bare": True, "title": title, "words": words}
+    context |= {"site_header": site.site_header, "site_title": site.site_title}
+    return HttpResponse(render_to_string(TEMPLATE, context), status=status)
