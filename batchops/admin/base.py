@@ -38,6 +38,14 @@ class ReadOnlyAdmin(admin.ModelAdmin[Row]):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SturdyList
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Row | None:
+        found: Row | None = None
+        if "\0" not in object_id:
+            found = super().get_object(request, object_id, from_field)
+        return found
+
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
 

@@ -5,6 +5,7 @@ A change over 100,000 batches is foreseen by the database in one statement, neve
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -143,7 +144,17 @@ def _has(name: str, wish: object) -> Q:
     if wish is None:
         return Q(**{f"{name}__isnull": True})
     if isinstance(wish, dt.datetime):
-        return Q(**{f"{name}__gt": wish - SECOND, f"{name}__lt": wish + SECOND})
+        return _within_a_second(name, wish)
     if name == "auto_call_rate" and wish is False:
         return Q(auto_call_rate=False) | Q(auto_call_rate=None)
     return Q(**{name: wish})
+
+
+def _within_a_second(name: str, instant: dt.datetime) -> Q:
+    """The same second; nothing lies beyond the ends of the calendar."""
+    conditions = Q()
+    with contextlib.suppress(OverflowError):
+        conditions &= Q(**{f"{name}__gt": instant - SECOND})
+    with contextlib.suppress(OverflowError):
+        conditions &= Q(**{f"{name}__lt": instant + SECOND})
+    return conditions

@@ -1,0 +1,158 @@
+"""What people mistype, paste, forge or send twice never breaks a page."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from batchops.models import Change
+from batchops.syllable.patch import BatchPatch
+from tests.changes import world
+
+pytestmark = pytest.mark.django_db
+
+RUBBISH: Final = (
+    "abc",
+    "\0",
+    "-1",
+    "9" * 30,
+    "9" * 5_000,
+    "0001-01-01",
+    "9999-12-31",
+    "2026-02-30T25:61",
+    "\N{ARABIC-INDIC DIGIT THREE}",
+    "\N{RIGHT-TO-LEFT OVERRIDE}<x>'%",
+    "2b1f6f0c-7a55-4c8e-9a39-000000000000",
+)
+QUESTIONS: Final = {
+    "batch": (
+        *("p", "o", "q", "all", "show", "status", "campaign", "mode", "label", "paused_by"),
+        *("pasted", "batch_id", "campaign__id__exact", "nonsense", "e"),
+    ),
+    "campaign": ("p", "o", "q", "mode", "id", "campaign_name", "nonsense"),
+    "change": ("p", "o", "q", "what", "state__exact", "source__exact", "person", "reason"),
+    "syncrun": ("p", "o", "q", "state__exact", "kind__exact", "error", "id"),
+    "auditentry": (
+        *("search", "person", "since", "until", "group", "action", "outcome", "p"),
+        *("campaign_id", "batch_id", "change_id", "origin", "failed", "before", "after"),
+    ),
+}
+KEYS: Final = ("%00", "-1", "9" * 30, "9" * 4_400, "x", "_5F", "%FF", "add", str(uuid.UUID(int=7)))
+FINE: Final = (200, 302, 400, 403, 404)
+ENDS_OF_TIME: Final = (
+    "9999-12-31T23:59:59",
+    "9999-12-31T23:59",
+    "0001-01-01T00:00",
+    "0001-01-01T00:00:01",
+)
+ZONES: Final = ("Pacific/Kiritimati", "America/Los_Angeles", "UTC")
+
+
+@pytest.fixture
+def client(client: Client, administrator: User) -> Client:
+    client.force_login(administrator)
+    return client
+
+
+@pytest.fixture
+def ran(administrator: User) -> Change:
+    """A pause that was carried out, over two batches."""
+    world.batches(2)
+    return world.ended(administrator)
+
+
+@pytest.mark.parametrize("model", QUESTIONS)
+def test_a_list_stands_every_query(client: Client, ran: Change, model: str) -> None:
+    address = reverse(f"admin:batchops_{model}_changelist")
+    for name in QUESTIONS[model]:
+        for value in RUBBISH:
+            response = client.get(address, {name: value})
+            assert response.status_code in FINE, (name, value)
+
+
+def test_the_pages_of_a_change_stand_every_query(client: Client, ran: Change) -> None:
+    for name in ("change", "state"):
+        address = reverse(f"admin:batchops_change_{name}", args=[ran.pk])
+        for question in ("outcome", "q", "p"):
+            for value in RUBBISH:
+                assert client.get(address, {question: value}).status_code == 200, (question, value)
+
+
+def test_an_address_with_any_key_is_found_or_not(client: Client, ran: Change) -> None:
+    for model in QUESTIONS:
+        for key in KEYS:
+            for tail in ("", "change/", "history/", "delete/", "counts/", "review/", "state/"):
+                address = f"/batchops/{model}/{key}/{tail}"
+                assert client.get(address, follow=True).status_code in FINE, address
+
+
+def posts(ran: Change, draft: Change) -> Iterator[str]:
+    """Every address that takes what a form sends."""
+    for name in ("paste", "changelist"):
+        yield reverse(f"admin:batchops_batch_{name}")
+    yield reverse("admin:batchops_batch_change", args=["b-0"])
+    yield reverse("admin:batchops_change_emergency")
+    yield reverse("admin:batchops_change_emergency", args=[10**25])
+    yield reverse("admin:batchops_syncrun_now")
+    for name in ("review", "draw", "sign_off", "export"):
+        yield reverse(f"admin:batchops_auditentry_{name}")
+    for change in (ran, draft):
+        yield reverse("admin:batchops_change_review", args=[change.pk])
+        for action in ("stop", "continue", "approve", "reject", "move-end", "cancel-end", "no"):
+            yield reverse("admin:batchops_change_do", args=[change.pk, action])
+
+
+FIELDS: Final = (
+    *("action", "_selected_action", "select_across", "index", "apply", "expiry", "expires_on"),
+    *("rate", "call_rate", "paused", "auto_call_rate", "reason", "reference", "run_at"),
+    *("resume_at", "typed_count", "comment", "batch_ids", "kind", "next", "entry", "scope"),
+    *("sample", "size", "since", "until", "campaign", "byte_order_mark"),
+)
+
+
+@pytest.mark.parametrize("value", [None, *RUBBISH], ids=lambda value: repr(value)[:20])
+def test_every_form_stands_every_body(
+    client: Client, administrator: User, ran: Change, value: str | None
+) -> None:
+    draft = world.draft(administrator, BatchPatch(paused=False))
+    body = {} if value is None else dict.fromkeys(FIELDS, value)
+    for address in posts(ran, draft):
+        assert client.post(address, body).status_code in FINE, address
+    for action in ("pause", "set_expiry", "set_call_rate", "refresh"):
+        body["action"] = action
+        address = reverse("admin:batchops_batch_changelist")
+        assert client.post(address, body).status_code in FINE, action
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("moment", ENDS_OF_TIME)
+def test_every_date_field_stands_the_ends_of_the_calendar(
+    client: Client, administrator: User, ran: Change, zone: str, moment: str
+) -> None:
+    client.cookies["time_zone"] = zone
+    draft = world.draft(administrator)
+    ends: list[tuple[str, dict[str, Any]]] = [
+        (reverse("admin:batchops_batch_change", args=["b-0"]), {"expiry": "at"}),
+        (reverse("admin:batchops_change_do", args=[ran.pk, "move-end"]), {}),
+        (reverse("admin:batchops_change_review", args=[draft.pk]), {"reason": "wrong list"}),
+        (
+            reverse("admin:batchops_batch_changelist"),
+            {"action": "set_expiry", "apply": "1", "expiry": "at", "_selected_action": "b-0"},
+        ),
+    ]
+    for address, more in ends:
+        given = dict.fromkeys(("expires_on", "run_at", "resume_at"), moment)
+        if "expiry" in more:
+            given = {"expires_on": moment}
+        response = client.post(address, given | more)
+        assert response.status_code in (200, 302), address
+        if "/review/" in response.get("Location", ""):
+            review = response["Location"]
+            assert client.get(review).status_code == 200
+            assert client.post(review, {"reason": "never"}).status_code in (200, 302)
