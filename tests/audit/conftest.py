@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
-from django.db import connection
+from pathlib import Path
 
-from batchops.models import AuditEntry, AuditHead, AuditReviewedRange
-from batchops.services import audit
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from pytest_django import Settings
+
+from batchops.models import AuditEntry, AuditHead, AuditReviewedRange, SyncRun
+from batchops.sandbox.embedded import EmbeddedSandbox
+from batchops.services import audit, sync
 from tests.audit.trail import triggers_dropped
+from tests.audit.world import BATCH, World
 
 
 @pytest.fixture
@@ -18,3 +24,17 @@ def empty_trail(db: None) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"DELETE FROM {AuditEntry._meta.db_table}")
         AuditHead.objects.update(sequence=0, hash=audit.GENESIS, removable_through=0)
+
+
+@pytest.fixture
+def world(
+    sandbox: EmbeddedSandbox,
+    operator: User,
+    approver: User,
+    auditor: User,
+    settings: Settings,
+    tmp_path: Path,
+) -> World:
+    sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
+    sync.pull(SyncRun.Kind.FULL)
+    return World(sandbox, operator, approver, auditor, settings, tmp_path)

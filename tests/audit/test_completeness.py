@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
-from pytest_django import Settings
 
 from batchops import permissions
 from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, SyncRun
-from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import (
     approvals,
-    audit,
     audit_anchors,
     audit_archive,
     audit_export,
@@ -30,7 +24,6 @@ from batchops.services import (
     mirror,
     pauses,
     permits,
-    push,
     read_back,
     sync,
 )
@@ -38,11 +31,11 @@ from batchops.services.audit_queries import TrailFilter
 from batchops.services.errors import NotAllowed
 from batchops.syllable.patch import BatchPatch
 from batchops.syllable.records import BatchRecord
+from tests.audit.world import BATCH, World, as_, later
 from tests.audit.writing_services import writing_functions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BATCH = "20260324.9"
 PART_OF = {
     "audit.locked_head": "locks, and makes the head when there is none",
     "audit.record": "the door itself",
@@ -73,65 +66,6 @@ PART_OF = {
     "unsent.stop_waiting": "through changes.stop",
 }
 """Functions that write as a part of others, or that write nothing that anyone did."""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """A vendor, the people, and a change on one batch."""
-
-    sandbox: EmbeddedSandbox
-    operator: User
-    approver: User
-    auditor: User
-    settings: Settings
-    folder: Path
-
-    def draft(self, **patch: Any) -> Change:
-        patch = patch or {"paused": True}
-        return drafts.draft(
-            Batch.objects.all(),
-            BatchPatch(**patch),
-            source=Change.Source.ACTION,
-            **as_(self.operator),
-        )
-
-    def confirmed(self, **more: Any) -> Change:
-        change = self.draft(**more.pop("patch", {}))
-        return changes.confirm(change, reason="wrong list", **as_(self.operator), **more)
-
-    def pushed(self, **more: Any) -> Change:
-        change = self.confirmed(**more)
-        push.drive()
-        change.refresh_from_db()
-        return change
-
-    def awaiting(self) -> Change:
-        self.settings.APPROVE_RESUME = True
-        Batch.objects.update(paused=True)
-        self.sandbox.edit_batch(BATCH, paused=True)
-        return self.confirmed(patch={"paused": False})
-
-
-def as_(person: User) -> dict[str, Any]:
-    return {"user": person, "actor": audit.Actor.of_user(person, "192.0.2.7")}
-
-
-@pytest.fixture
-def world(
-    sandbox: EmbeddedSandbox,
-    operator: User,
-    approver: User,
-    auditor: User,
-    settings: Settings,
-    tmp_path: Path,
-) -> World:
-    sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
-    sync.pull(SyncRun.Kind.FULL)
-    return World(sandbox, operator, approver, auditor, settings, tmp_path)
-
-
-def later() -> dt.datetime:
-    return timezone.now() + dt.timedelta(days=1)
 
 
 def lapse(world: World) -> None:

@@ -1,0 +1,427 @@
+"""Every address of the site either changes nothing, or says here what it leaves in the trail."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.contrib.sessions.models import Session
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+
+from batchops.admin import change_actions
+from batchops.models import (
+    Action,
+    AuditEntry,
+    AuditHead,
+    Batch,
+    Campaign,
+    Change,
+    ChangeItem,
+    SyncRun,
+)
+from batchops.services import changes, drafts
+from tests.admin.trail import write
+from tests.audit.world import BATCH, World, actions_since, as_, last_sequence, later
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PASSWORD: Final = "a-long-passphrase-9"
+
+APP_LIST: Final = "^(?P<app_label>auth|batchops)/$"
+ANYTHING_ELSE: Final = "(?P<url>.*)$"
+READS: Final = frozenset(
+    (
+        *("", "healthz", "readyz", "jsi18n/", "autocomplete/", "password_change/done/"),
+        *(APP_LIST, ANYTHING_ELSE),
+        "r/<path:content_type_id>/<path:object_id>/",
+        *("auth/group/<path:object_id>/", "auth/group/<path:object_id>/history/"),
+        *("auth/user/<path:object_id>/", "auth/user/<path:object_id>/history/"),
+        *("batchops/auditentry/", "batchops/auditentry/person/", "batchops/auditentry/report/"),
+        *("batchops/auditentry/desk/", "batchops/auditentry/sample/<int:sequence>/"),
+        *("batchops/batch/<path:object_id>/counts/", "batchops/campaign/", "batchops/change/"),
+        *("batchops/change/upcoming/", "batchops/change/<uuid:pk>/state/", "batchops/syncrun/"),
+        *(
+            f"batchops/{model}/{rest}"
+            for model in ("auditentry", "batch", "campaign", "change", "syncrun")
+            for rest in (
+                *("add/", "<path:object_id>/", "<path:object_id>/history/"),
+                *("<path:object_id>/delete/", "<path:object_id>/change/"),
+            )
+            if (model, rest) != ("batch", "<path:object_id>/change/")
+        ),
+    )
+)
+"""Addresses that change nothing, whatever is sent to them."""
+
+KEEPS_ASIDE: Final = {"batchops/batch/paste/": "a list that nothing was done with yet"}
+"""Addresses that keep something for a person alone, which is no fact for the trail, and why."""
+
+REQUESTED: Final = (Action.CHANGE_REQUESTED,)
+Doing: TypeAlias = Callable[[World, Client], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What doing something leaves in the trail, in order, and what has to be there before."""
+
+    leaves: tuple[Action, ...]
+    do: Doing
+    given: Callable[[World], Any] = lambda _: None
+
+
+def send(client: Client, address: str, **form: Any) -> HttpResponse:
+    response = client.post(f"/{address}", form)
+    assert response.status_code in (200, 302), response.content
+    return response  # type: ignore[return-value]
+
+
+def on_account(rest: str, **form: Any) -> Doing:
+    return lambda w, client: send(client, f"auth/user/{w.operator.pk}/{rest}", **form)
+
+
+def on_group(rest: str, **form: Any) -> Doing:
+    def do(world: World, client: Client) -> HttpResponse:
+        return send(client, f"auth/group/{Group.objects.get(name='Viewer').pk}/{rest}", **form)
+
+    return do
+
+
+def edit_account(world: World, client: Client) -> None:
+    account = {"username": "olivia", "email": "olivia@example.com", "is_staff": "on"}
+    joined = {"date_joined_0": "2026-03-24", "date_joined_1": "06:00:00"}
+    groups = {"groups": [Group.objects.get(name="Viewer").pk]}
+    on_account("change/", **account, **joined, **groups)(world, client)
+
+
+def select(model: str, action: str, key: Any, **more: Any) -> Doing:
+    def do(world: World, client: Client) -> HttpResponse:
+        chosen = key(world) if callable(key) else key
+        return send(client, model, action=action, _selected_action=[chosen], **more)
+
+    return do
+
+
+def on_batches(action: str, given: dict[str, Any] | None = None, **more: Any) -> Way:
+    return Way(
+        REQUESTED,
+        select("batchops/batch/", action, BATCH, **more),
+        lambda _: Batch.objects.update(**(given or {"paused": False})),
+    )
+
+
+def on_change(rest: str, **form: Any) -> Doing:
+    def do(world: World, client: Client) -> HttpResponse:
+        pk = Change.objects.latest("created_at").pk
+        return send(client, f"batchops/change/{pk}/{rest}", **form)
+
+    return do
+
+
+def sign_off(world: World, client: Client) -> None:
+    day = f"{timezone.now() - dt.timedelta(days=3):%Y-%m-%d}"
+    send(client, "batchops/auditentry/sign-off/", since=day, until=day, comment="seen")
+
+
+def halted(world: World) -> Change:
+    change = world.confirmed()
+    changes.halt(change, "the key was refused")
+    return change
+
+
+def failed(world: World) -> Change:
+    change = world.pushed()
+    change.items.update(state=ChangeItem.State.FAILED)
+    return change
+
+
+def own_draft(world: World) -> Change:
+    """A draft of the administrator who is signed in, since drafts are their author's alone."""
+    author = User.objects.get(username="ada")
+    return drafts.draft_undo(world.pushed(), **as_(author))
+
+
+def ending(world: World) -> Change:
+    return world.pushed(resume_at=later())
+
+
+DO: Final = "batchops/change/<uuid:pk>/do/<slug:action>/"
+
+CHANGES: dict[tuple[str, str], Way] = {
+    ("login/", "right password"): Way(
+        (Action.ACCOUNT_SIGNED_IN,),
+        lambda w, _: send(Client(), "login/", username="olivia", password="password"),
+    ),
+    ("login/", "wrong password"): Way(
+        (Action.ACCOUNT_SIGN_IN_FAILED,),
+        lambda w, _: send(Client(), "login/", username="olivia", password="guessed"),
+    ),
+    ("logout/", ""): Way((Action.ACCOUNT_SIGNED_OUT,), lambda w, client: send(client, "logout/")),
+    ("password_change/", ""): Way(
+        (Action.ACCOUNT_PASSWORD,),
+        lambda w, client: send(
+            client,
+            "password_change/",
+            old_password="password",
+            new_password1=PASSWORD,
+            new_password2=PASSWORD,
+        ),
+    ),
+    ("auth/user/add/", ""): Way(
+        (Action.ACCOUNT_CREATED,),
+        lambda w, client: send(
+            client, "auth/user/add/", username="olga", password1=PASSWORD, password2=PASSWORD
+        ),
+    ),
+    ("auth/user/<id>/password/", ""): Way(
+        (Action.ACCOUNT_PASSWORD,),
+        on_account("password/", password1=PASSWORD, password2=PASSWORD),
+    ),
+    ("auth/user/<path:object_id>/change/", ""): Way(
+        (Action.ACCOUNT_CHANGED, Action.ACCOUNT_PERMISSIONS, Action.ACCOUNT_PERMISSIONS),
+        edit_account,
+    ),
+    ("auth/user/<path:object_id>/delete/", ""): Way(
+        (Action.ACCOUNT_DELETED,),
+        on_account("delete/", post="yes"),
+    ),
+    ("auth/user/", "delete_selected"): Way(
+        (Action.ACCOUNT_DELETED,),
+        select("auth/user/", "delete_selected", lambda w: w.operator.pk, post="yes"),
+    ),
+    ("auth/group/add/", ""): Way(
+        (Action.GROUP_CREATED,),
+        lambda w, client: send(client, "auth/group/add/", name="Archivist"),
+    ),
+    ("auth/group/<path:object_id>/change/", ""): Way(
+        (Action.GROUP_CHANGED, Action.GROUP_CHANGED),
+        on_group("change/", name="Reader"),
+    ),
+    ("auth/group/<path:object_id>/delete/", ""): Way(
+        (Action.GROUP_DELETED,),
+        on_group("delete/", post="yes"),
+    ),
+    ("auth/group/", "delete_selected"): Way(
+        (Action.GROUP_DELETED,),
+        select(
+            "auth/group/",
+            "delete_selected",
+            lambda w: Group.objects.get(name="Viewer").pk,
+            post="yes",
+        ),
+    ),
+    ("batchops/auditentry/review/", "the chosen ones"): Way(
+        (Action.AUDIT_REVIEWED,),
+        lambda w, client: send(
+            client, "batchops/auditentry/review/", entry=["1", "2"], comment="seen"
+        ),
+    ),
+    ("batchops/auditentry/review/", "all that match"): Way(
+        (Action.AUDIT_REVIEWED,),
+        lambda w, client: send(
+            client, "batchops/auditentry/review/?group=account", scope="filter", comment="seen"
+        ),
+    ),
+    ("batchops/auditentry/sample/", ""): Way(
+        (Action.AUDIT_SAMPLED,),
+        lambda w, client: send(client, "batchops/auditentry/sample/", size="2"),
+    ),
+    ("batchops/auditentry/sign-off/", ""): Way(
+        (Action.AUDIT_SIGNED_OFF,),
+        sign_off,
+        lambda _: write(at=timezone.now() - dt.timedelta(days=3)),
+    ),
+    ("batchops/auditentry/export/", ""): Way(
+        (Action.AUDIT_EXPORTED,),
+        lambda w, client: send(client, "batchops/auditentry/export/", kind="csv"),
+    ),
+    ("batchops/syncrun/now/", ""): Way(
+        (Action.SYNC_REQUESTED,),
+        lambda w, client: send(client, "batchops/syncrun/now/", kind="full"),
+    ),
+    ("batchops/batch/", "pause"): on_batches("pause"),
+    ("batchops/batch/", "resume"): on_batches("resume", {"paused": True}),
+    ("batchops/batch/", "set_expiry"): on_batches("set_expiry", apply="yes", expiry="week"),
+    ("batchops/batch/", "expire_now"): on_batches("expire_now"),
+    ("batchops/batch/", "clear_expiry"): on_batches("clear_expiry", {"expires_on": later()}),
+    ("batchops/batch/", "set_call_rate"): on_batches("set_call_rate", apply="yes", call_rate="9"),
+    ("batchops/batch/", "clear_call_rate"): on_batches("clear_call_rate", {"call_rate": 9}),
+    ("batchops/batch/", "pacing_on"): on_batches("pacing_on", {"expires_on": later()}),
+    ("batchops/batch/", "pacing_off"): on_batches("pacing_off", {"auto_call_rate": True}),
+    ("batchops/batch/", "refresh"): Way(
+        (Action.SYNC_REQUESTED,),
+        select("batchops/batch/", "refresh", BATCH),
+    ),
+    ("batchops/batch/<path:object_id>/change/", ""): Way(
+        REQUESTED,
+        lambda w, client: send(client, f"batchops/batch/{BATCH}/change/", paused="pause"),
+    ),
+    ("batchops/change/emergency/", ""): Way(
+        REQUESTED,
+        lambda w, client: send(client, "batchops/change/emergency/"),
+    ),
+    ("batchops/change/emergency/<int:campaign_id>/", ""): Way(
+        REQUESTED,
+        lambda w, client: send(client, "batchops/change/emergency/1/"),
+    ),
+    ("batchops/change/<uuid:pk>/review/", ""): Way(
+        (Action.CHANGE_CONFIRMED,),
+        on_change("review/", reason="wrong list"),
+        own_draft,
+    ),
+    ("batchops/change/<uuid:pk>/discard/", ""): Way(
+        (Action.CHANGE_DISCARDED,),
+        on_change("discard/"),
+        own_draft,
+    ),
+    (DO, "stop"): Way(
+        (Action.CHANGE_CANCELLED, Action.BATCH_STOPPED),
+        on_change("do/stop/"),
+        lambda w: w.confirmed(run_at=later()),
+    ),
+    (DO, "continue"): Way((Action.CHANGE_CONTINUED,), on_change("do/continue/"), halted),
+    (DO, "approve"): Way((Action.CHANGE_APPROVED,), on_change("do/approve/"), World.awaiting),
+    (DO, "reject"): Way(
+        (Action.CHANGE_REJECTED, Action.BATCH_STOPPED),
+        on_change("do/reject/", comment="no"),
+        World.awaiting,
+    ),
+    (DO, "move-end"): Way(
+        (Action.RESUME_MOVED,),
+        on_change("do/move-end/", resume_at=f"{later():%Y-%m-%dT%H:%M}"),
+        World.pushed,
+    ),
+    (DO, "cancel-end"): Way((Action.RESUME_CANCELLED,), on_change("do/cancel-end/"), ending),
+    (DO, "retry"): Way(REQUESTED, on_change("do/retry/"), failed),
+    (DO, "undo"): Way(REQUESTED, on_change("do/undo/"), World.pushed),
+    (DO, "resume"): Way(REQUESTED, on_change("do/resume/"), World.pushed),
+}
+"""Each way to change something at an address."""
+
+
+@pytest.fixture
+def client(administrator: User) -> Client:
+    """Somebody who may do everything is signed in."""
+    client = Client()
+    client.force_login(administrator)
+    return client
+
+
+def addresses(patterns: Iterable[Any], beginning: str = "") -> Iterator[str]:
+    """The pattern of every address of the site."""
+    for pattern in patterns:
+        address = beginning + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from addresses(pattern.url_patterns, address)
+        elif isinstance(pattern, URLPattern):
+            yield address
+
+
+def filled_in(pattern: str, world: World) -> str:
+    """An address that leads somewhere, where its pattern has anywhere to lead."""
+    keys = {
+        "auth/user/": world.operator.pk,
+        "auth/group/": Group.objects.get(name="Viewer").pk,
+        "batchops/auditentry/": last_sequence(),
+        "batchops/batch/": BATCH,
+        "batchops/campaign/": Campaign.objects.get().pk,
+        "batchops/change/": Change.objects.latest("created_at").pk,
+        "batchops/syncrun/": SyncRun.objects.latest("pk").pk,
+    }
+    key = next((key for start, key in keys.items() if pattern.startswith(start)), 1)
+    special = {"campaign_id": Campaign.objects.get().pk, "action": "stop"}
+    plain = {APP_LIST: "batchops/", ANYTHING_ELSE: "nowhere/"}.get(pattern, pattern)
+    return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(special.get(found[1], key)), plain)
+
+
+def everything() -> dict[str, Any]:
+    """All rows of all tables, but the trail and what keeps people signed in."""
+    models = [one for one in apps.get_models() if one not in (AuditEntry, AuditHead, Session)]
+    return {one._meta.label: list(one._default_manager.order_by("pk").values()) for one in models}
+
+
+def changed_by(doing: Callable[[], object]) -> list[str]:
+    """The tables in which something is not as it was."""
+    before = everything()
+    doing()
+    after = everything()
+    return [label for label, rows in after.items() if rows != before[label]]
+
+
+def test_every_address_is_known_to_change_nothing_or_to_leave_an_entry() -> None:
+    there = set(addresses(get_resolver().url_patterns))
+    changing = {address for address, _ in CHANGES}
+    new = there - READS - KEEPS_ASIDE.keys() - changing
+    assert not new, (
+        f"{sorted(new)} is new here. Does it change anything? Then say in CHANGES how, and what "
+        "it leaves in the trail. Does it not? Then name it in READS."
+    )
+    gone = (READS | KEEPS_ASIDE.keys() | changing) - there
+    assert not gone, f"{sorted(gone)} leads nowhere any more: take it out here."
+    assert not changing & READS
+
+
+def test_every_action_of_a_list_and_every_button_is_known_to_leave_an_entry(
+    administrator: User,
+) -> None:
+    request = RequestFactory().get("/")
+    request.user = administrator
+    there = {
+        (f"{model._meta.app_label}/{model._meta.model_name}/", action)
+        for model, model_admin in admin.site._registry.items()
+        for action in model_admin.get_actions(request)
+    }
+    there |= {(DO, action) for action in (*change_actions.ACTIONS, *change_actions.DRAFTS)}
+    concerned = {address for address, _ in there}
+    known = {way for way in CHANGES if way[0] in concerned}
+    assert known == there, "Say in CHANGES what each action leaves in the trail."
+
+
+@pytest.mark.parametrize("way", sorted(CHANGES), ids=lambda way: " ".join(way))
+def test_it_leaves_exactly_its_entries(world: World, client: Client, way: tuple[str, str]) -> None:
+    known = CHANGES[way]
+    known.given(world)
+    last = last_sequence()
+    known.do(world, client)
+    assert actions_since(last) == list(known.leaves)
+
+
+def test_nothing_changes_where_nothing_is_said_to_change(world: World, client: Client) -> None:
+    world.pushed()
+    tempting = {"post": "yes", "_save": "1", "paused": "pause", "name": "x", "state": "done"}
+    tempting |= {"action": "delete_selected", "_selected_action": "1", "reason": "x"}
+    for pattern in sorted(READS):
+        address = f"/{filled_in(pattern, world)}"
+        assert changed_by(partial(client.post, address, tempting)) == [], pattern
+
+
+def test_looking_at_a_page_changes_nothing_even_where_a_form_would(
+    world: World, client: Client
+) -> None:
+    world.pushed()
+    last = last_sequence()
+    for pattern in sorted(addresses(get_resolver().url_patterns)):
+        address = f"/{filled_in(pattern, world)}"
+        assert changed_by(partial(client.get, address)) == [], pattern
+    # A draft is its author's alone, and trying to see another's is a fact.
+    assert set(actions_since(last)) <= {Action.ACCESS_DENIED}
+
+
+@pytest.mark.parametrize("pattern", sorted(KEEPS_ASIDE))
+def test_what_is_kept_aside_touches_nothing_else(
+    world: World, client: Client, pattern: str
+) -> None:
+    last = last_sequence()
+    kept = changed_by(lambda: send(client, pattern, batch_ids=BATCH))
+    assert kept == ["batchops.PastedIds"]
+    assert actions_since(last) == []
