@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -102,7 +103,7 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
         if not self.has_view_permission(request):
             raise PermissionDenied
         key = unquote(object_id)
-        if not key.lstrip("-").isdecimal() or len(key) > 18:
+        if not re.fullmatch("-?[0-9]{1,19}", key):
             raise Http404("There is no such campaign.")
         try:
             return Campaign.objects.get(pk=int(key))

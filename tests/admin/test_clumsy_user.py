@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -43,7 +42,10 @@ QUESTIONS: Final = {
         *("campaign_id", "batch_id", "change_id", "origin", "failed", "before", "after"),
     ),
 }
-KEYS: Final = ("%00", "-1", "9" * 30, "9" * 4_400, "x", "_5F", "%FF", "add", str(uuid.UUID(int=7)))
+KEYS: Final = (
+    *("%00", "-1", "--7", "9" * 19, "9" * 30, "9" * 4_400, "x", "_5F", "%FF", "add"),
+    "00000000-0000-0000-0000-000000000007",
+)
 FINE: Final = (200, 302, 400, 403, 404)
 ENDS_OF_TIME: Final = (
     "9999-12-31T23:59:59",

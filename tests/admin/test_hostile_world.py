@@ -62,7 +62,7 @@ def kind_of(address: str) -> tuple[str, ...]:
 def crawl(client: Client) -> Iterator[tuple[str, Any]]:
     """Visit every address and follow every link, a few of each kind."""
     waiting = list(addresses_of_the_resolver())
-    known = set(waiting)
+    known, linked = set(waiting), set[str]()
     visited: dict[tuple[str, ...], int] = {}
     while waiting:
         address = waiting.pop()
@@ -72,9 +72,11 @@ def crawl(client: Client) -> Iterator[tuple[str, Any]]:
             continue
         response = client.get(address)
         yield address, response
+        assert response.status_code != 404 or address not in linked, f"{address} leads nowhere"
         found = {urljoin(address, link) for link in links_of(response)}
         inside = {link.partition("#")[0] for link in found if re.match(r"/(?!/|static/)", link)}
         waiting += sorted(inside - known)
+        linked |= inside if response.status_code == 200 else set()
         known |= inside
 
 
