@@ -17,7 +17,7 @@ from batchops.admin.base import person
 from batchops.admin.filters import BatchFilter
 from batchops.admin.forms import PatchForm, SetExpiryForm, SetRateForm
 from batchops.admin.sync import ask_for_pull
-from batchops.models import Action, Batch, Change, SyncRun
+from batchops.models import Batch, Change, SyncRun
 from batchops.services import audit, drafts, sync
 from batchops.services.errors import ChangeError
 from batchops.syllable.errors import SyllableError
@@ -103,9 +103,7 @@ class BatchActions(_Base):
         if len(names) > REFRESH_LIMIT:
             ask_for_pull(request, SyncRun.Kind.FULL)
             return
-        detail = {"kind": "refresh", "batches": len(names)}
-        actor = audit.Actor.of_request(request)
-        audit.record_now(audit.Fact(Action.SYNC_REQUESTED, actor, detail=detail))
+        sync.record_request(audit.Actor.of_request(request), "refresh", batches=len(names))
         try:
             sync.refresh(names)
         except SyllableError as error:

@@ -18,8 +18,8 @@ from batchops import permissions, tasks
 from batchops.admin import pills, times
 from batchops.admin.base import ReadOnlyAdmin
 from batchops.admin.pills import Look
-from batchops.models import Action, SyncRun
-from batchops.services import audit
+from batchops.models import SyncRun
+from batchops.services import audit, sync
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def ask_for_pull(request: HttpRequest, kind: SyncRun.Kind) -> None:
     if not request.user.has_perm(permissions.RUN_SYNC):
         raise PermissionDenied
     actor = audit.Actor.of_request(request)
-    audit.record_now(audit.Fact(Action.SYNC_REQUESTED, actor, detail={"kind": str(kind.value)}))
+    sync.record_request(actor, kind.value)
     try:
         tasks.pull_now(kind.value, actor.name)
     # The queue's library lets the errors of whichever driver it uses through.

@@ -58,6 +58,12 @@ class Fetched:
     sent_at: dt.datetime
 
 
+def record_request(actor: audit.Actor, kind: str, **more: object) -> None:
+    """Record that a person asks the vendor: for a pull of a kind, or for some batches anew."""
+    detail = {"kind": kind, **more}
+    audit.record_now(audit.Fact(Action.SYNC_REQUESTED, actor, detail=detail))
+
+
 def pull(
     kind: SyncRun.Kind, *, asked_by: str = "", progress: Progress = lambda *_: None
 ) -> SyncRun:

@@ -216,6 +216,10 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         lambda w: read_back.read_back(w.pushed(), delays=(0,)),
     ),
     "sync.pull": (Action.SYNC_FAILED, fail_to_pull),
+    "sync.record_request": (
+        Action.SYNC_REQUESTED,
+        lambda w: sync.record_request(as_(w.operator)["actor"], "full"),
+    ),
 }
 """What each writing function leaves in the trail, and how it comes to do so."""
 

@@ -6,16 +6,16 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from batchops.management import seeing_through
 from batchops.services import audit, audit_archive
 from batchops.services.audit_anchors import BadKey
 from batchops.services.errors import ChangeError
 
 
 class Command(BaseCommand):
-    """Exits with 1 when nothing was archived; the trail is then as it was."""
+    """Exits with 1 or 2 when nothing was archived; the trail is then as it was."""
 
     help = (
         "Write the entries before a day to a new file and remove them from the database. The "
@@ -34,9 +34,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, before: str, to: str, username: str, **_: Any) -> None:
-        user = User.objects.filter(username=username).first()
-        if user is None:
-            raise CommandError(f"There is no account {username!r}.")
+        user = seeing_through.person(username)
         try:
             archive = audit_archive.archive(
                 _day(before), Path(to).absolute(), user=user, actor=audit.Actor.of_user(user)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from batchops.models import SyncRun
-from batchops.services import sync
+from batchops.services import audit, sync
 from batchops.syllable.errors import SyllableError
 
 
@@ -24,8 +23,10 @@ class Command(BaseCommand):
 
     def handle(self, *, full: bool, quiet: bool, **_: Any) -> None:
         kind = SyncRun.Kind.FULL if full else SyncRun.Kind.INCREMENTAL
+        actor = audit.of_command_line()
+        sync.record_request(actor, kind.value)
         try:
-            run = self._pull(kind, quiet)
+            run = self._pull(kind, actor.name, quiet)
         except sync.AlreadyRunning as error:
             raise CommandError(str(error)) from error
         except SyllableError as error:
@@ -37,7 +38,7 @@ class Command(BaseCommand):
         if not quiet:
             self.stdout.write(_summary(run))
 
-    def _pull(self, kind: SyncRun.Kind, quiet: bool) -> SyncRun:
+    def _pull(self, kind: SyncRun.Kind, asked_by: str, quiet: bool) -> SyncRun:
         # disable=None: a bar on a terminal, nothing in a file or pipe.
         with tqdm(unit=" batches", disable=True if quiet else None, leave=False) as bar:
 
@@ -45,15 +46,7 @@ class Command(BaseCommand):
                 bar.total = total
                 bar.update(seen - bar.n)
 
-            return sync.pull(kind, asked_by=_asked_by(), progress=show)
-
-
-def _asked_by() -> str:
-    """The person at the command line, as the machine knows them."""
-    try:
-        return f"{getpass.getuser()} (command line)"
-    except (KeyError, OSError):
-        return "command line"
+            return sync.pull(kind, asked_by=asked_by, progress=show)
 
 
 def _summary(run: SyncRun) -> str:
