@@ -259,6 +259,8 @@ def _observed_differences(row: Batch, record: BatchRecord) -> list[audit.Fact]:
         if not same_value(name, getattr(row, name), getattr(record, name))
     ]
     deleted = row.deleted_at is None and record.deleted_at is not None
+    if moved and not deleted and _was_never_kept(row, record, moved):
+        return facts
     if moved or deleted:
         if row.change_items.filter(state=ChangeItem.State.APPLIED).exists():
             row.drifted_at = timezone.now()
@@ -288,3 +290,16 @@ def _observed_differences(row: Batch, record: BatchRecord) -> list[audit.Fact]:
             )
         )
     return facts
+
+
+def _was_never_kept(row: Batch, record: BatchRecord, moved: Sequence[str]) -> bool:
+    """Whether the vendor shows what was before our last change, which it accepted but never kept.
+
+    Nobody changed the batch then, and the trail already says that it was not confirmed.
+    """
+    last = row.change_items.filter(state=ChangeItem.State.APPLIED).order_by("-settled_at").first()
+    if last is None or last.confirmation != ChangeItem.Confirmation.NOT_CONFIRMED:
+        return False
+    return all(
+        same_value(name, getattr(last.before, name), getattr(record, name)) for name in moved
+    )

@@ -118,8 +118,16 @@ def _give_up(change: Change) -> None:
     """What still does not show is accepted, but not confirmed."""
     for chunk in changes.in_chunks(_open_items(change).values_list("pk", flat=True)):
         with transaction.atomic():
-            items = list(change.items.filter(pk__in=chunk).select_related("batch__campaign"))
-            ChangeItem.objects.filter(pk__in=chunk).update(confirmation=Confirmation.NOT_CONFIRMED)
+            # Locked, so that of two workers who read back only one records it.
+            items = list(
+                change.items.select_for_update(of=("self",))
+                .filter(pk__in=chunk, confirmation=Confirmation.NONE)
+                .select_related("batch__campaign")
+                .order_by("pk")
+            )
+            ChangeItem.objects.filter(pk__in=[item.pk for item in items]).update(
+                confirmation=Confirmation.NOT_CONFIRMED
+            )
             audit.record(
                 *(
                     audit.Fact.about_batch(

@@ -30,7 +30,7 @@ GIVE_UP_AFTER: Final = dt.timedelta(hours=24)
 
 
 def start(change: Change) -> bool:
-    """Set a queued change running; whether it runs.
+    """Set a queued change running; whether it runs. At a closed hour it is postponed.
 
     Raises ChangeError when what was approved is no longer what would run, or when nobody who may
     do so stands behind it any more.
@@ -40,6 +40,8 @@ def start(change: Change) -> bool:
     if change.approval_required and drafts.fingerprint(change) != change.approved_fingerprint:
         raise ChangeError("This is not what was approved. Stop it, and draft it anew.")
     check_requester(change)
+    if changes.postpone(change):
+        return False
     with transaction.atomic():
         started = Change.objects.filter(pk=change.pk, state=State.QUEUED).update(
             state=State.RUNNING, started_at=timezone.now()

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from batchops import checks
 from batchops.models import Change
-from batchops.services import approvals, audit, changes, permits
+from batchops.services import approvals, audit, changes, permits, runs
 from batchops.services.errors import ResumeWindowClosed
 from batchops.syllable.patch import CLEAR, BatchPatch
 from tests.changes.world import PAUSE, RESUME, batch, confirm, draft
@@ -139,3 +139,14 @@ def test_going_on_with_a_halted_resume_waits_for_an_open_hour(operator: User) ->
         Change.objects.update(state="running", halted_reason="key rejected")
     with time_machine.travel(SATURDAY, tick=False), pytest.raises(ResumeWindowClosed):
         changes.proceed(change, user=operator, actor=audit.Actor.of_user(operator))
+
+
+@pytest.mark.django_db
+def test_a_worker_that_comes_back_at_a_closed_hour_starts_nothing(operator: User) -> None:
+    with time_machine.travel(SATURDAY - dt.timedelta(hours=17), tick=False):
+        batch(paused=True)
+        change = confirm(draft(operator, RESUME), operator)
+    with time_machine.travel(SATURDAY, tick=False):
+        assert not runs.start(change)
+    change.refresh_from_db()
+    assert (change.state, change.run_at) == (Change.State.SCHEDULED, MONDAY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+import time_machine
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -101,6 +102,21 @@ def test_our_own_pushes_are_never_outside_changes(
     sync.refresh([BATCH])
     assert changes.counts(change) == {"applied": 1}
     assert [e for e in outside() if e.action == Action.BATCH_CHANGED_OUTSIDE] == []
+
+
+def test_what_the_vendor_accepted_but_never_kept_was_changed_by_nobody(
+    sandbox: EmbeddedSandbox, operator: User, olivia: audit.Actor
+) -> None:
+    sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
+    pull()
+    sandbox.set_faults(not_kept=1.0)
+    change = pause(operator, olivia)
+    read_back.read_back(change, delays=(0,))
+    with time_machine.travel(timezone.now() + dt.timedelta(minutes=5)):
+        pull()
+    assert Batch.objects.get().paused is False
+    assert AuditEntry.objects.filter(action=Action.BATCH_NOT_CONFIRMED).count() == 1
+    assert outside() == []
 
 
 def test_a_change_made_outside_after_ours_marks_the_batch_as_drifted(
