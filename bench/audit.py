@@ -200,9 +200,10 @@ def _verify() -> None:
 
 def _export() -> None:
     from batchops.services import audit, audit_export, audit_queries
+    from batchops.services.audit_filter import TrailFilter
 
     user = _auditor()
-    everything = audit_queries.entries(audit_queries.TrailFilter())
+    everything = audit_queries.entries(TrailFilter())
     print("| export | seconds | rows a second | MB written | growth of memory |")
     print("|---|---|---|---|---|")
     for kind in audit_export.Kind:
@@ -227,7 +228,7 @@ def _auditor() -> Any:
 
 def _filter() -> None:
     from batchops.services import audit, audit_queries, audit_reviews
-    from batchops.services.audit_queries import TrailFilter
+    from batchops.services.audit_filter import TrailFilter
 
     march: dict[str, Any] = {
         "since": START + dt.timedelta(days=59),

@@ -24,7 +24,7 @@ from batchops.admin.base import person
 from batchops.models import Action, AuditEntry
 from batchops.services import audit_export, audit_queries, audit_reports, audit_reviews
 from batchops.services.audit import Actor
-from batchops.services.audit_queries import TrailFilter
+from batchops.services.audit_filter import TrailFilter
 from batchops.services.audit_reviews import Review
 from batchops.services.errors import ChangeError
 

@@ -11,9 +11,14 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from batchops.models import Action, Campaign
-from batchops.services import audit_queries
 from batchops.services.audit_export import Kind
-from batchops.services.audit_queries import FILTER_NAMES, SEARCH_LIMIT, Origin, TrailFilter
+from batchops.services.audit_filter import (
+    ACTION_GROUPS,
+    FILTER_NAMES,
+    SEARCH_LIMIT,
+    Origin,
+    TrailFilter,
+)
 from batchops.services.audit_reports import LONGEST_SPAN
 from batchops.services.audit_reviews import COMMENT_LIMIT, LARGEST_SAMPLE
 from batchops.services.errors import ChangeError
@@ -109,7 +114,7 @@ class TrailFilterForm(DaysForm):
 
     def __init__(self, data: QueryDict) -> None:
         super().__init__(data, auto_id="filter-%s")
-        self._offer("group", audit_queries.action_groups().items())
+        self._offer("group", ACTION_GROUPS.items())
         self._offer("action", Action.choices)
         self._offer("outcome", ((key, word) for key, (word, _look) in OUTCOMES.items()))
         self._offer("campaign_id", _campaigns())

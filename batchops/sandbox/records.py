@@ -16,8 +16,6 @@ InstantFormat: TypeAlias = Callable[[dt.datetime], str]
 CONSOLE_USER: Final = "dana.whitfield@harborline.example"
 """Who changes batches by hand in the vendor's console, unless said otherwise."""
 INSTANT_FIELDS: Final = frozenset({"created_at", "expires_on", "deleted_at", "last_updated_at"})
-HELD_BACK: Final = frozenset({"contacts", "reached"})
-"""Fields that shape the counts and are never sent as such."""
 
 _default_ids = itertools.count(1)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.core.exceptions import EmptyResultSet
@@ -20,7 +20,7 @@ from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from batchops.models import Action, AuditEntry, AuditReviewedRange, Batch, Change
-from batchops.services.errors import InvalidInput
+from batchops.services.audit_filter import Origin, TrailFilter
 
 PAGE_SIZE: Final = 50
 MOST_MATCHES: Final = 100
@@ -29,7 +29,6 @@ CLOCK_SLACK: Final = dt.timedelta(minutes=10)
 """By how much the clocks of two hosts that write the trail may differ."""
 WIDE_RANGE: Final = 5_000
 """Reviewed ranges at least this long are skipped as a whole."""
-SEARCH_LIMIT: Final = 255
 
 FAILED_OUTCOMES: Final = (
     "refused",
@@ -45,109 +44,6 @@ FAILED_OUTCOMES: Final = (
 )
 """Outcomes that say that something did not go as it was asked."""
 OUTSIDE: Final = "outside"
-
-
-class Origin(models.TextChoices):
-    """Whether batchops did it, or the vendor's console, command line or another key."""
-
-    INSIDE = "inside", "Inside batchops"
-    OUTSIDE = "outside", "Outside batchops"
-
-
-def action_groups() -> dict[str, str]:
-    """The groups of actions by their namespace, each with a label for people."""
-    return {
-        "change": "Changes",
-        "batch": "Batches",
-        "sync": "Pulls",
-        "account": "Accounts",
-        "group": "Groups",
-        "access": "Access",
-        "audit": "Trail",
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class TrailFilter:
-    """What a reviewer wants to see. Empty means all. `until` is exclusive; both are aware."""
-
-    person: str = ""
-    group: str = ""
-    action: str = ""
-    batch_id: str = ""
-    campaign_id: int | None = None
-    change_id: uuid.UUID | None = None
-    outcome: str = ""
-    since: dt.datetime | None = None
-    until: dt.datetime | None = None
-    origin: str = ""
-    failed: bool = False
-    not_reviewed: bool = False
-    search: str = ""
-
-    def __post_init__(self) -> None:
-        if self.since and self.until and self.since >= self.until:
-            raise InvalidInput("The period ends before it begins: swap the two dates.", "until")
-
-    @classmethod
-    def from_query(cls, query: Mapping[str, str], zone: dt.tzinfo = dt.UTC) -> TrailFilter:
-        """Read the filter of a URL; days are days of the reader's zone, the last one included.
-
-        Names that are no filter are left to others. Raises InvalidInput with the field.
-        """
-        given = {name: str(query.get(name, "")).strip() for name in FILTER_NAMES}
-        origin = given["origin"]
-        if origin and origin not in Origin.values:
-            raise InvalidInput("Choose inside or outside.", "origin")
-        return cls(
-            person=given["person"][:255],
-            group=given["group"][:64],
-            action=given["action"][:64],
-            batch_id=given["batch_id"][:255],
-            campaign_id=_number(given["campaign_id"], "campaign_id"),
-            change_id=_identity(given["change_id"], "change_id"),
-            outcome=given["outcome"][:32],
-            since=_moment(given["since"], "since", zone),
-            until=_moment(given["until"], "until", zone, end=True),
-            origin=origin,
-            failed=_switch(given["failed"]),
-            not_reviewed=_switch(given["not_reviewed"]),
-            search=given["search"][:SEARCH_LIMIT].replace("\x00", ""),
-        )
-
-    def to_query(self) -> dict[str, str]:
-        """The filter for a URL; `from_query` reads it back."""
-        return {
-            name: _in_url(value)
-            for name in FILTER_NAMES
-            if (value := getattr(self, name)) not in ("", None, False)
-        }
-
-    def describe(self) -> str:
-        """The filter in words, as the trail keeps it beside an export or a review."""
-        parts = [f"{_WORDS[name]}: {value}" for name, value in self.to_query().items()]
-        return "; ".join(parts) or "everything"
-
-    def __bool__(self) -> bool:
-        return bool(self.to_query())
-
-
-FILTER_NAMES: Final = tuple(field.name for field in fields(TrailFilter))
-_WORDS: Final = {
-    "person": "person",
-    "group": "kind",
-    "action": "action",
-    "batch_id": "batch",
-    "campaign_id": "campaign",
-    "change_id": "change",
-    "outcome": "outcome",
-    "since": "from",
-    "until": "before",
-    "origin": "made",
-    "failed": "only what failed",
-    "not_reviewed": "only what is not reviewed",
-    "search": "search",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,43 +315,3 @@ def _merged(queries: Sequence[QuerySet[AuditEntry]], limit: int, oldest_first: b
             f"{' UNION '.join(parts)} ORDER BY sequence{direction} LIMIT %s", [*parameters, limit]
         )
         return [int(row[0]) for row in cursor.fetchall()]
-
-
-def _number(text: str, field: str) -> int | None:
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise InvalidInput(f"{text[:40]!r} is not a number.", field)
-    return int(text)
-
-
-def _identity(text: str, field: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text) if text else None
-    except ValueError:
-        raise InvalidInput(f"{text[:40]!r} is not the id of a change.", field) from None
-
-
-def _switch(text: str) -> bool:
-    return text.lower() in ("1", "on", "true", "yes")
-
-
-def _moment(text: str, field: str, zone: dt.tzinfo, *, end: bool = False) -> dt.datetime | None:
-    """An instant from "2026-03-24" (a day of the zone) or "2026-03-24T06:00"."""
-    if not text:
-        return None
-    # A plus sign that a URL lost becomes a blank.
-    try:
-        moment = dt.datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        if len(text) == len("2026-03-24") and end:
-            moment += dt.timedelta(days=1)
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-        return aware.astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        raise InvalidInput(f"{text[:40]!r} is not a date such as 2026-03-24.", field) from None
-
-
-def _in_url(value: object) -> str:
-    if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
-    return "1" if value is True else str(value)

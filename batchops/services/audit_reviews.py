@@ -21,7 +21,7 @@ from django.utils import timezone
 from batchops import permissions
 from batchops.models import Action, AuditEntry, AuditReviewedRange
 from batchops.services import audit, audit_queries, permits
-from batchops.services.audit_queries import TrailFilter
+from batchops.services.audit_filter import TrailFilter
 from batchops.services.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 State, Plan, Source = ChangeItem.State, ChangeItem.Plan, Change.Source
 CHUNK: Final = 2_000
-EXPIRE_NOW_GRACE: Final = dt.timedelta(minutes=1)
 
 
 @permits.records_denials

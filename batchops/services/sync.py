@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 PAGES_AT_A_TIME: Final = 4
 SMALLEST_PAGE: Final = 25
+"""The vendor's default page size, taken to be always allowed (vendor OpenAPI, limit)."""
 OVERLAP: Final = dt.timedelta(minutes=5)
 """How far an incremental pull looks back behind the newest known `last_updated_at`."""
 DEAD_AFTER: Final = dt.timedelta(minutes=2)

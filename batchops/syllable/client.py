@@ -9,7 +9,7 @@ import datetime as dt
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -55,8 +55,6 @@ REFUSAL_BYTES: Final = 16 * 1024
 """How much of a refusal is read; the rest is left."""
 CHUNK_BYTES: Final = 64 * 1024
 
-SMALLEST_LIMIT: Final = 25
-"""The vendor's default page size, taken to be always allowed (vendor OpenAPI, limit)."""
 RETRY_AFTER_CAP_SECONDS: Final = 30.0
 """Longest wait before a read is tried again, whatever the vendor asks for."""
 SHORTEST_SECRET: Final = 4
@@ -68,7 +66,6 @@ _HEADERS: Final = {
     "Accept-Encoding": "gzip, deflate",
 }
 _TROUBLE: Final = (requests.RequestException, HTTPError, OSError)
-_REFUSED_LIMIT: Final = (400, 422)
 
 Record = TypeVar("Record")
 
@@ -142,37 +139,6 @@ class SyllableClient:
         if search is not None:
             query["search_fields"], query["search_field_values"] = search
         return _expected_page(parse_batch_page(self._read_list(BATCHES_PATH, query)), page)
-
-    def iter_batch_pages(
-        self,
-        *,
-        limit: int = 100,
-        order_by: str | None = None,
-        descending: bool = False,
-        updated_since: dt.datetime | None = None,
-        search: tuple[str, str] | None = None,
-    ) -> Iterator[Page[BatchRecord]]:
-        """All pages, one after the other; the arguments are those of `list_batches`.
-
-        A `limit` that the vendor refuses is halved. The first page decides: another limit later
-        on would number the pages differently.
-        """
-
-        def fetch(number: int, size: int) -> Page[BatchRecord]:
-            return self.list_batches(
-                page=number,
-                limit=size,
-                order_by=order_by,
-                descending=descending,
-                updated_since=updated_since,
-                search=search,
-            )
-
-        limit, page = _first_page(fetch, limit)
-        yield page
-        while not page.is_last:
-            page = fetch(page.page + 1, limit)
-            yield page
 
     def get_batch(self, batch_id: str) -> BatchDetails:
         """One batch with its request counts."""
@@ -300,18 +266,6 @@ def _read_up_to(limit: int, response: requests.Response) -> bytes:
         if len(body) > limit:
             break
     return bytes(body)
-
-
-def _first_page(
-    fetch: Callable[[int, int], Page[BatchRecord]], limit: int
-) -> tuple[int, Page[BatchRecord]]:
-    while True:
-        try:
-            return limit, fetch(0, limit)
-        except Refused as error:
-            if limit <= SMALLEST_LIMIT or error.http_status not in _REFUSED_LIMIT:
-                raise
-        limit = max(SMALLEST_LIMIT, limit // 2)
 
 
 def _delay(attempt: int, error: SyllableError) -> float:

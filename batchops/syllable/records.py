@@ -99,16 +99,6 @@ class Page(Generic[Record]):
     total_pages: int | None = None
     total_count: int | None = None
 
-    @property
-    def is_last(self) -> bool:
-        """Whether no page follows, as far as this one tells."""
-        rows = len(self.items) + len(self.unreadable)
-        if rows == 0:
-            return True
-        if self.total_pages is not None:
-            return self.page + 1 >= self.total_pages
-        return rows < self.page_size
-
 
 _BATCH_FIELDS: Final = frozenset(BatchRecord.__slots__) - {"unknown_fields"} | {
     "status_counts",

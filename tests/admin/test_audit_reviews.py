@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from batchops.models import Action, AuditEntry
 from batchops.services import audit_queries, audit_reports
-from batchops.services.audit_queries import TrailFilter
+from batchops.services.audit_filter import TrailFilter
 from tests.admin.trail import address, write
 
 pytestmark = pytest.mark.django_db

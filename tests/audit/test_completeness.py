@@ -27,7 +27,7 @@ from batchops.services import (
     read_back,
     sync,
 )
-from batchops.services.audit_queries import TrailFilter
+from batchops.services.audit_filter import TrailFilter
 from batchops.services.errors import NotAllowed
 from batchops.syllable.patch import BatchPatch
 from batchops.syllable.records import BatchRecord

@@ -23,8 +23,9 @@ from pytest_django import Settings
 from batchops.models import Action, AuditEntry
 from batchops.services import audit
 from batchops.services.audit_export import Export, Kind, export
+from batchops.services.audit_filter import TrailFilter
 from batchops.services.audit_form import json_line
-from batchops.services.audit_queries import TrailFilter, entries
+from batchops.services.audit_queries import entries
 from batchops.services.errors import InvalidInput, NotAllowed
 from tests.audit import trail
 from tools import verify_audit_export

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from batchops.models import Action, AuditEntry, AuditReviewedRange
 from batchops.services import audit, audit_queries, audit_reviews
-from batchops.services.audit_queries import TrailFilter, page
+from batchops.services.audit_filter import TrailFilter
+from batchops.services.audit_queries import page
 from batchops.services.errors import InvalidInput, NotAllowed
 from tests.audit import trail
 

@@ -41,28 +41,23 @@ def client(vendor: EmbeddedSandbox) -> Iterator[SyllableClient]:
     client.close()
 
 
-def test_all_pages_bring_all_batches(vendor: EmbeddedSandbox, client: SyllableClient) -> None:
+@pytest.mark.parametrize("faults", [{}, {"total_count_hidden": True}])
+def test_all_pages_bring_all_batches(
+    vendor: EmbeddedSandbox, client: SyllableClient, faults: dict[str, bool]
+) -> None:
+    vendor.set_faults(**faults)
     for _ in range(60):
         vendor.add_batch()
-    pages = list(client.iter_batch_pages(limit=25, order_by="batch_id"))
-    assert [len(page.items) for page in pages] == [25, 25, 10]
+    pages = [client.list_batches(page=number, limit=25, order_by="batch_id") for number in range(4)]
+    assert [len(page.items) for page in pages] == [25, 25, 10, 0]
     assert sorted(r.batch_id for page in pages for r in page.items) == sorted(vendor.batch_ids())
-    assert pages[0].total_count == 60 and pages[0].total_pages == 3
 
 
-def test_pages_without_totals_end_as_well(vendor: EmbeddedSandbox, client: SyllableClient) -> None:
-    vendor.set_faults(total_count_hidden=True)
-    for _ in range(50):
-        vendor.add_batch()
-    assert sum(len(page.items) for page in client.iter_batch_pages(limit=25)) == 50
-
-
-def test_a_limit_beyond_the_vendors_is_made_smaller() -> None:
+def test_a_limit_beyond_the_vendors_is_refused() -> None:
     with EmbeddedSandbox(max_limit=60) as vendor:
-        for _ in range(70):
-            vendor.add_batch()
         client = SyllableClient(vendor.url, vendor.key)
-        assert [len(page.items) for page in client.iter_batch_pages(limit=400)] == [50, 20]
+        with pytest.raises(Refused):
+            client.list_batches(limit=400)
         client.close()
 
 

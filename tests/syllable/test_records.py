@@ -301,25 +301,6 @@ def test_totals_of_a_wrong_type_count_as_absent() -> None:
     assert page.total_pages is None and page.total_count is None
 
 
-@pytest.mark.parametrize(
-    ("rows", "page_size", "number", "total_pages", "is_last"),
-    [
-        (0, 25, 0, None, True),
-        (0, 25, 0, 9, True),
-        (25, 25, 0, None, False),
-        (24, 25, 0, None, True),
-        (25, 25, 3, 4, True),
-        (24, 25, 2, 4, False),
-    ],
-)
-def test_a_page_tells_whether_it_is_the_last(
-    rows: int, page_size: int, number: int, total_pages: int | None, is_last: bool
-) -> None:
-    unreadable = ("bad row",) if rows else ()
-    items = tuple(range(rows - len(unreadable)))
-    assert Page(items, unreadable, number, page_size, total_pages).is_last is is_last
-
-
 @given(nearly(BATCH_FIELDS, FULL))
 def test_any_json_is_a_batch_or_malformed(data: Any) -> None:
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
@@ -291,47 +290,3 @@ def test_a_key_that_cannot_be_one_is_refused_without_being_shown(key: str) -> No
     with pytest.raises(Misconfigured) as error:
         SyllableClient("https://api.syllable.cloud", key)
     assert not key.strip() or key not in str(error.value)
-
-
-def test_pages_follow_one_another_until_the_last() -> None:
-    def answer(heard: Heard) -> Said:
-        number = int(parse_qs(urlsplit(heard.target).query)["page"][0])
-        rows: list[dict[str, Any]] = [batch(f"{number}-{row}") for row in range(2)]
-        return said_json(page_of(*rows, page=number, page_size=2, total_pages=3))
-
-    with loopback(answer) as server, client_of(server) as client:
-        pages = list(client.iter_batch_pages(limit=2))
-    assert [page.page for page in pages] == [0, 1, 2]
-    assert len(server.heard) == 3
-
-
-def test_without_totals_a_short_page_is_the_last() -> None:
-    def answer(heard: Heard) -> Said:
-        number = int(parse_qs(urlsplit(heard.target).query)["page"][0])
-        rows = [batch(f"{number}-{row}") for row in range(2 if number < 2 else 1)]
-        return said_json(page_of(*rows, page=number, page_size=2))
-
-    with loopback(answer) as server, client_of(server) as client:
-        assert sum(len(page.items) for page in client.iter_batch_pages(limit=2)) == 5
-
-
-@pytest.mark.parametrize("status", [400, 422])
-def test_a_limit_that_is_too_large_is_halved_on_the_first_page_only(status: int) -> None:
-    def answer(heard: Heard) -> Said:
-        query = parse_qs(urlsplit(heard.target).query)
-        number, limit = int(query["page"][0]), int(query["limit"][0])
-        if limit > 60:
-            return said_json({"detail": "limit is too large"}, status)
-        return said_json(page_of(batch(str(number)), page=number, page_size=1, total_pages=2))
-
-    with loopback(answer) as server, client_of(server) as client:
-        assert len(list(client.iter_batch_pages(limit=200))) == 2
-        limits = [parse_qs(urlsplit(h.target).query)["limit"][0] for h in server.heard]
-    assert limits == ["200", "100", "50", "50"]
-
-
-def test_a_limit_of_25_that_is_refused_is_an_error() -> None:
-    with answering(said_json({"detail": "no"}, 422)) as (client, server):
-        with pytest.raises(Refused, match="no"):
-            list(client.iter_batch_pages(limit=100))
-        assert len(server.heard) == 3
