@@ -127,7 +127,16 @@ def describe_failure(error: Exception) -> str:
     """Why a request failed, in a few words without addresses of objects."""
     if isinstance(error, requests.Timeout):
         return "it took too long"
-    return str(_reason(error) or error).rpartition(": ")[2].strip("()'\" ") or "no reason given"
+    innermost = _innermost(error)
+    words = innermost.strerror if isinstance(innermost, OSError) else None
+    return words or str(innermost) or "no reason given"
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What broke: the libraries wrap it, as reason, cause or argument, several times over."""
+    wrapped = (getattr(error, "reason", None), error.__cause__, *error.args)
+    inner = next((one for one in wrapped if isinstance(one, Exception)), None)
+    return error if inner is None else _innermost(inner)
 
 
 def _reason(error: Exception) -> object:

@@ -216,3 +216,12 @@ def test_a_page_that_is_none_is_malformed(vendor: EmbeddedSandbox, client: Sylla
     vendor.set_faults(not_a_page=1)
     with pytest.raises(MalformedReply):
         client.list_batches()
+
+
+def test_a_connection_that_breaks_is_told_in_plain_words(
+    vendor: EmbeddedSandbox, client: SyllableClient
+) -> None:
+    vendor.set_faults(reset_before=1)
+    with pytest.raises(ReplyLost) as error:
+        client.get_batch("b")
+    assert error.value.message.endswith(" did not arrive: Connection reset by peer")
