@@ -1,4 +1,4 @@
-"""Batch ids as parts of addresses of the site."""
+"""Addresses of the site: batch ids as parts of them, and where a draft leads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from typing import Final
 
 from django.contrib.admin.utils import quote, unquote
+from django.http import HttpResponseRedirect
+from django.shortcuts import redirect
+
+from batchops.models import Change
 
 _DOT: Final = "_2E"
 _DOTS: Final = re.compile(rf"(?:{_DOT})+\Z")
@@ -20,3 +24,8 @@ def batch_key(batch_id: str) -> str:
 def batch_id_of(key: str) -> str:
     """The batch id that an address names."""
     return key.replace(_DOT, ".") if _DOTS.match(key) else unquote(key)
+
+
+def to_review(draft: Change) -> HttpResponseRedirect:
+    """On to the page on which a draft is reviewed and confirmed."""
+    return redirect("admin:batchops_change_review", draft.pk)

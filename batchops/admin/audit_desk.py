@@ -17,10 +17,9 @@ from batchops.admin.audit_forms import (
     SampleForm,
     SignOffForm,
     TrailFilterForm,
-    blame,
 )
 from batchops.admin.audit_views import find, require, show, trail_page
-from batchops.admin.base import person
+from batchops.admin.base import blame, person
 from batchops.models import Action, AuditEntry
 from batchops.services import audit_export, audit_queries, audit_reports, audit_reviews
 from batchops.services.audit import Actor

@@ -10,6 +10,7 @@ from django import forms
 from django.http import QueryDict
 from django.utils import timezone
 
+from batchops.admin.pills import ENTRY_OUTCOMES
 from batchops.models import Action, Campaign
 from batchops.services.audit_export import Kind
 from batchops.services.audit_filter import (
@@ -21,8 +22,6 @@ from batchops.services.audit_filter import (
 )
 from batchops.services.audit_reports import LONGEST_SPAN
 from batchops.services.audit_reviews import COMMENT_LIMIT, LARGEST_SAMPLE
-from batchops.services.errors import ChangeError
-from batchops.templatetags.trail import OUTCOMES
 
 UNKNOWN_CHOICE: Final = "%(value)s is not known here. Choose one of the list."
 NOT_A_DATE: Final = "Give a day as YYYY-MM-DD."
@@ -52,11 +51,6 @@ def day_field(label: str, **more: Any) -> forms.DateField:
 def day_start(day: dt.date) -> dt.datetime:
     """When a day begins in the reader's zone."""
     return timezone.make_aware(dt.datetime.combine(day, dt.time()))
-
-
-def blame(form: forms.Form, error: ChangeError) -> None:
-    """Put what a service refused at the field it is about."""
-    form.add_error(error.field if error.field in form.fields else None, error.message)
 
 
 class DaysForm(forms.Form):
@@ -116,7 +110,7 @@ class TrailFilterForm(DaysForm):
         super().__init__(data, auto_id="filter-%s")
         self._offer("group", ACTION_GROUPS.items())
         self._offer("action", Action.choices)
-        self._offer("outcome", ((key, word) for key, (word, _look) in OUTCOMES.items()))
+        self._offer("outcome", ((key, word) for key, (word, _look) in ENTRY_OUTCOMES.items()))
         self._offer("campaign_id", _campaigns())
         self._offer("origin", Origin.choices, anything="anywhere")
         self.fields["search"].widget.attrs["placeholder"] = "Batch id, reason, reference"

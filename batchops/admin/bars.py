@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from batchops.models import KnownStatus
+from batchops.models.change import SUCCESS_STATES, TROUBLE_STATES, UNSETTLED_STATES
 
 Style = tuple[str, str]
 """Tone and pattern of a part."""
@@ -77,3 +78,24 @@ def words(name: str) -> str:
     if not name:
         return "Other"
     return name.capitalize() if name in BATCH_STYLES or name in REQUEST_STYLES else name
+
+
+def progress_of(counts: Mapping[str, Any], total: int) -> dict[str, Any]:
+    """The parts of a bar 100 wide, from the numbers of items by state."""
+    well = sum(int(counts.get(state, 0)) for state in SUCCESS_STATES)
+    trouble = sum(int(counts.get(state, 0)) for state in TROUBLE_STATES)
+    waiting = sum(int(counts.get(state, 0)) for state in UNSETTLED_STATES) if counts else total
+    settled = max(0, total - waiting)
+    rest = max(0, settled - well - trouble)
+    scale = 100 / total if total else 0
+    return {
+        "total": total,
+        "settled": settled,
+        "trouble": trouble,
+        "percent": int(settled * scale),
+        "well_width": round(well * scale, 2),
+        "trouble_width": round(trouble * scale, 2),
+        "trouble_start": round(well * scale, 2),
+        "rest_width": round(rest * scale, 2),
+        "rest_start": round((well + trouble) * scale, 2),
+    }

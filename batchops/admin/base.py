@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 
 from batchops.services.audit import storable_text
+from batchops.services.errors import ChangeError
 
 Row = TypeVar("Row", bound=Model)
 
@@ -46,6 +49,13 @@ class ReadOnlyAdmin(admin.ModelAdmin[Row]):
             found = super().get_object(request, object_id, from_field)
         return found
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, headed by what it holds."""
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
 
@@ -66,3 +76,8 @@ def person(request: HttpRequest) -> User:
 def searched(request: HttpRequest) -> str:
     """The text a person searches a table for, without what no database can look for."""
     return storable_text(request.GET.get("q", "").strip(), 255)
+
+
+def blame(form: forms.Form, error: ChangeError) -> None:
+    """Show what a service refused at the field it is about, or above all where it is about none."""
+    form.add_error(error.field if error.field in form.fields else None, error.message)

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 
 from batchops.admin import columns, pills
 from batchops.admin.addresses import batch_key
-from batchops.admin.base import ReadOnlyAdmin, SturdyList, person
+from batchops.admin.base import ReadOnlyAdmin, SturdyList, blame, person
 from batchops.admin.batch_actions import BatchActions
 from batchops.admin.batch_page import BatchPage
 from batchops.admin.filters import SELECTS, PastedFilter, ShowFilter
@@ -71,7 +71,6 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
     ) -> HttpResponse:
         pasted = request.GET.get(PastedFilter.parameter_name, "")
         extra = {
-            "title": "Batches",
             "pasted": selection.kept(pasted, person(request)) if pasted else None,
             "pasted_is_gone": bool(pasted),
             **(extra_context or {}),
@@ -87,7 +86,7 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
             try:
                 pasted = selection.keep(form.cleaned_data["batch_ids"], person(request))
             except InvalidInput as error:
-                form.add_error(error.field, error.message)
+                blame(form, error)
             else:
                 address = reverse("admin:batchops_batch_changelist")
                 return HttpResponseRedirect(f"{address}?{PastedFilter.parameter_name}={pasted.pk}")

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils import timezone
 
 from batchops import permissions
-from batchops.admin.base import person
+from batchops.admin.addresses import to_review
+from batchops.admin.base import blame, person
 from batchops.admin.filters import BatchFilter
 from batchops.admin.forms import PatchForm, SetExpiryForm, SetRateForm
 from batchops.admin.sync import ask_for_pull
 from batchops.models import Batch, Change, SyncRun
+from batchops.models.batch import counted
 from batchops.services import audit, drafts, sync
 from batchops.services.errors import ChangeError
 from batchops.syllable.errors import SyllableError
@@ -109,7 +110,7 @@ class BatchActions(_Base):
         except SyllableError as error:
             messages.error(request, f"Not refreshed: {error.message}")
         else:
-            messages.success(request, f"{_number(len(names))} read anew from the vendor.")
+            messages.success(request, f"{counted(len(names))} read anew from the vendor.")
 
     def _ask(
         self,
@@ -126,13 +127,13 @@ class BatchActions(_Base):
             try:
                 change = self.freeze(request, batches, patch, expire_now=form.expire_now)
             except ChangeError as error:
-                form.take_error(error)
+                blame(form, error)
             else:
                 return to_review(change)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": f"{form_type.title}: {_number(batches.count())}",
+            "title": f"{form_type.title}: {counted(batches.count())}",
             "form": form,
             "action": action,
             "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
@@ -182,12 +183,3 @@ class BatchActions(_Base):
         if changelist.query:
             parts.append(f"search: {changelist.query}")
         return f"All that match ({'; '.join(parts) or 'show: All present'})"
-
-
-def to_review(change: Change) -> HttpResponseRedirect:
-    """On to the page on which a draft is reviewed and confirmed."""
-    return HttpResponseRedirect(reverse("admin:batchops_change_review", args=[change.pk]))
-
-
-def _number(count: int) -> str:
-    return "1 batch" if count == 1 else f"{count:,} batches"

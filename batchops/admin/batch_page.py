@@ -12,9 +12,8 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from batchops import permissions
-from batchops.admin import batch_actions
-from batchops.admin.addresses import batch_id_of
-from batchops.admin.base import person
+from batchops.admin.addresses import batch_id_of, to_review
+from batchops.admin.base import blame, person
 from batchops.admin.forms import BatchForm
 from batchops.models import AuditEntry, Batch, Change
 from batchops.models.change import OPEN_STATES
@@ -52,7 +51,7 @@ class BatchPage(_Base):
                 raise PermissionDenied
             change = _drafted(request, batch, form)
             if change is not None:
-                return batch_actions.to_review(change)
+                return to_review(change)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -103,7 +102,7 @@ def _drafted(request: HttpRequest, batch: Batch, form: BatchForm) -> Change | No
             expire_now=form.expire_now,
         )
     except ChangeError as error:
-        form.take_error(error)
+        blame(form, error)
         return None
 
 

@@ -67,11 +67,6 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
             )
         )
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Campaigns", **(extra_context or {})})
-
     def change_view(
         self,
         request: HttpRequest,

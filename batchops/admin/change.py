@@ -17,14 +17,21 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from batchops import permissions
-from batchops.admin import change_actions, change_page, emergency, pills, review, times
+from batchops.admin import (
+    bars,
+    change_actions,
+    change_page,
+    columns,
+    emergency,
+    pills,
+    review,
+    times,
+)
 from batchops.admin.base import ReadOnlyAdmin
 from batchops.admin.change_filters import PersonFilter, ShowFilter
 from batchops.models import Change
 from batchops.models.change import TROUBLE_STATES
 from batchops.services import upcoming
-from batchops.templatetags.batchops import progress_of
-from batchops.templatetags.changes import asked
 
 
 @admin.register(Change)
@@ -45,7 +52,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
 
     @admin.display(description="What", ordering="created_at")
     def what(self, change: Change) -> str:
-        return f"{asked(change)} · {change.item_count:,}"
+        return f"{columns.asked(change)} · {change.item_count:,}"
 
     @admin.display(description="State", ordering="state")
     def state_pill(self, change: Change) -> SafeString:
@@ -55,7 +62,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
     def numbers(self, change: Change) -> str:
         counts = change.counts_json
         if change.state == Change.State.RUNNING:
-            bar = progress_of(counts, change.item_count)
+            bar = bars.progress_of(counts, change.item_count)
             return render_to_string("batchops/progress.html", bar)
         if not counts:
             return f"{change.item_count:,} selected"
@@ -105,11 +112,6 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
             view("<uuid:pk>/do/<slug:action>/", "do", require_POST(change_actions.act)),
             *super().get_urls(),
         ]
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Changes", **(extra_context or {})})
 
     def change_view(
         self,

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 
+from batchops.admin.addresses import to_review
 from batchops.admin.base import person
 from batchops.admin.change_forms import CommentForm, EndForm
 from batchops.admin.times import in_words
@@ -39,10 +40,6 @@ def act(request: HttpRequest, pk: uuid.UUID, action: str) -> HttpResponseRedirec
 
 def to_page(change: Change) -> HttpResponseRedirect:
     return redirect("admin:batchops_change_change", change.pk)
-
-
-def to_review(draft: Change) -> HttpResponseRedirect:
-    return redirect("admin:batchops_change_review", draft.pk)
 
 
 def _stop(

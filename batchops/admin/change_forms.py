@@ -12,7 +12,6 @@ from django.utils import timezone
 from batchops.admin import times
 from batchops.models import Change
 from batchops.services.changes import REASON_LIMIT
-from batchops.services.errors import ChangeError
 from batchops.services.review import EMERGENCY_REASONS, Review, recent_reasons
 from batchops.syllable.patch import BatchPatch
 
@@ -84,10 +83,6 @@ class ConfirmForm(forms.Form):
         if change.priority == Change.Priority.EMERGENCY:
             del self.fields["run_at"]
         self.ends = presets() if "resume_at" in self.fields else []
-
-    def take(self, error: ChangeError) -> None:
-        """Show what a service had against it, at the field it is about."""
-        self.add_error(error.field if error.field in self.fields else None, error.message)
 
 
 class CommentForm(forms.Form):

@@ -1,4 +1,4 @@
-"""How a batch is shown in one line: its hold, its expiry, its rate."""
+"""How a batch and a change are shown in one line: a hold, an expiry, what was asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.utils.text import Truncator
 
 from batchops.admin import pills, times
 from batchops.admin.pills import Look
-from batchops.models import Batch
+from batchops.models import Batch, Change
 
 REASON_SHOWN: Final = 45
 """Characters of a reason in a list."""
@@ -79,6 +79,12 @@ def updated(batch: Batch) -> SafeString:
         batch.last_updated_by,
         Truncator(batch.last_updated_by).chars(60),
     )
+
+
+def asked(change: Change) -> str:
+    """What a change asks for, as the start of a sentence, with instants in the reader's zone."""
+    words = change.summary(timezone.get_current_timezone())
+    return words[:1].upper() + words[1:]
 
 
 def quiet(words: str) -> SafeString:

@@ -6,8 +6,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponseRedirect
 from django.shortcuts import redirect
 
+from batchops.admin.addresses import to_review
 from batchops.admin.base import person
-from batchops.admin.change_actions import to_review
 from batchops.models import Campaign
 from batchops.services import audit, emergency
 from batchops.services.errors import ChangeError

@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from batchops.admin.change_forms import INSTANT_FORMATS, InstantField
 from batchops.models import Batch
-from batchops.services.errors import ChangeError
 from batchops.syllable.patch import (
     CALL_RATE_MAXIMUM,
     CALL_RATE_MINIMUM,
@@ -65,7 +64,7 @@ class PatchForm(forms.Form):
         try:
             return BatchPatch(**self.wishes())
         except InvalidPatch as error:
-            self.take(error.field, str(error))
+            self.add_error(error.field if error.field in self.fields else None, str(error))
             return None
 
     def wishes(self) -> dict[str, Any]:
@@ -91,14 +90,6 @@ class PatchForm(forms.Form):
     def offer(self, name: str, choices: Sequence[tuple[str, str]]) -> None:
         """Let a person choose among these alone."""
         cast(forms.ChoiceField, self.fields[name]).choices = choices
-
-    def take(self, field: str, message: str) -> None:
-        """Show an error at a field, or above all where it is about none."""
-        self.add_error(field if field in self.fields else None, message)
-
-    def take_error(self, error: ChangeError) -> None:
-        """Show what a service had against it."""
-        self.take(error.field, error.message)
 
 
 class ExpiryMixin(PatchForm):

@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from batchops.models import Batch, Change, ChangeItem, KnownStatus
-from batchops.models.change import TROUBLE_STATES
+from batchops.models.change import TROUBLE_STATES, UNSETTLED_STATES
 
 ICONS: Final = {
     "ban": "M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2zM4 4l8 8",
@@ -78,6 +78,22 @@ OUTCOME_LOOKS: Final = {
     ChangeItem.State.SKIPPED: Look("gone", "quiet"),
     ChangeItem.State.STOPPED: Look("stop", "quiet"),
 }
+ENTRY_OUTCOMES: Final = {
+    "ok": ("Done", Look("check", "good")),
+    "outside": ("Outside", Look("drift", "warn")),
+    "not_confirmed": ("Not confirmed", Look("question", "warn")),
+    "with failures": ("With failures", Look("warning", "warn")),
+    "halted": ("Halted", Look("warning", "bad")),
+    "unasked": ("Moved unasked", Look("warning", "bad")),
+    "denied": ("Denied", Look("ban", "bad")),
+    "broken": ("Broken", Look("warning", "bad")),
+    **{
+        state.value: (str(state.label), look)
+        for state, look in OUTCOME_LOOKS.items()
+        if state not in UNSETTLED_STATES
+    },
+}
+"""The word and the look of each known outcome of an entry; others are shown as they are."""
 
 
 def icon(name: str) -> SafeString:

@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from batchops.admin.base import person, searched
+from batchops.admin.base import blame, person, searched
 from batchops.admin.change_forms import ConfirmForm, initial_for
 from batchops.models import Change, ChangeItem
 from batchops.services import audit, changes, permits
@@ -84,7 +84,7 @@ def _confirm(
         messages.error(request, error.message)
         return redirect("admin:index")
     except ChangeError as error:
-        form.take(error)
+        blame(form, error)
         return None
     return redirect("admin:batchops_change_change", change.pk)
 

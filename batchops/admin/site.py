@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from batchops import permissions
+from batchops.admin import dashboard, problems
 from batchops.services import freshness
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
@@ -23,8 +24,6 @@ SECTIONS: Final = {
     "batchops": ("Operations", ("Batch", "Campaign", "Change", "AuditEntry", "SyncRun")),
     "auth": ("People", ("User", "Group")),
 }
-NAMES: Final = {"SyncRun": "Pulls"}
-"""What people call them, where it differs from the model's name."""
 
 
 class BatchopsAdminSite(admin.AdminSite):
@@ -49,9 +48,6 @@ class BatchopsAdminSite(admin.AdminSite):
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
         """Guard a page, and explain what Django leaves blank: a late form, a wrong method."""
-        # Imported late, as it draws its pages in the frame of this very site.
-        from batchops.admin import problems
-
         guarded = super().admin_view(view, cacheable)
 
         @functools.wraps(guarded)
@@ -74,9 +70,6 @@ class BatchopsAdminSite(admin.AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """The overview."""
-        # Imported late: the site is made while the models are still being loaded.
-        from batchops.admin import dashboard
-
         return super().index(request, {**dashboard.context(request), **(extra_context or {})})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
@@ -87,8 +80,6 @@ class BatchopsAdminSite(admin.AdminSite):
             if label not in apps:
                 continue
             models = {model["object_name"]: model for model in apps[label]["models"]}
-            for object_name, model in models.items():
-                model["name"] = NAMES.get(object_name, model["name"])
             models_in_order = [
                 models[object_name] for object_name in order if object_name in models
             ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -59,11 +58,6 @@ class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
     def get_urls(self) -> list[URLPattern]:
         now = self.admin_site.admin_view(self.sync_now)
         return [path("now/", now, name="batchops_syncrun_now"), *super().get_urls()]
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Pulls", **(extra_context or {})})
 
     @method_decorator(require_POST)
     def sync_now(self, request: HttpRequest) -> HttpResponse:

@@ -153,3 +153,8 @@ class Batch(models.Model):
     @property
     def has_ended(self) -> bool:
         return self.status in ENDED_STATUSES
+
+
+def counted(number: int) -> str:
+    """A number of batches in words: "1 batch", "3,000 batches"."""
+    return "1 batch" if number == 1 else f"{number:,} batches"

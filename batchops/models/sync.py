@@ -39,6 +39,7 @@ class SyncRun(models.Model):
 
     class Meta:
         default_permissions = ("view",)
+        verbose_name = "pull"
         ordering = ("-started_at", "-id")
         constraints = [
             models.UniqueConstraint(

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from batchops.models import Campaign, Change, ChangeItem
+from batchops.models.batch import counted
 from batchops.services import freshness
 from batchops.services.calling_hours import CallingHours
 
@@ -43,7 +44,7 @@ def _releases(change: Change) -> Risk | None:
         return None
     resumes = change.patch.paused is False or change.source == Change.Source.UNDO
     what = "starts again" if resumes else "can reach more people"
-    return Risk(f"Outreach {what} on {_batches(number)}, within the hours of the campaign.", True)
+    return Risk(f"Outreach {what} on {counted(number)}, within the hours of the campaign.", True)
 
 
 def _ends_at_once(change: Change, acting: int) -> Risk | None:
@@ -66,7 +67,7 @@ def _cuts_hours(change: Change, campaigns: Shares) -> Risk | None:
     if not number:
         return None
     return Risk(
-        f"The expiry falls within the calling hours of {_batches(number)} "
+        f"The expiry falls within the calling hours of {counted(number)} "
         f"(taking the campaign's hours to be in {settings.TIME_ZONE})."
     )
 
@@ -81,7 +82,7 @@ def _left_out(change: Change) -> Risk | None:
     number = change.items.filter(state=ChangeItem.State.CONFLICT).count()
     if not number:
         return None
-    return Risk(f"{_batches(number).capitalize()} changed since and will be left as they are.")
+    return Risk(f"{counted(number).capitalize()} changed since and will be left as they are.")
 
 
 def _old_mirror() -> Risk | None:
@@ -94,7 +95,3 @@ def _old_mirror() -> Risk | None:
         f"The mirror {known}. Each batch is compared with the vendor before anything is sent; "
         "what differs is left alone."
     )
-
-
-def _batches(number: int) -> str:
-    return "1 batch" if number == 1 else f"{number:,} batches"

@@ -14,7 +14,6 @@ from django.utils.safestring import SafeString
 
 from batchops.admin import addresses, bars, columns, pills, times
 from batchops.models import Batch, Change
-from batchops.models.change import SUCCESS_STATES, TROUBLE_STATES, UNSETTLED_STATES
 
 register = template.Library()
 
@@ -74,25 +73,4 @@ def everything_query(changelist: ChangeList) -> str:
 @register.inclusion_tag("batchops/progress.html")
 def progress(change: Change) -> dict[str, Any]:
     """The bar of a change: done well, done otherwise, still to do; with the numbers in words."""
-    return progress_of(change.counts_json, change.item_count)
-
-
-def progress_of(counts: Mapping[str, Any], total: int) -> dict[str, Any]:
-    """The parts of a bar 100 wide, from the numbers of items by state."""
-    well = sum(int(counts.get(state, 0)) for state in SUCCESS_STATES)
-    trouble = sum(int(counts.get(state, 0)) for state in TROUBLE_STATES)
-    waiting = sum(int(counts.get(state, 0)) for state in UNSETTLED_STATES) if counts else total
-    settled = max(0, total - waiting)
-    rest = max(0, settled - well - trouble)
-    scale = 100 / total if total else 0
-    return {
-        "total": total,
-        "settled": settled,
-        "trouble": trouble,
-        "percent": int(settled * scale),
-        "well_width": round(well * scale, 2),
-        "trouble_width": round(trouble * scale, 2),
-        "trouble_start": round(well * scale, 2),
-        "rest_width": round(rest * scale, 2),
-        "rest_start": round((well + trouble) * scale, 2),
-    }
+    return bars.progress_of(change.counts_json, change.item_count)

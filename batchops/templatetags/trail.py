@@ -9,31 +9,11 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from batchops.admin import pills
-from batchops.admin.pills import Look
 from batchops.models import AuditEntry
-from batchops.models.change import UNSETTLED_STATES
 from batchops.services import audit_sentences
 from batchops.services.audit_sentences import Difference
 
 register = template.Library()
-
-OUTCOMES: Final = {
-    "ok": ("Done", Look("check", "good")),
-    "outside": ("Outside", Look("drift", "warn")),
-    "not_confirmed": ("Not confirmed", Look("question", "warn")),
-    "with failures": ("With failures", Look("warning", "warn")),
-    "halted": ("Halted", Look("warning", "bad")),
-    "unasked": ("Moved unasked", Look("warning", "bad")),
-    "denied": ("Denied", Look("ban", "bad")),
-    "broken": ("Broken", Look("warning", "bad")),
-    **{
-        state.value: (str(state.label), look)
-        for state, look in pills.OUTCOME_LOOKS.items()
-        if state not in UNSETTLED_STATES
-    },
-}
-"""The word and the look of each known outcome; others are shown as they are."""
-
 
 LABELS: Final = {
     "paused": "Hold",
@@ -77,4 +57,4 @@ def entry_outcome(outcome: str) -> str | SafeString:
     """An outcome as icon and word; nothing when an entry has none."""
     if not outcome:
         return ""
-    return pills.pill(*OUTCOMES.get(outcome, (outcome, pills.UNKNOWN)))
+    return pills.pill(*pills.ENTRY_OUTCOMES.get(outcome, (outcome, pills.UNKNOWN)))

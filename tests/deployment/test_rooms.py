@@ -15,7 +15,7 @@ FORBIDDEN = {
     "syllable": ("django", "huey", "batchops.models", "batchops.services", "batchops.sandbox"),
     "models": ("batchops.services", "batchops.admin", "batchops.tasks", "batchops.sandbox"),
     "services": ("batchops.admin", "batchops.tasks", "batchops.management", "batchops.sandbox"),
-    "admin": ("batchops.management", "batchops.sandbox"),
+    "admin": ("batchops.management", "batchops.sandbox", "batchops.templatetags"),
     "sandbox": (
         "django",
         "batchops.syllable",
