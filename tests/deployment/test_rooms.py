@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = ROOT / "batchops"
@@ -55,3 +57,17 @@ def test_no_module_has_grown_too_long_to_be_read_at_one_go() -> None:
         if "migrations" not in path.parts and len(path.read_text().splitlines()) > 450
     ]
     assert long == []
+
+
+def test_the_architecture_names_every_module_of_the_services_and_no_other() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    _, _, table = text.partition("| about | modules")
+    named = set(re.findall(r"`(\w+)`", table.partition("\n\n")[0]))
+    assert named == {path.stem for path in (PACKAGE / "services").glob("[!_]*.py")}
+
+
+def test_the_documents_name_only_commands_that_exist() -> None:
+    there = set(get_commands())
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "Makefile"):
+        named = set(re.findall(r"manage\.py (\w+)", path.read_text()))
+        assert named <= there, path.name
