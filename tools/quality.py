@@ -22,7 +22,8 @@ from tools import postgres
 BASE: Final = Path(__file__).resolve().parent.parent
 RESULTS: Final = BASE / "var" / "test-results"
 SUMMARY: Final = RESULTS / "summary.txt"
-PROCESSES: Final = os.environ.get("TEST_PROCESSES", str(min(4, os.cpu_count() or 1)))
+PROCESSES: Final = os.environ.get("TEST_PROCESSES", str(min(4, (os.cpu_count() or 1) + 1)))
+"""One more than processors, since many tests wait for a started program or a page."""
 REQUIRE_ALL: Final = "BATCHOPS_REQUIRE_ALL"
 """Environment variable: a skipped test is a failure."""
 PYTHON: Final = sys.executable
