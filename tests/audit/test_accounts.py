@@ -11,10 +11,10 @@ from django.test import Client
 from django.urls import reverse
 
 from batchops.models import Action, AuditEntry, Batch, Campaign, Change
-from batchops.services import audit, changes, drafts
+from batchops.services import audit
 from batchops.services.audit_verification import verify
-from batchops.syllable.patch import BatchPatch
 from tests.audit import trail
+from tests.push.world import confirmed
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]
 
@@ -128,9 +128,9 @@ def test_outside_a_request_the_entry_names_the_account_of_the_machine() -> None:
 
 
 def test_a_person_with_changes_and_entries_can_be_deleted_in_the_admin(
-    administrator: User, operator: User, olivia: audit.Actor
+    administrator: User, operator: User
 ) -> None:
-    change = a_change_of(operator, olivia)
+    change = a_change_of(operator)
     before = AuditEntry.objects.filter(actor_name="olivia").count()
     assert before
     client = Client()
@@ -168,7 +168,7 @@ def test_a_renamed_campaign_leaves_the_trail_as_it_was() -> None:
     assert verify().is_good
 
 
-def a_change_of(user: User, actor: audit.Actor) -> Change:
+def a_change_of(user: User) -> Change:
     campaign = Campaign.objects.create(id=1, synced_at=trail.MOMENT, observed_at=trail.MOMENT)
     Batch.objects.create(
         batch_id="20260324.9",
@@ -178,11 +178,4 @@ def a_change_of(user: User, actor: audit.Actor) -> Change:
         synced_at=trail.MOMENT,
         observed_at=trail.MOMENT,
     )
-    change = drafts.draft(
-        Batch.objects.all(),
-        BatchPatch(paused=True),
-        user=user,
-        actor=actor,
-        source=Change.Source.ACTION,
-    )
-    return changes.confirm(change, user=user, actor=actor, reason="wrong list")
+    return confirmed(user)

@@ -16,11 +16,12 @@ from django.views.debug import ExceptionReporter, technical_500_response
 from pytest_django import Settings
 
 from batchops.logs import JsonFormatter
-from batchops.models import Batch, Change, SyncRun
+from batchops.models import SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import audit, changes, drafts, push, read_back, sync, vendor
+from batchops.services import push, read_back, sync, vendor
 from batchops.syllable.errors import SyllableError
 from batchops.syllable.patch import BatchPatch
+from tests.push.world import confirmed
 
 KEY = "distinctive'<key>&-4f9b2c71d0"
 HEART = "4f9b2c71d0"
@@ -62,32 +63,23 @@ def log() -> Iterator[io.StringIO]:
         logging.getLogger(name).setLevel(level)
 
 
-def live_through_good_and_bad(
-    world: EmbeddedSandbox, user: User, actor: audit.Actor, settings: Settings
-) -> None:
+def live_through_good_and_bad(world: EmbeddedSandbox, user: User, settings: Settings) -> None:
     """A pull and a change that go well, then a rejected key and a vendor that is not there."""
     sync.pull(SyncRun.Kind.FULL)
-    _pause(user, actor)
+    _pause(user)
     assert world.batch("20261124.0")["paused"] is True
 
     world.set_faults(unauthorized=1.0)
     _fail_to_pull()
-    _pause(user, actor, paused=False)
+    _pause(user, paused=False)
     world.clear_faults()
 
     settings.SYLLABLE_BASE_URL = NOBODY_LISTENS
     _fail_to_pull()
 
 
-def _pause(user: User, actor: audit.Actor, *, paused: bool = True) -> None:
-    change = drafts.draft(
-        Batch.objects.all(),
-        BatchPatch(paused=paused),
-        user=user,
-        actor=actor,
-        source=Change.Source.ACTION,
-    )
-    changes.confirm(change, user=user, actor=actor, reason="wrong list", typed_count=3)
+def _pause(user: User, *, paused: bool = True) -> None:
+    change = confirmed(user, BatchPatch(paused=paused))
     push.drive()
     read_back.read_back(change, delays=(0,))
 
@@ -131,11 +123,10 @@ def test_after_good_and_bad_days_no_log_page_or_row_has_it(
     world: EmbeddedSandbox,
     log: io.StringIO,
     administrator: User,
-    olivia: audit.Actor,
     settings: Settings,
     client: Client,
 ) -> None:
-    live_through_good_and_bad(world, administrator, olivia, settings)
+    live_through_good_and_bad(world, administrator, settings)
 
     client.force_login(administrator)
     pages = dict(all_pages(client))

@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from batchops.models import Action, AuditEntry, Batch, Change, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import audit, changes, drafts, mirror, push, read_back, sync
+from batchops.services import changes, mirror, push, read_back, sync
 from batchops.syllable.patch import BatchPatch
 from batchops.syllable.records import BatchRecord
+from tests.push.world import confirmed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,15 +49,8 @@ def see(minutes: int = 0, **fields: object) -> None:
     mirror.apply_page([record], SEEN_AT + dt.timedelta(minutes=minutes))
 
 
-def pause(user: User, actor: audit.Actor) -> Change:
-    change = drafts.draft(
-        Batch.objects.all(),
-        BatchPatch(paused=True),
-        user=user,
-        actor=actor,
-        source=Change.Source.ACTION,
-    )
-    changes.confirm(change, user=user, actor=actor, reason="wrong list")
+def pause(user: User) -> Change:
+    change = confirmed(user)
     push.drive()
     return change
 
@@ -96,12 +90,10 @@ def test_a_change_made_outside_is_recorded_once_with_before_after_and_who(
     assert entry.detail["fields"] == ["paused"]
 
 
-def test_our_own_pushes_are_never_outside_changes(
-    sandbox: EmbeddedSandbox, operator: User, olivia: audit.Actor
-) -> None:
+def test_our_own_pushes_are_never_outside_changes(sandbox: EmbeddedSandbox, operator: User) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
     pull()
-    change = pause(operator, olivia)
+    change = pause(operator)
     read_back.read_back(change, delays=(0,))
     pull()
     sync.pull(SyncRun.Kind.INCREMENTAL)
@@ -111,12 +103,12 @@ def test_our_own_pushes_are_never_outside_changes(
 
 
 def test_what_the_vendor_accepted_but_never_kept_was_changed_by_nobody(
-    sandbox: EmbeddedSandbox, operator: User, olivia: audit.Actor
+    sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
     pull()
     sandbox.set_faults(not_kept=1.0)
-    change = pause(operator, olivia)
+    change = pause(operator)
     read_back.read_back(change, delays=(0,))
     with time_machine.travel(timezone.now() + dt.timedelta(minutes=5)):
         pull()
@@ -126,11 +118,11 @@ def test_what_the_vendor_accepted_but_never_kept_was_changed_by_nobody(
 
 
 def test_a_change_made_outside_after_ours_marks_the_batch_as_drifted(
-    sandbox: EmbeddedSandbox, operator: User, olivia: audit.Actor
+    sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
     pull()
-    pause(operator, olivia)
+    pause(operator)
     sandbox.edit_batch(BATCH, paused=False, last_updated_by="console@example.com")
     pull()
     changed = [e for e in outside() if e.action == Action.BATCH_CHANGED_OUTSIDE]
@@ -141,12 +133,12 @@ def test_a_change_made_outside_after_ours_marks_the_batch_as_drifted(
 
 
 def test_what_the_comparison_before_a_push_notices_is_recorded_too(
-    sandbox: EmbeddedSandbox, operator: User, olivia: audit.Actor
+    sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
     pull()
     sandbox.edit_batch(BATCH, call_rate=77, last_updated_by="console@example.com")
-    change = pause(operator, olivia)
+    change = pause(operator)
     pull()
     assert changes.counts(change) == {"applied": 1}
     changed = [e for e in outside() if e.action == Action.BATCH_CHANGED_OUTSIDE]
@@ -259,19 +251,12 @@ def test_a_batch_twice_on_one_page_is_recorded_once() -> None:
 
 
 def test_what_makes_a_change_of_ours_a_conflict_is_recorded_as_made_outside(
-    sandbox: EmbeddedSandbox, operator: User, olivia: audit.Actor
+    sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False, call_rate=50)
     pull()
     sandbox.edit_batch(BATCH, call_rate=77, last_updated_by="console@example.com")
-    change = drafts.draft(
-        Batch.objects.all(),
-        BatchPatch(call_rate=5),
-        user=operator,
-        actor=olivia,
-        source=Change.Source.ACTION,
-    )
-    changes.confirm(change, user=operator, actor=olivia, reason="too fast")
+    change = confirmed(operator, BatchPatch(call_rate=5))
     push.drive()
     pull()
     assert changes.counts(change) == {"conflict": 1}
