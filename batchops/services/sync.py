@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Final
@@ -180,8 +181,11 @@ def _pull_recent(work: _Pull) -> None:
         page = work.client.list_batches(
             page=page_number, limit=limit, order_by="last_updated_at", descending=True
         )
+        seen_before = len(work.seen)
         _take(work, Fetched(page, sent_at))
         page_number += 1
+        if len(work.seen) == seen_before:
+            return
         moments = [item.last_updated_at for item in page.items if item.last_updated_at]
         reached_known = since is not None and (not moments or min(moments) < since)
         if reached_known or not _has_more(page, page_number):
@@ -215,7 +219,22 @@ def _sign_of_life(run: SyncRun) -> None:
 
 
 def all_pages(client: SyllableClient) -> Iterator[Fetched]:
-    """Every page of the batch list, a few fetched at a time."""
+    """Every page of the batch list, a few fetched at a time.
+
+    Ends at a page that shows nothing new, whatever total the vendor claims: a list that repeats
+    itself would have no end.
+    """
+    seen: set[str] = set()
+    with contextlib.closing(_claimed_pages(client)) as pages:
+        for fetched in pages:
+            ids = {item.batch_id for item in fetched.page.items}
+            if ids <= seen and not fetched.page.unreadable:
+                return
+            seen |= ids
+            yield fetched
+
+
+def _claimed_pages(client: SyllableClient) -> Generator[Fetched]:
     limit = settings.SYLLABLE_PAGE_SIZE
     first = _first_page(client, limit)
     yield first

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import http.server
+import json
 import threading
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
@@ -227,6 +230,47 @@ def test_pages_without_a_total_are_read_to_the_end(sandbox: EmbeddedSandbox, num
     sandbox.set_faults(total_count_hidden=True)
     run = sync.pull(FULL)
     assert run.batches_seen == number
+
+
+class RepeatingVendor(http.server.BaseHTTPRequestHandler):
+    """Shows the same batches on every page, and claims that there are ever more."""
+
+    requests = 0
+
+    def do_GET(self) -> None:
+        RepeatingVendor.requests += 1
+        query = parse_qs(urlsplit(self.path).query)
+        page = {"page": int(query["page"][0]), "page_size": 2, "total_pages": 10**9, "items": []}
+        if "/batches" in self.path:
+            page["items"] = [
+                {"batch_id": name, "campaign_id": 1, "last_updated_by": "a@example.com"}
+                for name in ("one", "two")
+            ]
+        body = json.dumps(page).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("kind", [FULL, INCREMENTAL])
+def test_a_list_that_repeats_itself_for_ever_is_read_once(
+    settings: Settings, kind: SyncRun.Kind
+) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), RepeatingVendor)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    RepeatingVendor.requests = 0
+    try:
+        settings.SYLLABLE_BASE_URL = f"http://127.0.0.1:{server.server_port}"
+        run = sync.pull(kind)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (run.state, run.batches_seen) == (SyncRun.State.DONE, 2)
+    assert RepeatingVendor.requests < 12
 
 
 def test_rows_that_cannot_be_read_are_counted_and_the_others_kept(
