@@ -71,11 +71,6 @@ class Review:
     def more_campaigns(self) -> int:
         return self.campaign_count - len(self.by_campaign)
 
-    @property
-    def is_small_and_safe(self) -> bool:
-        """Whether a glance is enough: nothing is flagged, and nothing has to be typed."""
-        return not (self.risks or self.approval or self.closed or self.typed)
-
 
 @dataclass(frozen=True, slots=True)
 class Difference:

@@ -110,7 +110,7 @@ def test_a_review_of_many_takes_few_queries(signed_in: Client, operator: User) -
 def test_a_small_pause_flags_nothing(signed_in: Client, operator: User) -> None:
     batch()
     change = draft(operator)
-    assert reviews.review(change).is_small_and_safe
+    assert reviews.review(change).risks == ()
     assert "typed_count" not in text(signed_in, change)
 
 
