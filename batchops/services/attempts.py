@@ -170,7 +170,7 @@ def _look_first(client: SyllableClient, limit: InFlightLimit, assignment: Assign
     try:
         record = client.get_batch(assignment.batch_id).record
     except SyllableError as error:
-        return _unreadable(limit, assignment, error)
+        return _unreadable(client, limit, assignment, error)
     now = Values.of(record)
     if not (assignment.in_doubt or assignment.tries):
         # Nothing of ours was sent yet, so what differs from the mirror was done by others.
@@ -241,7 +241,7 @@ def _refused(
     except NotFound:
         return replace(refused, gone=True)
     except SyllableError as unreadable:
-        return _unreadable(limit, assignment, unreadable)
+        return _unreadable(client, limit, assignment, unreadable)
     if assignment.in_doubt and assignment.patch.is_satisfied_by(record):
         return replace(_already(assignment, record), seen_at=sent_at, http_status=200)
     return replace(refused, record=record, seen_at=sent_at)
@@ -255,7 +255,7 @@ def _settle_by_reading(
     try:
         record = client.get_batch(assignment.batch_id).record
     except SyllableError as error:
-        return _unreadable(limit, assignment, error)
+        return _unreadable(client, limit, assignment, error)
     if assignment.patch.is_satisfied_by(record):
         outcome = _already(assignment, record)
     elif assignment.read_only:
@@ -269,7 +269,9 @@ def _settle_by_reading(
     return replace(outcome, seen_at=sent_at, http_status=200)
 
 
-def _unreadable(limit: InFlightLimit, assignment: Assignment, error: SyllableError) -> Outcome:
+def _unreadable(
+    client: SyllableClient, limit: InFlightLimit, assignment: Assignment, error: SyllableError
+) -> Outcome:
     """The batch could not be read: it is gone, the key is refused, or the vendor is down."""
     if reason := halting(error):
         return Outcome(assignment, halt=reason, http_status=error.http_status)
@@ -288,9 +290,18 @@ def _unreadable(limit: InFlightLimit, assignment: Assignment, error: SyllableErr
     assignment = replace(assignment, failed_reads=assignment.failed_reads + 1)
     if assignment.failed_reads < MAX_READS:
         return Outcome(assignment, retry=True, message=message, http_status=error.http_status)
-    if isinstance(error, MalformedReply):
+    if isinstance(error, MalformedReply) and _answers(client):
         return Outcome(assignment, State.FAILED, message=message, exhausted=True)
     return Outcome(assignment, wait=error.message, http_status=error.http_status)
+
+
+def _answers(client: SyllableClient) -> bool:
+    """Whether the vendor answers anything at all: if not, this batch is not to blame."""
+    try:
+        client.list_batches(limit=1)
+    except SyllableError:
+        return False
+    return True
 
 
 def _word(error: SyllableError) -> str:

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
-from batchops.models import ChangeItem
+from batchops.models import Change, ChangeItem
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.sandbox.faults import FaultKind
 from batchops.services import changes, push, read_back
@@ -228,3 +228,21 @@ def test_reads_that_lag_behind_are_waited_for(sandbox: EmbeddedSandbox, operator
     read_back.read_back(change, delays=(0, 0.7))
     confirmed_items = change.items.filter(confirmation=ChangeItem.Confirmation.CONFIRMED)
     assert confirmed_items.count() == MANY
+
+
+def test_a_page_instead_of_an_answer_is_an_outage_however_long_it_lasts(
+    sandbox: EmbeddedSandbox, operator: User
+) -> None:
+    """A maintenance page comes with a 200: nobody is answered, so no batch is to blame."""
+    fill(sandbox, 1)
+    change = confirmed(operator)
+    sandbox.set_faults(not_json=1.0)
+    for _ in range(push.MAX_ROUNDS + 2):
+        push.drive()
+        Change.objects.update(waiting_until=None)
+    change.refresh_from_db()
+    assert changes.counts(change) == {"pending": 1}, describe(change)
+    assert change.waiting_reason
+    sandbox.clear_faults()
+    drive_to_the_end(change, operator)
+    assert changes.counts(change) == {"applied": 1}
