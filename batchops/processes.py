@@ -32,10 +32,11 @@ class Crew:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
+        self._is_starting = self._was_interrupted = False
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, self._interrupt)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -45,12 +46,18 @@ class Crew:
 
     def start(self, name: str, command: Sequence[str]) -> None:
         """Start a program; the first word of its command is looked up on PATH."""
-        self._programs[name] = subprocess.Popen(  # noqa: S603
-            command,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._is_starting = True
+        try:
+            self._programs[name] = subprocess.Popen(  # noqa: S603
+                command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        finally:
+            self._is_starting = False
+        if self._was_interrupted:
+            raise KeyboardInterrupt
 
     def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait for a condition; False when time ran out. Raises ProgramEnded."""
@@ -67,6 +74,12 @@ class Crew:
         while True:
             self._watch()
             time.sleep(POLL_SECONDS)
+
+    def _interrupt(self, *_: object) -> None:
+        # A program that runs but is not noted down yet would be left behind.
+        self._was_interrupted = True
+        if not self._is_starting:
+            raise KeyboardInterrupt
 
     def _watch(self) -> None:
         for name, program in self._programs.items():
