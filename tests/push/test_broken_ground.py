@@ -128,11 +128,10 @@ def full_disk() -> Iterator[None]:
     connection.close()
 
 
+@pytest.mark.once
 def test_a_full_disk_is_a_clear_error_and_loses_nothing(
     sandbox: EmbeddedSandbox, operator: User, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if connection.vendor != "sqlite":
-        return
     fill(sandbox, 300)
     change = confirmed(operator)
     with full_disk(), pytest.raises(DatabaseError, match="full"):
