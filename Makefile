@@ -7,6 +7,8 @@ ARGS ?=
 # The stamps carry the content of the lock files: the same lock, nothing to install.
 RUN_STAMP := .venv/run-$(shell cksum < requirements.txt | cut -d ' ' -f 1)
 DEV_STAMP := .venv/dev-$(shell cksum < requirements-dev.txt | cut -d ' ' -f 1)
+# The locks are complete, so pip is told to look for nothing else (--no-deps): it would stop at a
+# requirement of another form or version than the one that is locked.
 # requirements-dev.txt holds all of requirements.txt.
 EITHER_STAMP := $(or $(wildcard $(DEV_STAMP)),$(RUN_STAMP))
 
@@ -36,7 +38,7 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-LOCK := uv pip compile --quiet --generate-hashes --universal --no-emit-index-url --no-header --python-version 3.11
+LOCK := uv pip compile --quiet --generate-hashes --universal --no-strip-extras --no-emit-index-url --no-header --python-version 3.11
 
 lock:
 	$(LOCK) requirements.in -o requirements.txt
@@ -52,5 +54,5 @@ $(RUN_STAMP) $(DEV_STAMP):
 	  || { echo "batchops needs Python 3.11 or later with its venv module; set PYTHON=/path/to/python3.11." >&2; exit 1; }
 	@echo "Installing $(LOCK_FILE) into .venv; the first time this takes a minute or two."
 	@"$(PYTHON)" -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK_FILE)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOCK_FILE)
 	@touch $@
