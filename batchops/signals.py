@@ -50,7 +50,9 @@ def record_failed_sign_in(
     credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any
 ) -> None:
     name = str(credentials.get("username") or "")
-    record_now(Fact(Action.ACCOUNT_SIGN_IN_FAILED, Actor(name, ip=_ip(request)), outcome="denied"))
+    record_now(
+        Fact(Action.ACCOUNT_SIGN_IN_FAILED, Actor.nobody(name, _ip(request)), outcome="denied")
+    )
 
 
 @receiver(pre_save, sender=User)

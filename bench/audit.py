@@ -164,6 +164,7 @@ def _entry(
         actor_id=change % PEOPLE if inside else None,
         actor_name=f"person{change % PEOPLE}" if inside else "console@example.com",
         actor_ip="192.0.2.7" if inside else "",
+        actor_kind="person" if inside else "outside",
         batch_id=_batch_id(batch) if about_batch else "",
         campaign_id=batch % CAMPAIGNS if about_batch else None,
         campaign_name=f"Campaign {batch % CAMPAIGNS}" if about_batch else "",

@@ -26,6 +26,7 @@ HASHES = ("previous_hash", "hash")
 FIELDS = frozenset(
     (
         *("sequence", "at", "action", "outcome", "actor_id", "actor_name", "actor_ip"),
+        *("actor_kind", "on_behalf_of_id", "on_behalf_of_name", "operated_by"),
         *("batch_id", "campaign_id", "campaign_name", "change_id", "reason", "reference"),
         *("before", "after", "http_status", "detail"),
     )

@@ -118,7 +118,7 @@ def person(request: HttpRequest) -> HttpResponse:
         raise Http404("A person is named by ?name=…")
     form = TrailFilterForm(_paging(request.GET))
     page = page_of(form) if form.is_valid() else None
-    entries = AuditEntry.objects.filter(actor_name=name)
+    first, latest = audit_queries.first_and_latest(name)
     address = QueryDict(mutable=True)
     address["name"] = name
     account = get_user_model().objects.filter(username=name).first()
@@ -130,8 +130,8 @@ def person(request: HttpRequest) -> HttpResponse:
         name=name,
         account=account,
         groups=account.groups.order_by("name") if account else [],
-        first=entries.order_by("sequence").first(),
-        latest=entries.order_by("-sequence").first(),
+        first=first,
+        latest=latest,
         page=page,
         query=address.urlencode(),
     )

@@ -1,6 +1,6 @@
 """The tables: mirrors, changes, pulls and the audit trail."""
 
-from batchops.models.audit import Action, AuditEntry, AuditHead, AuditReviewedRange
+from batchops.models.audit import Action, ActorKind, AuditEntry, AuditHead, AuditReviewedRange
 from batchops.models.batch import ENDED_STATUSES, Batch, BatchQuerySet, Campaign, KnownStatus
 from batchops.models.change import Change, ChangeItem, ChangeQuerySet
 from batchops.models.selection import PastedIds
@@ -9,6 +9,7 @@ from batchops.models.sync import SyncRun
 __all__ = [
     "ENDED_STATUSES",
     "Action",
+    "ActorKind",
     "AuditEntry",
     "AuditHead",
     "AuditReviewedRange",

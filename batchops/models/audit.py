@@ -76,6 +76,16 @@ class Action(models.TextChoices):
         return str(cls(action).label) if action in cls.values else action
 
 
+class ActorKind(models.TextChoices):
+    """What kind of actor an entry names: a name alone could be anybody's."""
+
+    PERSON = "person", "Person"
+    SYSTEM = "system", "batchops itself"
+    OUTSIDE = "outside", "Outside batchops"
+    COMMAND_LINE = "command_line", "Command line, without an account"
+    NOBODY = "nobody", "Nobody who is signed in"
+
+
 class AuditEntry(models.Model):
     """One fact: when, who, from where, what, why, from what to what, and the vendor's answer.
 
@@ -90,6 +100,16 @@ class AuditEntry(models.Model):
     actor_id = models.BigIntegerField(null=True)
     actor_name = models.CharField(max_length=255)
     actor_ip = models.CharField(max_length=45, blank=True)
+    actor_kind = models.CharField(max_length=16, choices=ActorKind, default=ActorKind.PERSON)
+    on_behalf_of_id = models.BigIntegerField(null=True)
+    on_behalf_of_name = models.CharField(
+        max_length=255, blank=True, help_text="The person for whom batchops itself acted."
+    )
+    operated_by = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text="The machine's account and host, where it came from a command.",
+    )
     batch_id = models.CharField(max_length=255, blank=True)
     campaign_id = models.BigIntegerField(null=True)
     campaign_name = models.CharField(max_length=500, blank=True)
@@ -117,6 +137,7 @@ class AuditEntry(models.Model):
             models.Index(fields=["action", "-sequence"], name="audit_action"),
             models.Index(fields=["outcome", "-sequence"], name="audit_outcome"),
             models.Index(fields=["actor_name", "-sequence"], name="audit_actor"),
+            models.Index(fields=["on_behalf_of_name", "-sequence"], name="audit_behalf"),
             # These operator classes serve the beginning of a batch id in any collation.
             models.Index(
                 fields=["batch_id", "-sequence"],
@@ -129,6 +150,13 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sequence}: {Action.label_of(self.action)}"
+
+    @property
+    def who(self) -> str:
+        """The actor in words: "batchops, for olivia", or "olivia, by root@host"."""
+        behalf = f"for {self.on_behalf_of_name}" if self.on_behalf_of_name else ""
+        operator = f"by {self.operated_by}" if self.operated_by else ""
+        return ", ".join(part for part in (self.actor_name, behalf, operator) if part)
 
 
 class AuditHead(models.Model):

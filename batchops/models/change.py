@@ -129,6 +129,7 @@ class Change(models.Model):
         related_name="+",
         help_text="Who went on with it after a halt or stop, and answers for it since.",
     )
+    proceeded_by_name = models.CharField(max_length=150, blank=True)
     counts_json = models.JSONField(
         default=dict, blank=True, help_text="Items by state, as last counted."
     )
@@ -167,6 +168,19 @@ class Change(models.Model):
     @patch.setter
     def patch(self, patch: BatchPatch) -> None:
         self.patch_json = patch.to_json()
+
+    @property
+    def responsible(self) -> User | None:
+        """Who answers for it now; None when that account is gone."""
+        return self.proceeded_by if self.proceeded_by_name else self.requested_by
+
+    @property
+    def responsible_id(self) -> int | None:
+        return self.proceeded_by_id if self.proceeded_by_name else self.requested_by_id
+
+    @property
+    def responsible_name(self) -> str:
+        return self.proceeded_by_name or self.requested_by_name
 
     @property
     def is_open(self) -> bool:

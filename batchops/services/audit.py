@@ -6,11 +6,14 @@ a SHA-256 hash; `docs/audit-format.md` describes the canonical form.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import datetime as dt
 import getpass
+import os
+import socket
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +22,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from batchops.models import AuditEntry, AuditHead
-from batchops.models.audit import Action
+from batchops.models.audit import Action, ActorKind
 from batchops.services.audit_form import (
     GENESIS,
     Row,
@@ -38,16 +41,20 @@ if TYPE_CHECKING:
 __all__ = [
     "GENESIS",
     "SYSTEM",
+    "VENDOR",
     "Action",
     "Actor",
+    "ActorKind",
     "Fact",
     "acting_request",
+    "at_terminal",
     "canonical",
     "canonical_json",
     "chain_hash",
     "client_ip",
     "current_actor",
     "locked_head",
+    "machine_account",
     "of_command_line",
     "record",
     "record_now",
@@ -61,28 +68,49 @@ TEXT_LIMIT: Final = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did it, by name as it was then, and from where."""
+    """Who did it, by name as it was then, what kind of actor that is, and from where."""
 
     name: str
     id: int | None = None
     ip: str = ""
+    kind: ActorKind = ActorKind.PERSON
+    on_behalf_of_name: str = ""
+    on_behalf_of_id: int | None = None
 
     @classmethod
     def of_user(cls, user: AbstractBaseUser | AnonymousUser, ip: str = "") -> Actor:
-        return cls(user.get_username(), user.pk, ip)
+        kind = ActorKind.PERSON if user.is_authenticated else ActorKind.NOBODY
+        return cls(user.get_username(), user.pk, ip, kind)
+
+    @classmethod
+    def nobody(cls, name: str, ip: str = "") -> Actor:
+        """Whoever is not signed in, by the name that they gave, which proves nothing."""
+        return cls(name, ip=ip, kind=ActorKind.NOBODY)
 
     @classmethod
     def of_request(cls, request: HttpRequest) -> Actor:
         return cls.of_user(request.user, client_ip(request))
 
     @classmethod
-    def of_change(cls, change: Change) -> Actor:
-        """The person who asked for a change, for what workers do in their name."""
-        return cls(change.requested_by_name, change.requested_by_id, change.requested_from)
+    def system_for(cls, change: Change) -> Actor:
+        """batchops itself, for whoever answers for a change: what workers and the schedule do."""
+        return cls(
+            SYSTEM.name,
+            kind=ActorKind.SYSTEM,
+            on_behalf_of_name=change.responsible_name,
+            on_behalf_of_id=change.responsible_id,
+        )
+
+    @classmethod
+    def outside(cls, name: str) -> Actor:
+        """Whoever the vendor names: its console, its own client, or another key."""
+        return cls(name, kind=ActorKind.OUTSIDE)
 
 
-SYSTEM: Final = Actor("batchops")
+SYSTEM: Final = Actor("batchops", kind=ActorKind.SYSTEM)
 """batchops itself: the schedule and the workers, where no person stands behind."""
+VENDOR: Final = Actor.outside("vendor")
+"""The vendor itself, where it names nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +165,44 @@ def current_actor() -> Actor:
 
 
 def of_command_line() -> Actor:
-    """The person at the command line, as the machine knows them."""
+    """Whoever is at the command line and named no account of batchops."""
+    return Actor("command line", kind=ActorKind.COMMAND_LINE)
+
+
+_operated_by: contextvars.ContextVar[str] = contextvars.ContextVar("operated_by", default="")
+
+
+@contextlib.contextmanager
+def at_terminal() -> Iterator[None]:
+    """Within it, each entry says which account of the machine gave the command, and where."""
+    token = _operated_by.set(machine_account())
     try:
-        return Actor(f"{getpass.getuser()} (command line)")
-    except (KeyError, OSError):
-        return Actor("command line")
+        yield
+    finally:
+        _operated_by.reset(token)
+
+
+def machine_account() -> str:
+    """The operating system's account and host, such as "root@host (sudo by anna)".
+
+    The account is the kernel's; who is behind `sudo` is what `sudo` says.
+    """
+    sudo = os.environ.get("SUDO_USER", "")
+    behind = f" (sudo by {sudo})" if sudo else ""
+    return f"{_account_name()}@{socket.gethostname()}{behind}"
+
+
+def _account_name() -> str:
+    try:
+        import pwd
+    except ImportError:
+        # Not a Unix.
+        return getpass.getuser()
+    number = os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"account {number}"
 
 
 def record(*facts: Fact) -> list[AuditEntry]:
@@ -195,6 +256,10 @@ def row_of(entry: AuditEntry) -> Row:
         actor_id=entry.actor_id,
         actor_name=entry.actor_name,
         actor_ip=entry.actor_ip,
+        actor_kind=entry.actor_kind,
+        on_behalf_of_id=entry.on_behalf_of_id,
+        on_behalf_of_name=entry.on_behalf_of_name,
+        operated_by=entry.operated_by,
         batch_id=entry.batch_id,
         campaign_id=entry.campaign_id,
         campaign_name=entry.campaign_name,
@@ -228,6 +293,10 @@ def _entry(fact: Fact, sequence: int, now: dt.datetime, previous_hash: str) -> A
         actor_id=fact.actor.id,
         actor_name=storable_text(fact.actor.name, 255),
         actor_ip=fact.actor.ip[:45],
+        actor_kind=str(fact.actor.kind),
+        on_behalf_of_id=fact.actor.on_behalf_of_id,
+        on_behalf_of_name=storable_text(fact.actor.on_behalf_of_name, 255),
+        operated_by=storable_text(_operator(fact.actor), 255),
         batch_id=fact.batch_id,
         campaign_id=fact.campaign_id,
         campaign_name=storable_text(fact.campaign_name, 500),
@@ -242,6 +311,12 @@ def _entry(fact: Fact, sequence: int, now: dt.datetime, previous_hash: str) -> A
     )
     entry.hash = chain_hash(previous_hash, canonical(entry))
     return entry
+
+
+def _operator(actor: Actor) -> str:
+    """The machine's account behind an entry; commands of Django's own are seen by their actor."""
+    by_command = actor.kind == ActorKind.COMMAND_LINE
+    return _operated_by.get() or (machine_account() if by_command else "")
 
 
 def storable_text(text: str, limit: int = TEXT_LIMIT) -> str:

@@ -28,6 +28,10 @@ class Row(NamedTuple):
     actor_id: int | None
     actor_name: str
     actor_ip: str
+    actor_kind: str
+    on_behalf_of_id: int | None
+    on_behalf_of_name: str
+    operated_by: str
     batch_id: str
     campaign_id: int | None
     campaign_name: str
@@ -63,16 +67,20 @@ def canonical_row(row: Row) -> str:
 
 
 def _canonical_row(row: Row) -> str:
-    (sequence, at, action, outcome, actor_id, actor_name, actor_ip, batch_id, campaign_id) = row[:9]
-    (campaign_name, change_id, reason, reference, before, after, http_status, detail) = row[9:17]
+    (sequence, at, action, outcome, actor_id, actor_name, actor_ip, actor_kind) = row[:8]
+    (on_behalf_of_id, on_behalf_of_name, operated_by, batch_id, campaign_id) = row[8:13]
+    (campaign_name, change_id, reason, reference, before, after, http_status, detail) = row[13:21]
     text = encode_basestring_ascii
     return (
         f'{{"action":{text(action)},"actor_id":{_number(actor_id)},"actor_ip":{text(actor_ip)},'
+        f'"actor_kind":{text(actor_kind)},'
         f'"actor_name":{text(actor_name)},"after":{_json(after)},"at":{text(at)},'
         f'"batch_id":{text(batch_id)},"before":{_json(before)},'
         f'"campaign_id":{_number(campaign_id)},"campaign_name":{text(campaign_name)},'
         f'"change_id":{"null" if change_id is None else text(change_id)},'
         f'"detail":{_json(detail)},"http_status":{_number(http_status)},'
+        f'"on_behalf_of_id":{_number(on_behalf_of_id)},'
+        f'"on_behalf_of_name":{text(on_behalf_of_name)},"operated_by":{text(operated_by)},'
         f'"outcome":{text(outcome)},"reason":{text(reason)},"reference":{text(reference)},'
         f'"sequence":{_number(sequence)}}}'
     )

@@ -124,15 +124,37 @@ def not_reviewed(found: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
     ).filter(reviewed_through__lt=F("sequence"))
 
 
+PERSON_COLUMNS: Final = ("actor_name", "on_behalf_of_name")
+
+
+def by_person(name: str) -> Q:
+    """What a person did, and what batchops did for them."""
+    return Q(actor_name=name) | Q(on_behalf_of_name=name)
+
+
+def first_and_latest(name: str) -> tuple[AuditEntry | None, AuditEntry | None]:
+    """The first and the latest entry of a person, each through the indexes."""
+    theirs = TrailFilter(person=name)
+    ends = (page(theirs, after=0, size=1).entries, page(theirs, size=1).entries)
+    first, latest = (next(iter(entries), None) for entries in ends)
+    return first, latest
+
+
 def people(limit: int = 500) -> list[str]:
-    """The names that appear in the trail, in order; jumps through the index from name to name."""
+    """The names that appear in the trail, in order."""
+    found = {name for column in PERSON_COLUMNS for name in _names(column, limit)}
+    return sorted(found - {""})[:limit]
+
+
+def _names(column: str, limit: int) -> list[str]:
+    """The values of a column; jumps through its index from one to the next."""
     table = AuditEntry._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
             f"""WITH RECURSIVE names(name) AS (
-                  SELECT MIN(actor_name) FROM {table}
+                  SELECT MIN({column}) FROM {table}
                   UNION ALL
-                  SELECT (SELECT MIN(actor_name) FROM {table} WHERE actor_name > names.name)
+                  SELECT (SELECT MIN({column}) FROM {table} WHERE {column} > names.name)
                   FROM names WHERE names.name IS NOT NULL
                 )
                 SELECT name FROM names WHERE name IS NOT NULL LIMIT %s""",  # noqa: S608
@@ -171,14 +193,15 @@ def _resolve(trail_filter: TrailFilter) -> _Resolved:
     low, high = sequence_range(trail_filter.since, trail_filter.until)
     common = _plain_conditions(trail_filter)
     resolved = _Resolved(common, (Q(),), low, high)
+    person = by_person(trail_filter.person) if trail_filter.person else Q()
     if trail_filter.search:
         branches, capped = _search_branches(trail_filter.search)
-        return replace(
-            resolved,
-            common=common & _group_condition(trail_filter) & _failed_condition(trail_filter),
-            branches=branches,
-            capped=capped,
-        )
+        narrowed = _group_condition(trail_filter) & _failed_condition(trail_filter) & person
+        return replace(resolved, common=common & narrowed, branches=branches, capped=capped)
+    if trail_filter.person:
+        narrowed = _group_condition(trail_filter) & _failed_condition(trail_filter)
+        branches = tuple(Q(**{column: trail_filter.person}) for column in PERSON_COLUMNS)
+        return replace(resolved, common=common & narrowed, branches=branches)
     if trail_filter.failed:
         branches = tuple(Q(outcome=outcome) for outcome in FAILED_OUTCOMES)
         return replace(resolved, common=common & _group_condition(trail_filter), branches=branches)
@@ -191,7 +214,6 @@ def _resolve(trail_filter: TrailFilter) -> _Resolved:
 def _plain_conditions(trail_filter: TrailFilter) -> Q:
     condition = Q()
     for column, value in (
-        ("actor_name", trail_filter.person),
         ("action", trail_filter.action),
         ("batch_id", trail_filter.batch_id),
         ("campaign_id", trail_filter.campaign_id),

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Count, F, Max, Q, QuerySet, Sum
-from django.db.models.functions import Greatest, TruncDate
+from django.db.models import Count, F, Max, Q, QuerySet, Sum, Value
+from django.db.models.functions import Coalesce, Greatest, NullIf, TruncDate
 
 from batchops.models import Action, AuditEntry, AuditReviewedRange
 from batchops.services.audit_queries import FAILED_OUTCOMES
@@ -111,12 +111,14 @@ def not_reviewed_count() -> int:
 
 
 def _by_person(entries: QuerySet[AuditEntry]) -> list[NamedTally]:
+    """What people did, and what batchops did for them."""
     rows = (
-        entries.values("actor_name")
+        entries.annotate(person=Coalesce(NullIf("on_behalf_of_name", Value("")), "actor_name"))
+        .values("person")
         .annotate(busy=Count("pk"), **COUNTS)
-        .order_by("-busy", "actor_name")
+        .order_by("-busy", "person")
     )
-    return [NamedTally(row["actor_name"], _tally(row)) for row in rows[: ROWS_LIMIT + 1]]
+    return [NamedTally(row["person"], _tally(row)) for row in rows[: ROWS_LIMIT + 1]]
 
 
 def _by_campaign(entries: QuerySet[AuditEntry]) -> list[NamedTally]:

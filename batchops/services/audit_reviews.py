@@ -166,7 +166,7 @@ def _mark(
         _one_reviewer_at_a_time()
         newest = AuditEntry.objects.aggregate(newest=Max("sequence"))["newest"] or 0
         found = found.filter(sequence__lte=newest).order_by("sequence")
-        own = found.filter(actor_name=actor.name).count()
+        own = found.filter(audit_queries.by_person(actor.name)).count()
         covered = _Covered()
         covered.take(_keys(found))
         if not covered.entries:

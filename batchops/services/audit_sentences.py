@@ -160,7 +160,8 @@ def shown(text: str, limit: int = TEXT_SHOWN) -> str:
 
 
 def _who_did_what(entry: AuditEntry, zone: dt.tzinfo) -> str:
-    who = shown(entry.actor_name) or "Somebody"
+    who = shown(entry.who) or "Somebody"
+    who += "," if ", " in who else ""
     name = entry.action.removeprefix("batch.")
     detail = _mapping(entry.detail)
     asked = _patch(detail.get("asked"))

@@ -154,7 +154,7 @@ def _check(walk: _Walk, rows: list[Row]) -> Fault | None:
     sha256, anchors = hashlib.sha256, walk.anchors
     for row in rows:
         digest = sha256(f"{previous}\n{canonical_row(row)}".encode()).hexdigest()
-        if row[0] != expected or row[17] != previous or row[18] != digest:
+        if row[0] != expected or row[-2] != previous or row[-1] != digest:
             return audit_diagnosis.diagnose(row, expected, previous)
         if row[2] in TELLING and (fault := _listen(walk, row)):
             return fault

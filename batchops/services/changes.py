@@ -152,6 +152,7 @@ def proceed(change: Change, *, user: User, actor: audit.Actor) -> Change:
             waiting_until=None,
             preflight_at=None,
             proceeded_by=user,
+            proceeded_by_name=actor.name,
         )
         change.refresh_from_db()
         audit.record(audit.Fact.about_change(Action.CHANGE_CONTINUED, actor, change))
@@ -235,7 +236,7 @@ def finish(change: Change) -> bool:
             audit.record(
                 audit.Fact.about_change(
                     Action.CHANGE_FINISHED,
-                    audit.Actor.of_change(change),
+                    audit.Actor.system_for(change),
                     change,
                     outcome="ok" if _all_well(numbers) else "with failures",
                     detail={"counts": numbers},
@@ -255,7 +256,7 @@ def sweep_stopped(change: Change) -> bool:
     change.refresh_from_db(fields=["state"])
     if change.state != State.STOPPED:
         return True
-    actor = audit.Actor.of_change(change)
+    actor = audit.Actor.system_for(change)
     done = unsent.stop_waiting(change, actor, STOPPED_UNSENT, unsent.AT_ONCE)
     refresh_counts(change)
     return done

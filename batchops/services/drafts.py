@@ -174,7 +174,7 @@ def _new_change(
     change = Change(
         source=source,
         requested_by=user,
-        requested_by_name=actor.name,
+        requested_by_name=user.get_username(),
         requested_from=actor.ip,
         created_at=timezone.now(),
         **more,

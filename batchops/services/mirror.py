@@ -250,7 +250,7 @@ def _observed_differences(row: Batch, record: BatchRecord) -> list[audit.Fact]:
     """The facts in a difference: reappeared, changed or deleted by somebody, or moved by itself."""
     facts = []
     before, after = snapshot(row), snapshot(record)
-    vendor = audit.Actor(record.last_updated_by or "unknown")
+    vendor = audit.Actor.outside(record.last_updated_by or "unknown")
     if row.missing_since is not None:
         facts.append(audit.Fact.about_batch(Action.BATCH_FOUND_AGAIN, audit.SYSTEM, row))
     moved = [
@@ -282,7 +282,7 @@ def _observed_differences(row: Batch, record: BatchRecord) -> list[audit.Fact]:
         facts.append(
             audit.Fact.about_batch(
                 Action.BATCH_STATUS_CHANGED,
-                audit.Actor("vendor"),
+                audit.VENDOR,
                 row,
                 outcome="outside",
                 before=before,

@@ -98,7 +98,7 @@ def _resume(pause: Change, now: dt.datetime) -> Change | None:
         taken = Change.objects.filter(pk=pause.pk, resume_at=pause.resume_at).update(resume_at=None)
         if not taken:
             return None
-        actor = audit.Actor.of_change(pause)
+        actor = audit.Actor.system_for(pause)
         if not pause.held_batches.filter(paused=True).exists():
             _record_no_resume(pause, actor, "Nothing is on its hold any more.")
             return None

@@ -132,7 +132,7 @@ def _give_up(change: Change) -> None:
                 *(
                     audit.Fact.about_batch(
                         Action.BATCH_NOT_CONFIRMED,
-                        audit.Actor.of_change(change),
+                        audit.Actor.system_for(change),
                         item.batch,
                         outcome="not_confirmed",
                         change_id=change.pk,
@@ -158,7 +158,7 @@ def _end(change: Change, moved: set[str]) -> None:
             audit.record(
                 audit.Fact.about_change(
                     Action.CHANGE_READ_BACK,
-                    audit.Actor.of_change(change),
+                    audit.Actor.system_for(change),
                     change,
                     outcome="ok" if not open_count else "not_confirmed",
                     detail={
@@ -173,7 +173,7 @@ def _end(change: Change, moved: set[str]) -> None:
 def _moved_fact(change: Change, item: ChangeItem, record: BatchRecord) -> audit.Fact:
     return audit.Fact.about_batch(
         Action.BATCH_MOVED_UNASKED,
-        audit.Actor("vendor"),
+        audit.VENDOR,
         item.batch,
         outcome="unasked",
         change_id=change.pk,

@@ -50,7 +50,7 @@ def start(change: Change) -> bool:
         if started:
             audit.record(
                 audit.Fact.about_change(
-                    Action.CHANGE_STARTED, audit.Actor.of_change(change), change
+                    Action.CHANGE_STARTED, audit.Actor.system_for(change), change
                 )
             )
     return change.state == State.RUNNING
@@ -60,7 +60,7 @@ def check_requester(change: Change) -> None:
     """Raise ChangeError when nobody who may do so stands behind outreach that would start."""
     if not change.releasing_count:
         return
-    person = change.proceeded_by or change.requested_by
+    person = change.responsible
     if person is None or not person.is_active:
         raise ChangeError("The account of its author is not active any more.")
     if not person.has_perm(permissions.RELEASE_CHANGE):

@@ -94,7 +94,7 @@ def put_off(
             *(
                 audit.Fact.about_batch(
                     Action.BATCH_POSTPONED,
-                    audit.Actor.of_change(changes[assignment.change_id]),
+                    audit.Actor.system_for(changes[assignment.change_id]),
                     rows[assignment.batch_id],
                     outcome="postponed",
                     detail=_detail(assignment, why),
@@ -164,7 +164,7 @@ def _facts(outcome: Outcome, row: Batch, change: Change) -> list[audit.Fact]:
     facts = [
         audit.Fact.about_batch(
             f"batch.{outcome.state.value}",
-            audit.Actor.of_change(change),
+            audit.Actor.system_for(change),
             row,
             outcome=outcome.state.value,
             detail=detail,
@@ -175,7 +175,7 @@ def _facts(outcome: Outcome, row: Batch, change: Change) -> list[audit.Fact]:
         facts.append(
             audit.Fact.about_batch(
                 Action.BATCH_MOVED_UNASKED,
-                audit.Actor("vendor"),
+                audit.VENDOR,
                 row,
                 outcome="unasked",
                 detail={"fields": list(outcome.unasked)},

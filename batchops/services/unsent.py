@@ -29,7 +29,7 @@ Settle = Callable[[list[ChangeItem]], None]
 
 def record_left_out(change: Change, at_most: int | None = None) -> bool:
     """Record what a draft left out, as skipped or in conflict; whether all of it is recorded."""
-    actor = audit.Actor.of_change(change)
+    actor = audit.Actor.system_for(change)
 
     def settle(items: list[ChangeItem]) -> None:
         keys = [item.pk for item in items]
@@ -65,7 +65,7 @@ def settle_rest() -> None:
     for change in lately.filter(Exists(_left_out(of_change))):
         record_left_out(change)
     for change in lately.filter(Exists(_waiting(of_change)), state=State.REJECTED):
-        stop_waiting(change, audit.Actor.of_change(change), "Rejected.")
+        stop_waiting(change, audit.Actor.system_for(change), "Rejected.")
 
 
 def record_items(

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from batchops.admin import pills
-from batchops.models import AuditEntry
+from batchops.models import ActorKind, AuditEntry
 from batchops.services import audit_sentences
 from batchops.services.audit_sentences import Difference
 
@@ -34,6 +34,12 @@ def sentence(entry: AuditEntry) -> str:
 def differences(entry: AuditEntry) -> list[Difference]:
     """What differs between an entry's before and after, in the reader's zone."""
     return audit_sentences.differences(entry, timezone.get_current_timezone())
+
+
+@register.filter
+def actor_kind(kind: str) -> str:
+    """What kind of actor an entry names, or the kind itself when this version does not know it."""
+    return str(ActorKind(kind).label) if kind in ActorKind.values else kind
 
 
 @register.filter

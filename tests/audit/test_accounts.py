@@ -123,8 +123,7 @@ def test_in_the_admin_the_entry_names_who_did_it(administrator: User, operator: 
 
 def test_outside_a_request_the_entry_names_the_account_of_the_machine() -> None:
     entries = after(lambda: User.objects.create_user("olga"))
-    assert entries[0].actor_name == audit.of_command_line().name
-    assert "command line" in entries[0].actor_name
+    assert entries[0].who == f"command line, by {audit.machine_account()}"
 
 
 def test_a_person_with_changes_and_entries_can_be_deleted_in_the_admin(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,8 +14,8 @@ from django.contrib.auth.models import User
 from django.core.management import call_command, get_commands
 from django.utils import timezone
 
-from batchops.models import Action, Batch, Change
-from batchops.services import changes, demo
+from batchops.models import Action, AuditEntry, Batch, Change
+from batchops.services import audit, changes, demo
 from batchops.services.audit_anchors import generate_key
 from tests.audit.world import BATCH, World, actions_since, last_sequence, later
 
@@ -134,6 +135,26 @@ def test_it_leaves_exactly_its_entries(
     last = last_sequence()
     known.do(world)
     assert actions_since(last) == list(known.leaves)
+
+
+OF_SERVERS: Final = {"start"}
+"""Commands that nobody sits at while they write."""
+
+
+@pytest.mark.parametrize(
+    "way", sorted(way for way in CHANGES if way[0] not in OF_SERVERS), ids=lambda way: " ".join(way)
+)
+def test_each_entry_of_a_command_names_the_account_of_the_machine(
+    world: World, administrator: User, monkeypatch: pytest.MonkeyPatch, way: tuple[str, str]
+) -> None:
+    known = CHANGES[way]
+    known.given(world)
+    last = last_sequence()
+    monkeypatch.setenv("SUDO_USER", "anna")
+    known.do(world)
+    entries = AuditEntry.objects.filter(sequence__gt=last)
+    assert {entry.operated_by for entry in entries} == {audit.machine_account()}
+    assert audit.machine_account().endswith(f"@{socket.gethostname()} (sudo by anna)")
 
 
 def test_reading_commands_leave_nothing(world: World) -> None:

@@ -29,7 +29,14 @@ objects = st.dictionaries(texts, values, max_size=4)
 facts = st.builds(
     audit.Fact,
     action=st.text(min_size=1, max_size=30).map(lambda text: text.replace("\x00", "")),
-    actor=st.builds(audit.Actor, name=texts, id=st.none() | st.integers(1, 2**40)),
+    actor=st.builds(
+        audit.Actor,
+        name=texts,
+        id=st.none() | st.integers(1, 2**40),
+        kind=st.sampled_from(audit.ActorKind),
+        on_behalf_of_name=texts,
+        on_behalf_of_id=st.none() | st.integers(1, 2**40),
+    ),
     batch_id=st.text("0123456789.ab", max_size=20),
     campaign_id=st.none() | st.integers(1, 2**40),
     campaign_name=texts,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from batchops.management.terminal import TerminalCommand
 from batchops.services import audit_anchors
 from batchops.services.audit_form import canonical_text
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Prints the anchor as one line of JSON, for keeping."""
 
     help = (

@@ -6,15 +6,16 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from batchops.management import seeing_through
+from batchops.management.terminal import TerminalCommand
 from batchops.services import audit, audit_archive
 from batchops.services.audit_anchors import BadKey
 from batchops.services.errors import ChangeError
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Exits with 1 or 2 when nothing was archived; the trail is then as it was."""
 
     help = (

@@ -5,18 +5,19 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from batchops.management import seeing_through, selection, wishes
 from batchops.management.selection import bad
+from batchops.management.terminal import TerminalCommand
 from batchops.models import Change
 from batchops.services import audit, changes, drafts
 from batchops.services.errors import ChangeError
 from batchops.syllable.patch import InvalidPatch
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Exits with 0 when it is under way (with --wait: when all is as asked), 1 when it is not,
     and 2 when the command line cannot be followed and nothing was done."""
 

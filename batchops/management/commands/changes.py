@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from batchops.management import seeing_through
 from batchops.management.selection import bad
+from batchops.management.terminal import TerminalCommand
 from batchops.models import Change
 from batchops.models.change import total
 from batchops.services import audit, changes, drafts
@@ -23,7 +24,7 @@ SHORTEST: Final = 4
 """Characters of an id that name a change, when no other begins alike."""
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Exits as `change` does."""
 
     help = "List, show, stop, continue and undo changes."

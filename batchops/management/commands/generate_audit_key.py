@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from batchops.management.terminal import TerminalCommand
 from batchops.services import audit_anchors
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Prints both halves; nothing is stored."""
 
     help = "Make a key for AUDIT_SIGNING_KEY, and the public key that verifiers need."

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
+from batchops.management.terminal import TerminalCommand
 from batchops.models import SyncRun
 from batchops.services import audit, sync
 from batchops.syllable.errors import SyllableError
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Exits with 1 when the vendor fails or another pull is under way."""
 
     help = "Pull batches and campaigns from the vendor: what changed lately, or with --full all."

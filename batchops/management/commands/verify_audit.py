@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from tqdm import tqdm
 
+from batchops.management.terminal import TerminalCommand
 from batchops.models import Action
 from batchops.services import audit, audit_anchors, audit_queries, audit_verification
 from batchops.services.audit_anchors import Anchor
@@ -19,7 +20,7 @@ from batchops.services.audit_verification import Verdict
 from batchops.services.errors import InvalidInput
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Exits with 0 when nothing speaks against the trail, 1 when something does, 2 when the
     question cannot be answered.
     """
