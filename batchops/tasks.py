@@ -1,68 +1,61 @@
-"""What the worker does: pushes when woken, and regularly looks for what nobody told it of.
+"""What a worker does: a table of lanes, each a thread of its own that no other lane can hold.
 
-The queue only wakes workers; a lost task costs time, never work, since the truth is in the
-database.
+To have something done regularly, write a function that does what is due (the database decides
+between workers on several hosts) and add it to the lane it belongs to, or, where it may hang on
+another system, as a lane of its own. A job for once a day belongs into `clean_up`. The queue only
+wakes lanes across processes and hosts: the truth is in the database, and each lane looks by itself
+when its interval is over.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, Final
 
 from django.conf import settings
 from django.dispatch import receiver
-from huey import crontab
-from huey.contrib.djhuey import HUEY, db_periodic_task, db_task, on_startup
+from django.utils import timezone
+from huey.contrib.djhuey import HUEY, task
 
+from batchops.courier import Courier
+from batchops.lanes import Lane, all_of
 from batchops.models import SyncRun
-from batchops.services import (
-    audit_anchors,
-    changes,
-    claims,
-    drafts,
-    pauses,
-    push,
-    read_back,
-    sync,
-    unsent,
-    wake,
-)
+from batchops.services import audit_anchors, drafts, due, push, read_back, sync, unsent, wake
 from batchops.syllable.errors import SyllableError
 
 logger = logging.getLogger(__name__)
 
+DAY: Final = 86_400.0
+WAKE_SECONDS: Final = 0.25
+"""Longest time a request waits for the queue to take a wake-up; a lost one costs a second."""
+ASK_SECONDS: Final = 2.0
+"""The same for a pull that a person asks for, who is told whether it was taken."""
+LONGEST_QUEUE: Final = 100
+"""Wake-ups that may wait when no worker takes them; more would say nothing new."""
 
-@receiver(wake.work_waiting)
-def enqueue_work(at: dt.datetime | None, **_: Any) -> None:
-    """Wake a worker, now or at an instant; a queue that is down must not fail the request."""
-    try:
-        work.schedule(eta=at) if at else work()
-    except Exception:
-        logger.exception("The queue cannot be reached; the sweep will find the work.")
-
-
-@db_task()
-def work() -> None:
-    """Queue what is due, push what can be pushed, and read back what is finished."""
-    changes.queue_due()
-    pauses.resume_due()
-    push.drive()
-    read_back.all_due()
+_courier = Courier("queue")
+_asked: SimpleQueue[tuple[SyncRun.Kind, str]] = SimpleQueue()
 
 
-@db_periodic_task(crontab(minute="*"))
-def sweep() -> None:
-    """Find what lost its worker or was never enqueued."""
-    drafts.lapse_drafts()
-    claims.take_lapsed()
-    unsent.settle_rest()
-    work.call_local()
+# Steps of the lanes -------------------------------------------------------------------------
 
 
-@db_periodic_task(crontab(minute="*"))
+def push_work() -> None:
+    if due.has_work():
+        push.drive()
+
+
+def keep_time() -> None:
+    if due.keep_time():
+        LANES["push"].wake()
+
+
 def keep_mirror_fresh() -> None:
-    """Pull what changed lately, or everything, when it is due."""
+    """Pull what a person asked for, and what changed lately, or everything, when it is due."""
+    for kind, asked_by in _taken():
+        pull(kind, asked_by)
     for kind, interval in (
         (SyncRun.Kind.FULL, settings.FULL_SYNC_INTERVAL),
         (SyncRun.Kind.INCREMENTAL, settings.SYNC_INTERVAL),
@@ -70,12 +63,6 @@ def keep_mirror_fresh() -> None:
         if sync.is_due(kind, interval):
             pull(kind)
             return
-
-
-@db_periodic_task(crontab(minute="*"))
-def anchor_trail() -> None:
-    """Sign the head of the trail and send it out, when that is due."""
-    audit_anchors.anchor_if_due()
 
 
 def pull(kind: SyncRun.Kind, asked_by: str = "") -> None:
@@ -89,15 +76,70 @@ def pull(kind: SyncRun.Kind, asked_by: str = "") -> None:
         return
 
 
-@db_task()
+def listen() -> None:
+    """Take what is in the queue; it only sets the events of lanes, and so never takes long."""
+    while (taken := HUEY.dequeue()) is not None:
+        HUEY.execute(taken)
+
+
+LANES: Final = {
+    lane.name: lane
+    for lane in (
+        Lane("push", push_work, every=1),
+        Lane("timers", keep_time, every=1),
+        Lane("read-back", read_back.all_due, every=5),
+        Lane("sync", keep_mirror_fresh, every=5),
+        Lane("trail", all_of(audit_anchors.anchor_if_due), every=10),
+        Lane("housekeeping", all_of(unsent.settle_rest), every=60),
+        Lane("clean-up", all_of(drafts.lapse_drafts), every=3600),
+        Lane("queue", listen, every=0.1),
+    )
+}
+
+
+# The queue ----------------------------------------------------------------------------------
+
+
+@receiver(wake.work_waiting)
+def wake_workers(at: dt.datetime | None, **_: Any) -> None:
+    """Wake the workers for what can be done now; what is for later they see by themselves."""
+    if at is not None and at > timezone.now():
+        return
+    LANES["push"].wake()
+    try:
+        _courier.send(_wake_push, WAKE_SECONDS)
+    # The queue's library lets the errors of whichever driver it uses through.
+    except Exception as error:  # noqa: BLE001
+        logger.error("The queue cannot be reached (%s); workers look by themselves.", error)
+
+
 def pull_now(kind: str, asked_by: str) -> None:
-    """A pull that a person asked for."""
-    pull(SyncRun.Kind(kind), asked_by)
+    """Ask a worker for a pull; raises what the queue raises, TimeoutError when it is silent."""
+    _courier.send(lambda: ask_for_pull(kind, asked_by), ASK_SECONDS)
 
 
-@on_startup()
-def catch_up() -> None:
-    """Go on at once with what a former worker left."""
-    if not HUEY.immediate:
-        work()
-        keep_mirror_fresh()
+def _wake_push() -> None:
+    if HUEY.pending_count() < LONGEST_QUEUE:
+        wake_lane("push")
+
+
+@task()
+def wake_lane(name: str) -> None:
+    LANES[name].wake()
+
+
+@task()
+def ask_for_pull(kind: str, asked_by: str) -> None:
+    _asked.put((SyncRun.Kind(kind), asked_by))
+    LANES["sync"].wake()
+
+
+def _taken() -> list[tuple[SyncRun.Kind, str]]:
+    """The pulls asked for since, each kind once."""
+    taken: dict[SyncRun.Kind, str] = {}
+    while True:
+        try:
+            kind, asked_by = _asked.get_nowait()
+        except Empty:
+            return list(taken.items())
+        taken.setdefault(kind, asked_by)

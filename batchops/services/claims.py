@@ -158,8 +158,12 @@ def take_lapsed(but: str = "") -> int:
 
     `but` names the lease of the caller, who is alive.
     """
-    lapsed = ChangeItem.objects.filter(state=State.SENDING, lease_until__lt=Now())
-    return lapsed.exclude(lease=but).update(state=State.PENDING, lease="", lease_until=None)
+    return lapsed().exclude(lease=but).update(state=State.PENDING, lease="", lease_until=None)
+
+
+def lapsed() -> QuerySet[ChangeItem]:
+    """Items whose worker has given no sign of life for the time of a lease."""
+    return ChangeItem.objects.filter(state=State.SENDING, lease_until__lt=Now())
 
 
 def wake_at_next_lapse() -> None:

@@ -49,7 +49,7 @@ def all_due() -> None:
 def read_back(change: Change, delays: Iterable[float] = DELAYS_SECONDS) -> None:
     """Mark each applied item confirmed, or accepted and not confirmed.
 
-    Raises `SyllableError` when the vendor fails; it is then tried again by the sweep.
+    Raises `SyllableError` when the vendor fails; it is then tried again later.
     """
     moved: set[str] = set()
     for delay in delays:

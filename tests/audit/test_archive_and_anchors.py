@@ -210,13 +210,13 @@ def test_an_idle_trail_is_not_anchored_again() -> None:
 def test_the_worker_anchors_when_it_is_due(settings: Settings) -> None:
     settings.AUDIT_ANCHOR_INTERVAL = 3600
     trail.fill(1)
-    tasks.anchor_trail.call_local()
+    tasks.LANES["trail"].step()
     trail.fill(1)
-    tasks.anchor_trail.call_local()
+    tasks.LANES["trail"].step()
     anchored = AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED)
     assert anchored.count() == 1
     with time_machine.travel(timezone.now() + dt.timedelta(hours=2)):
-        tasks.anchor_trail.call_local()
+        tasks.LANES["trail"].step()
     assert anchored.count() == 2
 
 

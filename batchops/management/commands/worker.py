@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandParser
-from huey.contrib.djhuey import HUEY
+from django.core.management.base import BaseCommand
 
-from batchops import tasks  # noqa: F401  registers what the worker does
+from batchops import lanes
 from batchops.services import push
+from batchops.tasks import LANES
 
-THREADS: Final = 4
-"""One pushes, one pulls, and two answer to wake-ups meanwhile."""
-LONGEST_POLL_SECONDS: Final = 1.0
 WRITING_SECONDS: Final = 5.0
 """Time to write the last outcomes when the worker ends."""
+GRACE_SECONDS: Final = 2.0
+"""Time for the other lanes, all of which may be cut off."""
 
 
 class Command(BaseCommand):
-    """Runs until SIGINT or SIGTERM, then settles what is under way and ends."""
+    """Runs until SIGINT or SIGTERM, then settles what is under way and ends; a second one kills."""
 
     help = "Run the worker that pushes changes to the vendor and keeps the mirror fresh."
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--no-periodic",
-            action="store_true",
-            help="Leave the schedule (pulls, sweeps) to other workers.",
-        )
-
     def handle(self, *args: Any, **options: Any) -> None:
-        consumer = HUEY.create_consumer(
-            workers=THREADS,
-            periodic=not options["no_periodic"],
-            max_delay=LONGEST_POLL_SECONDS,
-        )
-        push.stop_when(consumer.stop_flag.is_set)
-        consumer.run()
-        if not push.wait_until_idle(push.longest_request_seconds() + WRITING_SECONDS):
+        ending = threading.Event()
+
+        def end(number: int, _frame: object) -> None:
+            signal.signal(number, signal.SIG_DFL)
+            ending.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, end)
+        push.stop_when(LANES["push"].is_asked_to_end)
+        for lane in LANES.values():
+            lane.start()
+        ending.wait()
+        self._end()
+
+    def _end(self) -> None:
+        """Requests under way are given time to settle; a lane that hangs is left behind."""
+        for lane in LANES.values():
+            lane.ask_to_end()
+        if not LANES["push"].join(push.longest_request_seconds() + WRITING_SECONDS):
             self.stderr.write("Requests were still under way; they will be settled by reading.")
+        lanes.end(list(LANES.values()), GRACE_SECONDS)
