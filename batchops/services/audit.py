@@ -237,7 +237,7 @@ def record_now(*facts: Fact) -> list[AuditEntry]:
 
 def locked_head() -> AuditHead:
     """The end of the chain, locked until the transaction ends, so that it never forks."""
-    head, _created = AuditHead.objects.select_for_update().get_or_create(pk=1)
+    head, _created = AuditHead.objects.select_for_update(no_key=True).get_or_create(pk=1)
     return head
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from django.db import connection
-from django.db.models import Field, JSONField, Model
+from django.db import connection, transaction
+from django.db.models import Field, JSONField, Model, QuerySet
 
 PLAIN: Final = (str, int, float, type(None))
 
@@ -34,6 +34,17 @@ def update_rows(
                 for primary_key, values in rows
             ],
         )
+
+
+def update_in_order(rows: QuerySet[Any], **values: Any) -> int:
+    """Set the same values on many rows, locked by their keys in order; returns how many.
+
+    An UPDATE alone locks rows in the order in which it meets them, so that two of them may each
+    wait for what the other has. What is locked by others meanwhile is waited for.
+    """
+    in_order = rows.select_for_update(no_key=True, of=("self",)).order_by("pk").values("pk")
+    with transaction.atomic():
+        return int(rows.model._default_manager.filter(pk__in=in_order).update(**values))
 
 
 def _field(model: type[Model], name: str) -> Field[Any, Any]:

@@ -18,6 +18,7 @@ from batchops import permissions
 from batchops.models import Action, Batch, Change, ChangeItem
 from batchops.models.change import OPEN_STATES, RUNNABLE_STATES, UNSETTLED_STATES
 from batchops.services import audit, drafts, effects, permits, unsent, wake
+from batchops.services.bulk import update_in_order
 from batchops.services.errors import InvalidInput, WrongState
 from batchops.syllable.patch import BatchPatch
 
@@ -169,7 +170,7 @@ def queue_due() -> int:
     waiting = Q(state=State.QUEUED, started_at=None)
     for change in Change.objects.filter(due | waiting, releasing_count__gt=0):
         postpone(change)
-    return Change.objects.filter(due).update(state=State.QUEUED)
+    return update_in_order(Change.objects.filter(due), state=State.QUEUED)
 
 
 def postpone(change: Change) -> bool:
@@ -270,7 +271,7 @@ def in_chunks(keys: Iterable[Any], size: int = CHUNK) -> Iterable[list[Any]]:
 
 def locked(change: Change) -> Change:
     """The change as it is now, locked until the transaction ends."""
-    return Change.objects.select_for_update(of=("self",)).get(pk=change.pk)
+    return Change.objects.select_for_update(no_key=True, of=("self",)).get(pk=change.pk)
 
 
 def ready_state(change: Change) -> Change.State:
@@ -361,7 +362,7 @@ def _reopen(change: Change) -> None:
     stopped = change.items.filter(state=ItemState.STOPPED)
     if not stopped.exists():
         raise WrongState("There is nothing to go on with.", change)
-    stopped.update(state=ItemState.PENDING, message="", settled_at=None)
+    update_in_order(stopped, state=ItemState.PENDING, message="", settled_at=None)
     move(change, (State.STOPPED,), State.QUEUED, finished_at=None, read_back_at=None)
 
 

@@ -21,6 +21,7 @@ from django.utils import timezone
 from batchops.models import Change, ChangeItem
 from batchops.models.change import RUNNABLE_STATES
 from batchops.services import wake
+from batchops.services.bulk import update_in_order
 
 LONGEST_LEASE: Final = dt.timedelta(minutes=10)
 """What PUSH_LEASE_SECONDS allows at the most."""
@@ -108,14 +109,15 @@ def claim(
     if among is not None:
         free = free.filter(batch__in=among)
     free = free.order_by("attempts", "id") if least_tried else free.order_by("id")
+    free = free.select_related("batch").only(*NEEDED)
     if connection.features.has_select_for_update_skip_locked:
-        free = free.select_for_update(skip_locked=True, of=("self",))
+        # The batches too: else two changes that take the same batches, each in an order of its
+        # own, would wait for each other at the constraint.
+        free = free.select_for_update(no_key=True, skip_locked=True, of=("self", "batch"))
     try:
         with transaction.atomic():
-            keys = list(free.values_list("pk", flat=True)[:size])
-            if not keys:
-                return []
-            ChangeItem.objects.filter(pk__in=keys, state=State.PENDING).update(
+            items = list(free[:size])
+            ChangeItem.objects.filter(pk__in=[item.pk for item in items]).update(
                 state=State.SENDING,
                 lease=lease,
                 lease_until=Now() + lease_time(),
@@ -125,18 +127,15 @@ def claim(
     except IntegrityError:
         # Another worker took the same batch for another change at this very moment.
         return []
-    return list(
-        ChangeItem.objects.filter(pk__in=keys, lease=lease, state=State.SENDING)
-        .select_related("batch")
-        .only(*NEEDED)
-        .order_by("id")
-    )
+    for item in items:
+        item.attempts += 1
+    return items
 
 
 def renew(lease: str, keys: Collection[int]) -> set[int]:
     """Extend the leases of the items a worker holds; returns those it does not hold any more."""
     held = ChangeItem.objects.filter(pk__in=keys, lease=lease, state=State.SENDING)
-    if held.update(lease_until=Now() + lease_time()) == len(keys):
+    if update_in_order(held, lease_until=Now() + lease_time()) == len(keys):
         return set()
     return set(keys) - set(held.values_list("pk", flat=True))
 
@@ -145,7 +144,8 @@ def give_back(lease: str, keys: Collection[int], *, counted: bool = False) -> No
     """Make items pending again. Unless `counted`, it is as if they had never been claimed."""
     if not keys:
         return
-    ChangeItem.objects.filter(pk__in=keys, lease=lease, state=State.SENDING).update(
+    update_in_order(
+        ChangeItem.objects.filter(pk__in=keys, lease=lease, state=State.SENDING),
         attempts=F("attempts") - (0 if counted else 1),
         state=State.PENDING,
         lease="",
@@ -158,7 +158,9 @@ def take_lapsed(but: str = "") -> int:
 
     `but` names the lease of the caller, who is alive.
     """
-    return lapsed().exclude(lease=but).update(state=State.PENDING, lease="", lease_until=None)
+    return update_in_order(
+        lapsed().exclude(lease=but), state=State.PENDING, lease="", lease_until=None
+    )
 
 
 def lapsed() -> QuerySet[ChangeItem]:

@@ -114,7 +114,7 @@ def notice(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> list[au
 def locked_rows(batch_ids: Iterable[str]) -> dict[str, Batch]:
     """The mirror rows of batches with their campaigns, locked in one order by all writers."""
     rows = (
-        Batch.objects.select_for_update(of=("self",))
+        Batch.objects.select_for_update(no_key=True, of=("self",))
         .select_related("campaign")
         .only(*(field.name for field in Batch._meta.fields), "campaign__campaign_name")
         .filter(pk__in=list(batch_ids))
@@ -168,9 +168,9 @@ def take_over(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> None
 
 
 def write_rows(rows: Sequence[Batch]) -> None:
-    """Insert or update mirror rows in few statements."""
+    """Insert or update mirror rows in few statements, in the order in which all writers lock."""
     Batch.objects.bulk_create(
-        rows,
+        sorted(rows, key=lambda row: row.batch_id),
         update_conflicts=True,
         unique_fields=["batch_id"],
         update_fields=[*RECORD_FIELDS, *MIRROR_FIELDS],
@@ -211,9 +211,9 @@ def apply_campaigns(records: Sequence[CampaignRecord], observed_at: dt.datetime)
     """Write the campaigns that differ; returns how many were written."""
     latest = {record.id: record for record in records}
     with transaction.atomic():
-        known = Campaign.objects.select_for_update().order_by("pk").in_bulk(list(latest))
+        known = Campaign.objects.select_for_update(no_key=True).order_by("pk").in_bulk(list(latest))
         written = []
-        for pk, record in latest.items():
+        for pk, record in sorted(latest.items()):
             values = _campaign_values(record)
             row = known.get(pk)
             if row is not None and all(getattr(row, n) == v for n, v in values.items()):

@@ -22,6 +22,7 @@ from django.utils import timezone
 from batchops.models import Change, ChangeItem
 from batchops.services import changes, claims, preflight, runs, settle, vendor
 from batchops.services.attempts import MAX_TRIES, Assignment, Outcome, halting
+from batchops.services.bulk import update_in_order
 from batchops.services.dispatch import Dispatcher
 from batchops.services.errors import ChangeError
 from batchops.syllable.client import SyllableClient
@@ -398,7 +399,9 @@ class Engine:
         pace = {"limit": limit.limit, "maximum": limit.maximum, "reason": limit.reason}
         for change in self.changes.values():
             changes.refresh_counts(change)
-        Change.objects.filter(pk__in=list(self.changes), state=State.RUNNING).update(pace=pace)
+        update_in_order(
+            Change.objects.filter(pk__in=list(self.changes), state=State.RUNNING), pace=pace
+        )
 
     def _has_more(self) -> bool:
         """End the changes that are through; whether there is still something to do now."""

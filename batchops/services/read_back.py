@@ -95,7 +95,7 @@ def _confirm(change: Change, shown: Mapping[int, BatchRecord]) -> set[str]:
     own, confirmed, moved = change.patch, [], []
     with transaction.atomic():
         # Locked, so that of two workers who read back only one records what moved.
-        items = ChangeItem.objects.select_for_update(of=("self",)).filter(
+        items = ChangeItem.objects.select_for_update(no_key=True, of=("self",)).filter(
             pk__in=list(shown), state=State.APPLIED, confirmation=Confirmation.NONE
         )
         for item in items.order_by("pk").only("batch", "patch_json", "after"):
@@ -120,7 +120,7 @@ def _give_up(change: Change) -> None:
         with transaction.atomic():
             # Locked, so that of two workers who read back only one records it.
             items = list(
-                change.items.select_for_update(of=("self",))
+                change.items.select_for_update(no_key=True, of=("self",))
                 .filter(pk__in=chunk, confirmation=Confirmation.NONE)
                 .select_related("batch__campaign")
                 .order_by("pk")

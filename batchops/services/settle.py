@@ -107,7 +107,7 @@ def put_off(
 
 def _held(keys: Iterable[int], lease: str) -> dict[int, int]:
     """Which of these items are still held under the lease, locked, with their attempts so far."""
-    held = ChangeItem.objects.select_for_update(of=("self",)).filter(
+    held = ChangeItem.objects.select_for_update(no_key=True, of=("self",)).filter(
         pk__in=list(keys), lease=lease, state=State.SENDING
     )
     return dict(held.order_by("pk").values_list("pk", "attempts"))

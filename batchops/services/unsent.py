@@ -107,7 +107,7 @@ def _in_groups(items: QuerySet[ChangeItem], settle: Settle, at_most: int | None)
     while at_most is None or done < at_most:
         with transaction.atomic():
             group = list(
-                items.select_for_update(of=("self",))
+                items.select_for_update(no_key=True, of=("self",))
                 .select_related("batch__campaign")
                 .order_by("pk")[:GROUP_SIZE]
             )
