@@ -4,7 +4,8 @@ It stands apart: it imports nothing of the rest of the project, and no Django.
 """
 
 from batchops.sandbox.embedded import EmbeddedSandbox, empty_world, make_batch, make_campaign
-from batchops.sandbox.faults import FaultKind, Faults, InvalidFaults
+from batchops.sandbox.fault_values import InvalidFaults
+from batchops.sandbox.faults import FaultKind, Faults
 
 __all__ = [
     "EmbeddedSandbox",

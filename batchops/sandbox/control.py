@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from batchops.sandbox.faults import FaultChooser, Faults, InvalidFaults
+from batchops.sandbox.fault_chooser import FaultChooser
+from batchops.sandbox.fault_values import InvalidFaults
+from batchops.sandbox.faults import Faults
 from batchops.sandbox.journal import ENTRIES_KEPT, Journal
 from batchops.sandbox.records import (
     CONSOLE_USER,
@@ -122,9 +124,9 @@ class Control:
         return stored_batch(batch) | {"status": status_of(batch, dt.datetime.now(dt.UTC))}
 
     def add_batch(self, **fields: Any) -> Batch:
-        """Add a batch made by `make_batch`. Raises `InvalidRecord`."""
+        """Add a batch made by `make_batch` (see `World.add`). Raises `InvalidRecord`."""
         batch = make_batch(**fields)
-        self.world.put(batch)
+        self.world.add(batch)
         return batch
 
     def edit_batch(self, batch_id: str, /, **fields: Any) -> Batch:

@@ -115,10 +115,10 @@ class EmbeddedSandbox:
 
     def batch_ids(self) -> list[str]:
         """All ids, in the order of creation."""
-        return self._call(lambda: list(self._sandbox.world.batches))
+        return self._call(lambda: [one.batch_id for one in self._sandbox.world.batches.values()])
 
     def add_batch(self, **fields: Any) -> Wire:
-        """Add a batch made by `make_batch`."""
+        """Add a batch made by `make_batch`; an id that another campaign has comes twice then."""
         control = self._sandbox.control
         return self._call(lambda: control.raw(control.add_batch(**fields)))
 

@@ -1,28 +1,46 @@
-"""The ways in which the sandbox can misbehave, and the choice among them for each request."""
+"""The ways in which the sandbox can misbehave, and how they are asked for.
+
+All of them can be set while it runs: `EmbeddedSandbox.set_faults(...)` in a test, `--faults` on
+the command line, PUT `/_sandbox/faults` from anywhere. A fault of `FaultKind` is given as a share
+of the requests, or with a scope of its own, so that most outages are one line:
+
+- writes fail while reads work: `error_503={"share": 1, "methods": ["PUT"]}`
+- updates take effect, their replies are lost, and reads fail:
+  `reset_after={"share": 1, "methods": ["PUT"]}, error_500={"share": 1, "methods": ["GET"]}`
+- the key may not touch one batch: `forbidden={"share": 1, "batch_ids": ["one"]}`
+- half a list, twice: `partial_list={"share": 1, "endpoints": ["batches"], "times": 2}`
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import email.utils
 import enum
-import math
-import random
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from batchops.sandbox.fault_values import (
+    InvalidFaults,
+    Reader,
+    names_among,
+    one_of,
+    read_ended_status,
+    read_error_status,
+    read_flag,
+    read_names,
+    read_number,
+    read_share,
+    read_text,
+    read_whole_number,
+    seconds_up_to,
+)
 from batchops.sandbox.records import InstantFormat, Wire, instant_with_z
 from batchops.sandbox.rules import NullHandling
 
-ABSURD_RETRY_AFTER: Final = "86400"
-METHODS: Final = frozenset({"GET", "PUT"})
-
-
-class InvalidFaults(ValueError):
-    """The faults asked for do not exist or have a value out of range; the message says which."""
+METHODS: Final = ("GET", "PUT")
+LONGEST_LAG: Final = 600.0
+"""Seconds for which the past of each batch is kept."""
 
 
 class FaultKind(enum.StrEnum):
@@ -41,6 +59,8 @@ class FaultKind(enum.StrEnum):
     ERROR_500 = "error_500"
     ERROR_502 = "error_502"
     ERROR_503 = "error_503"
+    ERROR_STATUS = "error_status"
+    """The status that `status` names, with an HTML body."""
     REDIRECT = "redirect"
     """307 to another host."""
     RESET_BEFORE = "reset_before"
@@ -65,6 +85,12 @@ class FaultKind(enum.StrEnum):
     """200 that speaks of another batch."""
     NOT_A_PAGE = "not_a_page"
     """200 to a list whose `items` is no list."""
+    EMPTY_LIST = "empty_list"
+    """200 to a list that seems to hold nothing."""
+    PARTIAL_LIST = "partial_list"
+    """200 to a list that leaves out `left_out` of what there is, always the same."""
+    REPEATED_PAGE = "repeated_page"
+    """200 to a list with the items of the first page, whichever page was asked for."""
     NULL_CAMPAIGNS = "null_campaigns"
     """`null` for the list of campaigns (allowed by the vendor's OpenAPI)."""
     UNKNOWN_STATUS = "unknown_status"
@@ -82,8 +108,8 @@ class FaultKind(enum.StrEnum):
     """Applied, and another field moved too; only a later read shows it."""
 
 
-class Endpoint(enum.Enum):
-    """What a request is about."""
+class Endpoint(enum.StrEnum):
+    """What a request is about: one of the two lists, one item, or an update."""
 
     BATCHES = "batches"
     BATCH = "batch"
@@ -96,6 +122,7 @@ _KINDS: Final = frozenset(FaultKind)
 _ON_UPDATES: Final = frozenset({Endpoint.UPDATE})
 _ON_ONE_BATCH: Final = frozenset({Endpoint.BATCH, Endpoint.UPDATE})
 _ON_BATCHES: Final = _ON_ONE_BATCH | {Endpoint.BATCHES}
+_ON_LISTS: Final = frozenset({Endpoint.BATCHES, Endpoint.CAMPAIGNS})
 _ENDPOINTS: Final[dict[FaultKind, frozenset[Endpoint]]] = {
     FaultKind.REFUSED: _ON_UPDATES,
     FaultKind.NOT_APPLIED: _ON_UPDATES,
@@ -106,10 +133,18 @@ _ENDPOINTS: Final[dict[FaultKind, frozenset[Endpoint]]] = {
     FaultKind.UNKNOWN_STATUS: _ON_BATCHES,
     FaultKind.EXTRA_FIELDS: _ON_BATCHES,
     FaultKind.MISSING_FIELDS: _ON_BATCHES,
-    FaultKind.NOT_A_PAGE: frozenset({Endpoint.BATCHES, Endpoint.CAMPAIGNS}),
+    FaultKind.NOT_A_PAGE: _ON_LISTS,
+    FaultKind.EMPTY_LIST: _ON_LISTS,
+    FaultKind.PARTIAL_LIST: _ON_LISTS,
+    FaultKind.REPEATED_PAGE: _ON_LISTS,
     FaultKind.NULL_CAMPAIGNS: frozenset({Endpoint.CAMPAIGNS}),
 }
 """Where a fault makes sense; those not named can befall any request."""
+
+
+def can_befall(kind: FaultKind, endpoint: Endpoint) -> bool:
+    """Whether a fault makes sense there."""
+    return kind not in _ENDPOINTS or endpoint in _ENDPOINTS[kind]
 
 
 class RetryAfter(enum.StrEnum):
@@ -119,6 +154,31 @@ class RetryAfter(enum.StrEnum):
     DATE = "date"
     NONE = "none"
     ABSURD = "absurd"
+
+
+class TotalCount(enum.StrEnum):
+    """What a page says of `total_count` and `total_pages` (both optional in the OpenAPI)."""
+
+    LISTED = "listed"
+    """As many as the list shows on all its pages."""
+    WHOLE = "whole"
+    """As many as there are, also when the list leaves some out."""
+    HIDDEN = "hidden"
+    ENDLESS = "endless"
+    """More than anybody could have."""
+    SHORT = "short"
+    """No more than one page holds."""
+
+
+class LargeLimit(enum.StrEnum):
+    """What becomes of a `limit` beyond the largest one."""
+
+    REFUSE = "refuse"
+    """422."""
+    CUT = "cut"
+    """A smaller page that says its size."""
+    CUT_SILENTLY = "cut_silently"
+    """A smaller page that claims to have the size asked for."""
 
 
 class TimestampFormat(enum.StrEnum):
@@ -156,11 +216,12 @@ INSTANT_FORMATS: Final[dict[TimestampFormat, InstantFormat]] = {
 class Share:
     """How often a fault happens: a share 0..1 of the requests in scope, at most `times` times.
 
-    None for `methods` or `batch_ids` means the scope common to all faults.
+    None for `methods`, `endpoints` or `batch_ids` means the scope common to all faults.
     """
 
     share: float
     methods: frozenset[str] | None = None
+    endpoints: frozenset[str] | None = None
     batch_ids: frozenset[str] | None = None
     times: int | None = None
 
@@ -168,20 +229,16 @@ class Share:
         """The number alone where there is no more to say."""
         if self == Share(self.share):
             return self.share
-        return {
-            "share": self.share,
-            "methods": _sorted_or_none(self.methods),
-            "batch_ids": _sorted_or_none(self.batch_ids),
-            "times": self.times,
-        }
+        scope = {name: _sorted_or_none(getattr(self, name)) for name in SCOPE}
+        return {"share": self.share, **scope, "times": self.times}
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
     """All faults; the defaults are a vendor without any.
 
-    `methods` and `batch_ids`, when not empty, limit latency, rate limit and shares to such
-    requests. Modes (`null_handling` and below) hold for all.
+    `methods`, `endpoints` and `batch_ids`, when not empty, limit latency, rate limit and shares
+    to such requests. Modes (`null_handling` and below) hold for all.
     """
 
     latency: float = 0.0
@@ -189,7 +246,7 @@ class Faults:
     jitter: float = 0.0
     """Up to so many seconds more, evenly spread."""
     rate_limit: float = 0.0
-    """Requests per second; 0 is no limit."""
+    """Requests per second over all endpoints, as a token bucket; 0 is no limit."""
     rate_limit_burst: float = 0.0
     """How many requests may come at once; 0 is one second's worth."""
     retry_after: RetryAfter = RetryAfter.SECONDS
@@ -199,18 +256,33 @@ class Faults:
     stall_seconds: float = 30.0
     oversized_bytes: int = 64 * 1024 * 1024
     redirect_to: str = "https://elsewhere.invalid"
+    status: int = 504
+    """The HTTP status of `error_status`."""
+    left_out: float = 0.5
+    """The share of items that `partial_list` leaves out."""
     methods: frozenset[str] = frozenset()
+    endpoints: frozenset[str] = frozenset()
     batch_ids: frozenset[str] = frozenset()
     null_handling: NullHandling = NullHandling.CLEAR
     timestamp_format: TimestampFormat = TimestampFormat.Z
-    stale_seconds: float = 0.0
-    """For how long reads show the values from before an update."""
+    list_lag_seconds: float = 0.0
+    """How old the state is that lists of batches show, order and all; at most `LONGEST_LAG`.
+    What was there when the lag was set is seen at once."""
+    get_lag_seconds: float = 0.0
+    """The same for single batches. The reply to an update always shows the new values."""
+    lagging_share: float = 1.0
+    """The share of reads that lag; the others are answered by a copy that is up to date."""
     deleted_hidden: bool = False
     """Whether lists leave deleted batches out."""
     ended_status: int = 0
     """HTTP status for updates of failed, cancelled and deleted batches; 0 accepts them."""
-    total_count_hidden: bool = False
-    """Whether pages lack `total_count` and `total_pages` (both optional in the OpenAPI)."""
+    total_count: TotalCount = TotalCount.LISTED
+    max_limit: int = 0
+    """The largest page from now on; 0 is the one that the sandbox began with."""
+    large_limit: LargeLimit = LargeLimit.REFUSE
+    undated_last: bool = False
+    """Whether descending lists show what lacks the instant they are ordered by last. The vendor
+    does not say; a PostgreSQL shows it first."""
     shares: Mapping[FaultKind, Share] = field(default_factory=dict)
 
     @classmethod
@@ -224,7 +296,7 @@ class Faults:
         options: Wire = {}
         for name, value in values.items():
             if name in _KINDS:
-                shares[FaultKind(name)] = _read_share(name, value)
+                shares[FaultKind(name)] = _read_scoped_share(name, value)
             elif name in _OPTION_READERS:
                 options[name] = _OPTION_READERS[name](name, value)
             else:
@@ -236,7 +308,7 @@ class Faults:
     def to_json(self) -> Wire:
         """Every option, and every share that is not 0."""
         options: Wire = {name: getattr(self, name) for name in _OPTION_READERS}
-        scope = {"methods": sorted(self.methods), "batch_ids": sorted(self.batch_ids)}
+        scope = {name: sorted(getattr(self, name)) for name in SCOPE}
         return options | scope | {kind: share.to_json() for kind, share in self.shares.items()}
 
     def instant_format(self) -> InstantFormat:
@@ -248,183 +320,50 @@ def _sorted_or_none(names: frozenset[str] | None) -> list[str] | None:
     return None if names is None else sorted(names)
 
 
-def _read_number(name: str, value: Any) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0:
-        raise InvalidFaults(f"{name}: {value!r} is not a number of 0 or more.")
-    return float(value)
-
-
-def _read_whole_number(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidFaults(f"{name}: {value!r} is not a whole number of 0 or more.")
-    return value
-
-
-def _read_flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise InvalidFaults(f"{name}: {value!r} is neither true nor false.")
-    return value
-
-
-def _read_text(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise InvalidFaults(f"{name}: {value!r} is not a text.")
-    return value
-
-
-def _read_names(name: str, value: Any) -> frozenset[str]:
-    is_list = isinstance(value, list | tuple | set | frozenset)
-    if not is_list or not all(isinstance(one, str) for one in value):
-        raise InvalidFaults(f"{name}: {value!r} is not a list of texts.")
-    return frozenset(value)
-
-
-def _read_methods(name: str, value: Any) -> frozenset[str]:
-    methods = _read_names(name, value)
-    if not methods <= METHODS:
-        raise InvalidFaults(f"{name}: {sorted(methods - METHODS)} are not among GET and PUT.")
-    return methods
-
-
-def _read_ended_status(name: str, value: Any) -> int:
-    if value not in (0, 400, 404, 409, 422):
-        raise InvalidFaults(f"{name}: {value!r} is not 0, 400, 404, 409 or 422.")
-    return int(value)
-
-
-def _choice(choices: type[enum.StrEnum]) -> Callable[[str, Any], enum.StrEnum]:
-    def read(name: str, value: Any) -> enum.StrEnum:
-        try:
-            return choices(value)
-        except ValueError as error:
-            raise InvalidFaults(f"{name}: {value!r} is not one of {', '.join(choices)}.") from error
-
-    return read
-
-
-_OPTION_READERS: Final[dict[str, Callable[[str, Any], Any]]] = {
-    "latency": _read_number,
-    "jitter": _read_number,
-    "rate_limit": _read_number,
-    "rate_limit_burst": _read_number,
-    "retry_after": _choice(RetryAfter),
-    "unavailable_retry_after": _choice(RetryAfter),
-    "retry_after_seconds": _read_whole_number,
-    "stall_seconds": _read_number,
-    "oversized_bytes": _read_whole_number,
-    "redirect_to": _read_text,
-    "methods": _read_methods,
-    "batch_ids": _read_names,
-    "null_handling": _choice(NullHandling),
-    "timestamp_format": _choice(TimestampFormat),
-    "stale_seconds": _read_number,
-    "deleted_hidden": _read_flag,
-    "ended_status": _read_ended_status,
-    "total_count_hidden": _read_flag,
-}
-
-
-def _read_share(name: str, value: Any) -> Share:
+def _read_scoped_share(name: str, value: Any) -> Share:
     if not isinstance(value, Mapping):
-        return Share(_read_part(name, value))
-    unknown = sorted(set(value) - {"share", "methods", "batch_ids", "times"})
+        return Share(read_share(name, value))
+    unknown = sorted(set(value) - {"share", "times", *SCOPE})
     if unknown or "share" not in value:
-        raise InvalidFaults(f"{name}: takes share, methods, batch_ids and times, not {value!r}.")
-    methods, batch_ids, times = (value.get(key) for key in ("methods", "batch_ids", "times"))
-    return Share(
-        share=_read_part(name, value["share"]),
-        methods=None if methods is None else _read_methods(f"{name}.methods", methods),
-        batch_ids=None if batch_ids is None else _read_names(f"{name}.batch_ids", batch_ids),
-        times=None if times is None else _read_whole_number(f"{name}.times", times),
-    )
+        parts = ", ".join(["share", *SCOPE, "times"])
+        raise InvalidFaults(f"{name}: takes {parts}, not {value!r}.")
+    given = {part: one for part, one in value.items() if one is not None}
+    scope = {
+        part: read(f"{name}.{part}", given[part]) for part, read in SCOPE.items() if part in given
+    }
+    times = read_whole_number(f"{name}.times", given["times"]) if "times" in given else None
+    return Share(read_share(name, value["share"]), **scope, times=times)
 
 
-def _read_part(name: str, value: Any) -> float:
-    part = _read_number(name, value)
-    if part > 1:
-        raise InvalidFaults(f"{name}: {value!r} is not a share between 0 and 1.")
-    return part
-
-
-class FaultChooser:
-    """Decides for each request what befalls it; holds the counters that this needs."""
-
-    def __init__(self, faults: Faults, seed: int | None = None) -> None:
-        self._draw = random.Random(seed)  # noqa: S311
-        self._happened: Counter[FaultKind] = Counter()
-        self.faults = faults
-        self.set(faults)
-
-    def set(self, faults: Faults) -> None:
-        """Take new faults; the rate limit and the counts of shares that were set start anew."""
-        for kind, share in faults.shares.items():
-            if share is not self.faults.shares.get(kind):
-                self._happened[kind] = 0
-        self.faults = faults
-        self._tokens = self._burst
-        self._filled_at = time.monotonic()
-
-    @property
-    def _burst(self) -> float:
-        return self.faults.rate_limit_burst or max(1.0, self.faults.rate_limit)
-
-    def in_scope(self, method: str, batch_id: str | None) -> bool:
-        """Whether latency, rate limit and unscoped shares concern such a request."""
-        return _covers(self.faults.methods, method) and _covers(self.faults.batch_ids, batch_id)
-
-    def delay(self) -> float:
-        """Seconds to wait before an answer."""
-        return self.faults.latency + self._draw.uniform(0, self.faults.jitter)
-
-    def over_the_limit(self) -> bool:
-        """Whether one more request now is one too many."""
-        if not self.faults.rate_limit:
-            return False
-        now = time.monotonic()
-        gained = (now - self._filled_at) * self.faults.rate_limit
-        self._tokens = min(self._burst, self._tokens + gained)
-        self._filled_at = now
-        if self._tokens < 1:
-            return True
-        self._tokens -= 1
-        return False
-
-    def choose(self, endpoint: Endpoint, method: str, batch_id: str | None) -> FaultKind | None:
-        """The fault that befalls this request, if any; each share is drawn by itself."""
-        for kind, share in self.faults.shares.items():
-            if not self._may_happen(kind, share, endpoint):
-                continue
-            methods = self.faults.methods if share.methods is None else share.methods
-            batch_ids = self.faults.batch_ids if share.batch_ids is None else share.batch_ids
-            if not (_covers(methods, method) and _covers(batch_ids, batch_id)):
-                continue
-            if self._draw.random() < share.share:
-                self._happened[kind] += 1
-                return kind
-        return None
-
-    def _may_happen(self, kind: FaultKind, share: Share, endpoint: Endpoint) -> bool:
-        if share.times is not None and self._happened[kind] >= share.times:
-            return False
-        return kind not in _ENDPOINTS or endpoint in _ENDPOINTS[kind]
-
-    def retry_after_headers(self, form: RetryAfter) -> dict[str, str]:
-        """The Retry-After header in the form asked for, if any."""
-        if form is RetryAfter.NONE:
-            return {}
-        if form is RetryAfter.ABSURD:
-            return {"Retry-After": ABSURD_RETRY_AFTER}
-        seconds = max(self.faults.retry_after_seconds, self._seconds_to_next_token())
-        if form is RetryAfter.SECONDS:
-            return {"Retry-After": str(seconds)}
-        return {"Retry-After": email.utils.formatdate(time.time() + seconds, usegmt=True)}
-
-    def _seconds_to_next_token(self) -> int:
-        if not self.faults.rate_limit:
-            return 0
-        return math.ceil(max(0.0, 1 - self._tokens) / self.faults.rate_limit)
-
-
-def _covers(names: frozenset[str], name: str | None) -> bool:
-    return not names or name in names
+SCOPE: Final[dict[str, Reader]] = {
+    "methods": names_among(METHODS),
+    "endpoints": names_among([*Endpoint]),
+    "batch_ids": read_names,
+}
+"""What can limit a fault to some requests."""
+_OPTION_READERS: Final[dict[str, Reader]] = {
+    "latency": read_number,
+    "jitter": read_number,
+    "rate_limit": read_number,
+    "rate_limit_burst": read_number,
+    "retry_after": one_of(RetryAfter),
+    "unavailable_retry_after": one_of(RetryAfter),
+    "retry_after_seconds": read_whole_number,
+    "stall_seconds": read_number,
+    "oversized_bytes": read_whole_number,
+    "redirect_to": read_text,
+    "status": read_error_status,
+    "left_out": read_share,
+    **SCOPE,
+    "null_handling": one_of(NullHandling),
+    "timestamp_format": one_of(TimestampFormat),
+    "list_lag_seconds": seconds_up_to(LONGEST_LAG),
+    "get_lag_seconds": seconds_up_to(LONGEST_LAG),
+    "lagging_share": read_share,
+    "deleted_hidden": read_flag,
+    "ended_status": read_ended_status,
+    "total_count": one_of(TotalCount),
+    "max_limit": read_whole_number,
+    "large_limit": one_of(LargeLimit),
+    "undated_last": read_flag,
+}

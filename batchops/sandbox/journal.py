@@ -29,6 +29,7 @@ class Entry:
     at: str
     method: str
     path: str
+    query: str
     batch_id: str | None
     body: Any
     status: int | str | None = None
@@ -43,11 +44,11 @@ class Journal:
         self._entries: deque[Entry] = deque(maxlen=ENTRIES_KEPT)
         self.received = 0
 
-    def open(self, method: str, path: str, batch_id: str | None, body: bytes) -> Entry:
+    def open(self, method: str, path: str, query: str, batch_id: str | None, body: bytes) -> Entry:
         """Note a request the moment it was read; the caller fills in how it was answered."""
         self.received += 1
         at = dt.datetime.now(dt.UTC).isoformat()
-        entry = Entry(self.received, at, method, path, batch_id, _readable(body))
+        entry = Entry(self.received, at, method, path, query, batch_id, _readable(body))
         self._entries.append(entry)
         return entry
 

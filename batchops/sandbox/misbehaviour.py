@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import http
 import socket
 import struct
 from typing import Any, Final
 
 from aiohttp import web
 
-from batchops.sandbox.faults import FaultChooser, FaultKind, RetryAfter
+from batchops.sandbox.fault_chooser import FaultChooser
+from batchops.sandbox.faults import FaultKind, RetryAfter
 from batchops.sandbox.records import Wire
 from batchops.sandbox.rules import Invalid
 from batchops.sandbox.vendor import Answer, Reply, invalid, json_answer, problem
@@ -60,10 +62,19 @@ def refusal(fault: FaultKind | None, chooser: FaultChooser, path: str) -> Answer
         case FaultKind.ERROR_503:
             form: RetryAfter = chooser.faults.unavailable_retry_after
             return html(*_HTML_ERRORS[fault], chooser.retry_after_headers(form))
+        case FaultKind.ERROR_STATUS:
+            return html(chooser.faults.status, _title(chooser.faults.status))
         case FaultKind.NOT_FOUND | FaultKind.ERROR_500 | FaultKind.ERROR_502:
             return html(*_HTML_ERRORS[fault])
         case _:
             return None
+
+
+def _title(status: int) -> str:
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
 
 
 def encode(reply: Reply, fault: FaultKind | None) -> Answer:

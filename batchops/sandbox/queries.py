@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
+from batchops.sandbox.faults import FaultKind, Faults, LargeLimit, TotalCount
 from batchops.sandbox.records import Wire, read_instant
 from batchops.sandbox.rules import Invalid, detail
 from batchops.sandbox.world import Selection
@@ -28,6 +31,9 @@ CAMPAIGN_PROPERTIES: Final = (
 )
 """`CampaignProperties` of the vendor's OpenAPI."""
 DEFAULT_LIMIT: Final = 25
+ENDLESS: Final = 10**9
+
+Item = TypeVar("Item")
 
 
 class Parameters(Protocol):
@@ -38,23 +44,50 @@ class Parameters(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One page (0-based) of at most `limit` items of a selection."""
+    """One page (0-based) of at most `limit` items of a selection; `page_size` is what it claims."""
 
     selection: Selection
     page: int
     limit: int
+    page_size: int
 
-    def envelope(self, items: list[Wire], total: int, *, total_hidden: bool) -> Wire:
+    def items_of(
+        self,
+        found: Sequence[Item],
+        faults: Faults,
+        fault: FaultKind | None,
+        name_of: Callable[[Item], object],
+    ) -> tuple[Sequence[Item], int]:
+        """The items of the page, and how many there are to be on all pages."""
+        listed = found
+        if fault is FaultKind.EMPTY_LIST:
+            listed = []
+        elif fault is FaultKind.PARTIAL_LIST:
+            listed = [one for one in found if _lot(name_of(one)) >= faults.left_out]
+        first = 0 if fault is FaultKind.REPEATED_PAGE else self.page * self.limit
+        total = len(found) if faults.total_count is TotalCount.WHOLE else len(listed)
+        return listed[first : first + self.limit], total
+
+    def envelope(self, items: list[Wire], total: int, told: TotalCount) -> Wire:
         """The vendor's `ListResponse`."""
-        page: Wire = {"items": items, "page": self.page, "page_size": self.limit}
-        if total_hidden:
+        page: Wire = {"items": items, "page": self.page, "page_size": self.page_size}
+        if told is TotalCount.HIDDEN:
             return page
+        if told is TotalCount.ENDLESS:
+            total = ENDLESS
+        elif told is TotalCount.SHORT:
+            total = min(total, self.limit)
         pages = -(-total // self.limit) if self.limit else 0
         return page | {"total_pages": pages, "total_count": total}
 
 
+def _lot(name: object) -> float:
+    """A number from 0 to 1 that an item always draws."""
+    return zlib.crc32(str(name).encode()) / 2**32
+
+
 def read_page_request(
-    parameters: Parameters, properties: tuple[str, ...], max_limit: int, *, deleted_hidden: bool
+    parameters: Parameters, properties: tuple[str, ...], max_limit: int, faults: Faults
 ) -> PageRequest:
     """Read the parameters of a list. Raises `Invalid` with everything that is wrong.
 
@@ -68,14 +101,19 @@ def read_page_request(
         searches=reader.searches(),
         start=reader.instant("start_datetime"),
         end=reader.instant("end_datetime"),
-        deleted_hidden=deleted_hidden,
+        deleted_hidden=faults.deleted_hidden,
+        undated_last=faults.undated_last,
     )
     reader.properties("fields")
     page = reader.number("page", 0, None)
-    limit = reader.number("limit", DEFAULT_LIMIT, max_limit)
+    largest = faults.max_limit or max_limit
+    refused_above = largest if faults.large_limit is LargeLimit.REFUSE else None
+    asked = reader.number("limit", DEFAULT_LIMIT, refused_above)
     if reader.details:
         raise Invalid(reader.details)
-    return PageRequest(selection, page, limit)
+    limit = min(asked, largest)
+    silently = faults.large_limit is LargeLimit.CUT_SILENTLY
+    return PageRequest(selection, page, limit, asked if silently else limit)
 
 
 class _Reader:

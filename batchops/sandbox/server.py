@@ -14,7 +14,8 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from batchops.sandbox import control, misbehaviour
-from batchops.sandbox.faults import Endpoint, FaultChooser, FaultKind, Faults
+from batchops.sandbox.fault_chooser import FaultChooser
+from batchops.sandbox.faults import Endpoint, FaultKind, Faults
 from batchops.sandbox.journal import Entry, Journal
 from batchops.sandbox.rules import Invalid
 from batchops.sandbox.storage import StateFile, StateFileError
@@ -79,26 +80,28 @@ class Sandbox:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request."""
-        path = request.raw_path.partition("?")[0]
+        path, _, query = request.raw_path.partition("?")
         body = await request.read()
         if path.startswith(control.PREFIX):
             answer = self.control.answer(request.method, path, request.query, body)
             return await misbehaviour.deliver(request, answer, None, 0)
         endpoint, identifier = find_endpoint(request.method, path)
         batch_id = identifier if endpoint in (Endpoint.BATCH, Endpoint.UPDATE) else None
-        entry = self.journal.open(request.method, path, batch_id, body)
+        entry = self.journal.open(request.method, path, query, batch_id, body)
         if endpoint is None:
             return await self._finish(request, entry, problem(404, "Not Found"), None)
-        refused = await self._admit(request, entry)
+        refused = await self._admit(request, endpoint, entry)
         if refused is not None:
             return await self._finish(request, entry, refused, None)
         fault = self.chooser.choose(endpoint, request.method, batch_id)
         entry.fault = fault
         return await self._answer(request, entry, endpoint, identifier, body, fault)
 
-    async def _admit(self, request: web.BaseRequest, entry: Entry) -> Answer | None:
+    async def _admit(
+        self, request: web.BaseRequest, endpoint: Endpoint, entry: Entry
+    ) -> Answer | None:
         """Hold the request up as the faults say; the refusal if it goes no further."""
-        if self.chooser.in_scope(request.method, entry.batch_id):
+        if self.chooser.in_scope(endpoint, request.method, entry.batch_id):
             if self.chooser.over_the_limit():
                 return misbehaviour.too_many_requests(self.chooser)
             delay = self.chooser.delay()
@@ -149,16 +152,16 @@ class Sandbox:
         body: bytes,
         fault: FaultKind | None,
     ) -> Answer | Reply:
-        faults = self.chooser.faults
+        faults, moment = self.chooser.faults, self.chooser.moment_shown(endpoint)
         match endpoint:
             case Endpoint.BATCHES:
-                return self.vendor.list_batches(request.query, faults)
+                return self.vendor.list_batches(request.query, faults, fault, moment)
             case Endpoint.BATCH:
-                return self.vendor.get_batch(identifier, faults)
+                return self.vendor.get_batch(identifier, faults, moment)
             case Endpoint.UPDATE:
                 return self.vendor.update_batch(identifier, body, faults, fault)
             case Endpoint.CAMPAIGNS:
-                return self.vendor.list_campaigns(request.query, faults)
+                return self.vendor.list_campaigns(request.query, faults, fault)
             case Endpoint.CAMPAIGN:
                 return self.vendor.get_campaign(identifier, faults)
 

@@ -91,7 +91,7 @@ class StateFile:
     def save_world(self, world: World) -> None:
         """Write a new world, whole or not at all. Raises `StateFileError`."""
         campaigns = [(one.id, json.dumps(stored_campaign(one))) for one in world.campaigns.values()]
-        batches = [_row(batch) for batch in world.batches.values()]
+        batches = [_row(key, batch) for key, batch in world.batches.items()]
         try:
             with self._database:
                 self._database.executemany(
@@ -103,8 +103,8 @@ class StateFile:
 
     def save(self, changes: Mapping[str, Batch | None]) -> None:
         """Write changed batches and forget vanished ones. Raises `StateFileError`."""
-        kept = [_row(batch) for batch in changes.values() if batch is not None]
-        gone = [(batch_id,) for batch_id, batch in changes.items() if batch is None]
+        kept = [_row(key, batch) for key, batch in changes.items() if batch is not None]
+        gone = [(key,) for key, batch in changes.items() if batch is None]
         try:
             with self._database:
                 self._database.executemany(_UPSERT, kept)
@@ -123,8 +123,8 @@ class StateFile:
         self._database.close()
 
 
-def _row(batch: Batch) -> tuple[str, str]:
-    return batch.batch_id, json.dumps(stored_batch(batch))
+def _row(key: str, batch: Batch) -> tuple[str, str]:
+    return key, json.dumps(stored_batch(batch))
 
 
 def restore_or_make(state_file: StateFile, make: Callable[[], World]) -> tuple[World, bool]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -73,29 +72,23 @@ class Vendor:
     key: str
     key_owner: str = KEY_OWNER
     max_limit: int = DEFAULT_MAX_LIMIT
-    _stale: dict[str, tuple[float, Batch]] = field(default_factory=dict)
 
-    def list_batches(self, parameters: Parameters, faults: Faults) -> Reply:
-        """One page of batches. Raises `Invalid`."""
-        request = read_page_request(
-            parameters,
-            BATCH_PROPERTIES,
-            self.max_limit,
-            deleted_hidden=faults.deleted_hidden,
-        )
+    def list_batches(
+        self, parameters: Parameters, faults: Faults, fault: FaultKind | None, moment: float
+    ) -> Reply:
+        """One page of batches as of a moment (see `World.as_it_was`). Raises `Invalid`."""
+        request = read_page_request(parameters, BATCH_PROPERTIES, self.max_limit, faults)
         now = dt.datetime.now(dt.UTC)
-        ids = self.world.select(request.selection, now)
-        first = request.page * request.limit
-        shown = [self._shown(batch_id) for batch_id in ids[first : first + request.limit]]
-        write = faults.instant_format()
-        items = [batch_on_the_wire(batch, status_of(batch, now), write) for batch in shown]
-        return Reply(request.envelope(items, len(ids), total_hidden=faults.total_count_hidden))
+        world = self.world.as_it_was(moment)
+        keys, total = request.items_of(world.select(request.selection, now), faults, fault, str)
+        items = [self._whole(world.batches[key], now, faults) for key in keys]
+        return Reply(request.envelope(items, total, faults.total_count))
 
-    def get_batch(self, batch_id: str, faults: Faults) -> Answer | Reply:
-        """One batch with its counts of requests."""
-        if batch_id not in self.world.batches:
+    def get_batch(self, batch_id: str, faults: Faults, moment: float) -> Answer | Reply:
+        """One batch as of a moment, with its counts of requests."""
+        batch = self.world.batch_as_it_was(batch_id, moment)
+        if batch is None:
             return _no_such_batch(batch_id)
-        batch = self._shown(batch_id)
         status = status_of(batch, dt.datetime.now(dt.UTC))
         counts = status_counts(batch, status)
         campaign = self.world.campaigns.get(batch.campaign_id)
@@ -121,21 +114,21 @@ class Vendor:
         kept = wanted
         if fault in (FaultKind.EXTRA_CHANGE, FaultKind.EXTRA_CHANGE_HIDDEN):
             kept = with_unasked_change(wanted, values)
-        self._keep(before, kept, faults)
+        self.world.put(kept)
         shown = wanted if fault is FaultKind.EXTRA_CHANGE_HIDDEN else kept
         return Reply(self._whole(shown, now, faults), applied=True)
 
-    def list_campaigns(self, parameters: Parameters, faults: Faults) -> Reply:
+    def list_campaigns(
+        self, parameters: Parameters, faults: Faults, fault: FaultKind | None
+    ) -> Reply:
         """One page of campaigns. Raises `Invalid`."""
-        request = read_page_request(
-            parameters, CAMPAIGN_PROPERTIES, self.max_limit, deleted_hidden=False
-        )
+        request = read_page_request(parameters, CAMPAIGN_PROPERTIES, self.max_limit, faults)
         write = faults.instant_format()
         wires = [campaign_on_the_wire(one, write) for one in self.world.campaigns.values()]
-        found = _arranged(wires, request)
-        first = request.page * request.limit
-        items = found[first : first + request.limit]
-        return Reply(request.envelope(items, len(found), total_hidden=faults.total_count_hidden))
+        items, total = request.items_of(
+            _arranged(wires, request), faults, fault, lambda one: one["id"]
+        )
+        return Reply(request.envelope(list(items), total, faults.total_count))
 
     def get_campaign(self, campaign_id: str, faults: Faults) -> Answer | Reply:
         """One campaign."""
@@ -150,23 +143,6 @@ class Vendor:
 
     def _whole(self, batch: Batch, now: dt.datetime, faults: Faults) -> Wire:
         return batch_on_the_wire(batch, status_of(batch, now), faults.instant_format())
-
-    def _keep(self, before: Batch, after: Batch, faults: Faults) -> None:
-        if faults.stale_seconds:
-            fresh_at = time.monotonic() + faults.stale_seconds
-            self._stale.setdefault(before.batch_id, (fresh_at, before))
-        self.world.put(after)
-
-    def _shown(self, batch_id: str) -> Batch:
-        """What a read shows of a batch: for a while possibly what it was before an update."""
-        current = self.world.batches[batch_id]
-        if batch_id not in self._stale:
-            return current
-        fresh_at, before = self._stale[batch_id]
-        if time.monotonic() < fresh_at:
-            return before
-        del self._stale[batch_id]
-        return current
 
 
 def _read_json(body: bytes) -> object:

@@ -227,7 +227,7 @@ def test_a_page_size_that_the_vendor_refuses_is_made_smaller(settings: Settings)
 @pytest.mark.parametrize("number", [0, 1, 499, 500, 501, 1_000])
 def test_pages_without_a_total_are_read_to_the_end(sandbox: EmbeddedSandbox, number: int) -> None:
     fill(sandbox, number)
-    sandbox.set_faults(total_count_hidden=True)
+    sandbox.set_faults(total_count="hidden")
     run = sync.pull(FULL)
     assert run.batches_seen == number
 

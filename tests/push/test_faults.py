@@ -32,6 +32,9 @@ ENDING = {
     FaultKind.EXTRA_FIELDS: "applied",
     FaultKind.NULL_CAMPAIGNS: "applied",
     FaultKind.MISSING_FIELDS: "conflict",
+    FaultKind.EMPTY_LIST: "applied",
+    FaultKind.PARTIAL_LIST: "applied",
+    FaultKind.REPEATED_PAGE: "applied",
 }
 """What becomes of every item when the fault befalls every request."""
 APPLIED_BEFORE_THE_TROUBLE = {
@@ -50,6 +53,7 @@ NOTHING_DONE = {
     FaultKind.ERROR_500,
     FaultKind.ERROR_502,
     FaultKind.ERROR_503,
+    FaultKind.ERROR_STATUS,
     FaultKind.RESET_BEFORE,
     FaultKind.STALL_BEFORE,
 }
@@ -223,7 +227,7 @@ def test_a_field_that_moved_without_being_asked_is_flagged(
 def test_reads_that_lag_behind_are_waited_for(sandbox: EmbeddedSandbox, operator: User) -> None:
     fill(sandbox, MANY)
     change = confirmed(operator)
-    sandbox.set_faults(stale_seconds=0.5)
+    sandbox.set_faults(list_lag_seconds=0.5, get_lag_seconds=0.5)
     push.drive()
     read_back.read_back(change, delays=(0, 0.7))
     confirmed_items = change.items.filter(confirmation=ChangeItem.Confirmation.CONFIRMED)

@@ -46,7 +46,7 @@ def test_the_raw_state_is_shown_whatever_readers_are_made_to_see(
     sandbox: EmbeddedSandbox, http: PlainHttp
 ) -> None:
     sandbox.add_batch(batch_id="one")
-    sandbox.set_faults(stale_seconds=60, unknown_status=1)
+    sandbox.set_faults(list_lag_seconds=60, get_lag_seconds=60, unknown_status=1)
     http.update("one", {"paused": True})
     (raw,) = http.control("GET", "batches").json()
     assert (raw["status"], raw["paused"]) == ("PAUSED", True)
@@ -55,7 +55,8 @@ def test_the_raw_state_is_shown_whatever_readers_are_made_to_see(
 
 def test_faults_are_set_shown_and_reset(sandbox: EmbeddedSandbox, http: PlainHttp) -> None:
     quiet = http.control("GET", "faults").json()
-    share = {"share": 0.5, "methods": ["PUT"], "batch_ids": None, "times": None}
+    scope = {"methods": ["PUT"], "endpoints": None, "batch_ids": None}
+    share = {"share": 0.5, **scope, "times": None}
     loud = http.control("PUT", "faults", json={"error_503": share, "latency": 0.01}).json()
     assert (loud["error_503"], loud["latency"]) == (share, 0.01)
     assert http.control("GET", "faults").json() == loud

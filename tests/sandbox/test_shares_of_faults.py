@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchops.sandbox import EmbeddedSandbox, Faults, InvalidFaults
-from batchops.sandbox.faults import Endpoint, FaultChooser, FaultKind
+from batchops.sandbox.fault_chooser import FaultChooser
+from batchops.sandbox.faults import Endpoint, FaultKind
 from tests.sandbox.plain_http import PlainHttp
 
 REQUESTS = 2_000
@@ -78,6 +81,60 @@ def test_one_fault_can_have_a_scope_of_its_own(sandbox: EmbeddedSandbox, http: P
     assert http.batch("one").status_code == 500
 
 
+def status_of(ask: Callable[[], requests.Response]) -> int | str:
+    try:
+        return ask().status_code
+    except requests.ConnectionError:
+        return "reset"
+
+
+@pytest.mark.parametrize(
+    ("faults", "update_one", "update_two", "read_one", "read_two", "list_batches", "campaigns"),
+    [
+        ({"error_503": {"share": 1, "methods": ["PUT"]}}, 503, 503, 200, 200, 200, 200),
+        ({"forbidden": {"share": 1, "batch_ids": ["two"]}}, 200, 403, 200, 403, 200, 200),
+        ({"error_500": {"share": 1, "endpoints": ["batch"]}}, 200, 200, 500, 500, 200, 200),
+        ({"error_500": {"share": 1, "endpoints": ["batches"]}}, 200, 200, 200, 200, 500, 200),
+        (
+            {"error_status": {"share": 1, "endpoints": ["campaigns"]}, "status": 599},
+            200, 200, 200, 200, 200, 599,
+        ),
+        (
+            {
+                "error_500": {"share": 1, "methods": ["GET"]},
+                "reset_after": {"share": 1, "methods": ["PUT"]},
+            },
+            "reset", "reset", 500, 500, 500, 500,
+        ),
+        (
+            {"error_503": 1, "endpoints": ["update", "batch"], "batch_ids": ["one"]},
+            503, 200, 503, 200, 200, 200,
+        ),
+    ],
+)  # fmt: skip
+def test_an_outage_of_a_part_is_one_line(
+    sandbox: EmbeddedSandbox,
+    http: PlainHttp,
+    faults: dict[str, Any],
+    update_one: int | str,
+    update_two: int | str,
+    read_one: int,
+    read_two: int,
+    list_batches: int,
+    campaigns: int,
+) -> None:
+    sandbox.add_batch(batch_id="one", paused=False)
+    sandbox.add_batch(batch_id="two", paused=False)
+    sandbox.set_faults(**faults)
+    assert status_of(lambda: http.update("one", {"paused": True})) == update_one
+    assert status_of(lambda: http.update("two", {"paused": True})) == update_two
+    assert status_of(lambda: http.batch("one")) == read_one
+    assert status_of(lambda: http.batch("two")) == read_two
+    assert status_of(http.batches) == list_batches
+    assert status_of(http.campaigns) == campaigns
+    assert sandbox.batch("one")["paused"] is (update_one in (200, "reset"))
+
+
 def test_a_fault_can_end_after_so_many_times_and_starts_anew_when_set_again(
     sandbox: EmbeddedSandbox, http: PlainHttp
 ) -> None:
@@ -112,13 +169,17 @@ def test_setting_some_faults_leaves_the_others_and_clearing_ends_all(
         ({"error_500": {"share": 1, "when": 2}}, "error_500: takes share, methods"),
         ({"error_500": {"share": 1, "times": -1}}, "error_500.times: -1 is not a whole number"),
         ({"latency": float("nan")}, "latency: nan is not a number"),
-        ({"methods": ["DELETE"]}, r"methods: \['DELETE'\] are not among GET and PUT"),
+        ({"methods": ["DELETE"]}, r"methods: \['DELETE'\] are not among GET, PUT"),
         ({"batch_ids": "one"}, "batch_ids: 'one' is not a list"),
         ({"null_handling": "keep"}, "null_handling: 'keep' is not one of clear, ignore, refuse"),
         ({"retry_after": "later"}, "retry_after: 'later' is not one of seconds, date"),
         ({"deleted_hidden": 1}, "deleted_hidden: 1 is neither true nor false"),
         ({"ended_status": 500}, "ended_status: 500 is not 0, 400, 404, 409 or 422"),
         ({"redirect_to": ""}, "redirect_to: '' is not a text"),
+        ({"status": 200}, "status: 200 is not an HTTP status from 400 to 599"),
+        ({"endpoints": ["results"]}, r"endpoints: \['results'\] are not among batches, batch"),
+        ({"list_lag_seconds": 601}, "list_lag_seconds: 601 is more than 600 seconds"),
+        ({"left_out": 2}, "left_out: 2 is not a share between 0 and 1"),
     ],
 )
 def test_what_is_no_fault_is_refused_by_name(values: dict[str, Any], message: str) -> None:
@@ -132,7 +193,11 @@ def test_what_is_no_fault_is_refused_by_name(values: dict[str, Any], message: st
         st.floats(0.01, 1)
         | st.fixed_dictionaries(
             {"share": st.floats(0.01, 1)},
-            optional={"methods": st.just(["PUT"]), "times": st.integers(0, 9)},
+            optional={
+                "methods": st.just(["PUT"]),
+                "endpoints": st.just(["batch"]),
+                "times": st.integers(0, 9),
+            },
         ),
     ),
     st.fixed_dictionaries({}, optional={"latency": st.floats(0, 9), "batch_ids": st.just(["a"])}),

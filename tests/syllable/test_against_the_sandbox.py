@@ -41,7 +41,7 @@ def client(vendor: EmbeddedSandbox) -> Iterator[SyllableClient]:
     client.close()
 
 
-@pytest.mark.parametrize("faults", [{}, {"total_count_hidden": True}])
+@pytest.mark.parametrize("faults", [{}, {"total_count": "hidden"}])
 def test_all_pages_bring_all_batches(
     vendor: EmbeddedSandbox, client: SyllableClient, faults: dict[str, bool]
 ) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from batchops.sandbox.faults import Faults, InvalidFaults
+from batchops.sandbox.fault_values import InvalidFaults
+from batchops.sandbox.faults import Faults
 from batchops.sandbox.generator import DEFAULT_BATCHES, DEFAULT_CAMPAIGNS, make_world
 from batchops.sandbox.server import Sandbox, loopback_address, run
 from batchops.sandbox.storage import StateFile, StateFileError, restore_or_make
