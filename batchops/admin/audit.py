@@ -11,6 +11,7 @@ from django.urls import URLPattern, path
 
 from batchops.admin import audit_desk, audit_views
 from batchops.admin.base import ReadOnlyAdmin
+from batchops.admin.parameters import judges_itself
 from batchops.models import AuditEntry
 
 
@@ -36,6 +37,7 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
         ]
         return own + super().get_urls()
 
+    @judges_itself
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

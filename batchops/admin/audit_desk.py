@@ -20,6 +20,7 @@ from batchops.admin.audit_forms import (
 )
 from batchops.admin.audit_views import find, require, show, trail_page
 from batchops.admin.base import blame, person
+from batchops.admin.parameters import judges_itself
 from batchops.models import Action, AuditEntry
 from batchops.services import audit_export, audit_queries, audit_reports, audit_reviews
 from batchops.services.audit import Actor
@@ -38,6 +39,7 @@ def desk(request: HttpRequest) -> HttpResponseBase:
     return _desk(request)
 
 
+@judges_itself
 @require_POST
 def review(request: HttpRequest) -> HttpResponseBase:
     """Mark the chosen entries, or all that match the filter in the address, as reviewed."""
@@ -108,6 +110,7 @@ def sign_off(request: HttpRequest) -> HttpResponseBase:
     return _desk(request, sign_off=form)
 
 
+@judges_itself
 @require_POST
 def export(request: HttpRequest) -> HttpResponseBase:
     """Hand out the entries that match the filter in the address as a file."""

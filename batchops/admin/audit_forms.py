@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django import forms
 from django.http import QueryDict
@@ -121,6 +121,9 @@ class TrailFilterForm(DaysForm):
         unknown = sorted(set(self.data) - set(self.fields))
         if unknown:
             self.add_error(None, f"There is no filter named “{unknown[0][:60]}”.")
+        for name, values in cast(QueryDict, self.data).lists():
+            if len(values) > 1:
+                self.add_error(None, f"“{name[:60]}” is given {len(values):,} times.")
         return cleaned
 
     @property

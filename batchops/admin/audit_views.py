@@ -16,6 +16,7 @@ from django.utils import timezone
 from batchops import permissions
 from batchops.admin import audit_report
 from batchops.admin.audit_forms import ExportForm, ReportForm, ReviewForm, TrailFilterForm
+from batchops.admin.parameters import takes
 from batchops.admin.site import site
 from batchops.models import Action, AuditEntry, AuditHead
 from batchops.services import audit, audit_queries, audit_reports, audit_reviews, audit_sentences
@@ -110,6 +111,7 @@ def entry(request: HttpRequest, sequence: str) -> HttpResponse:
     )
 
 
+@takes("name", "before", "after", "zone")
 def person(request: HttpRequest) -> HttpResponse:
     """What one person did, by the name the trail keeps: also when the account is gone."""
     require(request)
@@ -137,6 +139,7 @@ def person(request: HttpRequest) -> HttpResponse:
     )
 
 
+@takes("since", "until", "zone")
 def report(request: HttpRequest) -> HttpResponse:
     """What was done in some days, by person, campaign and day; made to be printed."""
     require(request)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
-from batchops.services.audit import storable_text
+from batchops.admin import parameters
 from batchops.services.errors import ChangeError
+
+if TYPE_CHECKING:
+    _Base = admin.ModelAdmin[Any]
+else:
+    _Base = object
 
 Row = TypeVar("Row", bound=Model)
 
 
 class SturdyList(ChangeList):
-    """A list in which nothing matches what no database can look for."""
+    """A list that shows what its address says, or refuses it with words."""
 
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
@@ -30,16 +36,43 @@ class SturdyList(ChangeList):
         # PostgreSQL takes no NUL in a text.
         return found.none() if any("\0" in value for value in asked) else found
 
+    def get_results(self, request: HttpRequest) -> None:
+        """The page that is asked for; beyond the last, as when batches have gone, the last."""
+        try:
+            super().get_results(request)
+        except IncorrectLookupParameters:
+            paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
+            self.page_num = paginator.num_pages
+            super().get_results(request)
 
-class ReadOnlyAdmin(admin.ModelAdmin[Row]):
-    """Rows can be viewed by those who may, and added, edited or deleted by nobody."""
 
-    actions_on_bottom = False
-    list_per_page = 50
-    show_full_result_count = False
+class SturdyLists(_Base):
+    """Makes the lists of a model refuse what Django would ignore, run, or fail on."""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SturdyList
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Raises RefusedParameter for what cannot be shown as the address says it."""
+        parameters.searched_words(request)
+        columns = len(self.get_list_display(request)) + 1
+        parameters.require_order(request.GET.get(ORDER_VAR, ""), columns)
+        try:
+            return super().get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            raise parameters.RefusedParameter(
+                "", "A value in this address is nothing that can be looked for."
+            ) from None
+
+
+class ReadOnlyAdmin(SturdyLists, admin.ModelAdmin[Row]):
+    """Rows can be viewed by those who may, and added, edited or deleted by nobody."""
+
+    actions_on_bottom = False
+    list_max_show_all = 0
+    list_per_page = 50
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -71,11 +104,6 @@ def person(request: HttpRequest) -> User:
     if not isinstance(request.user, User):
         raise PermissionDenied
     return request.user
-
-
-def searched(request: HttpRequest) -> str:
-    """The text a person searches a table for, without what no database can look for."""
-    return storable_text(request.GET.get("q", "").strip(), 255)
 
 
 def blame(form: forms.Form, error: ChangeError) -> None:

@@ -52,8 +52,6 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
     list_filter = (ShowFilter, *SELECTS, PastedFilter)
     list_select_related = ("campaign", "hold")
     search_fields = ("batch_id", "campaign__campaign_name")
-    list_max_show_all = 0
-    show_facets = admin.ShowFacets.NEVER
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

@@ -15,6 +15,7 @@ from batchops import permissions
 from batchops.admin.addresses import batch_id_of, to_review
 from batchops.admin.base import blame, person
 from batchops.admin.forms import BatchForm
+from batchops.admin.parameters import takes
 from batchops.models import AuditEntry, Batch, Change
 from batchops.models.change import OPEN_STATES
 from batchops.services import audit, drafts, request_counts
@@ -34,6 +35,7 @@ CHANGES_SHOWN: Final = 20
 class BatchPage(_Base):
     """Shows one batch, and drafts what the form asks for."""
 
+    @takes("counts")
     def change_view(
         self,
         request: HttpRequest,

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from batchops.admin import bars, times
 from batchops.admin.base import ReadOnlyAdmin
 from batchops.admin.filters import NOT_STATED
+from batchops.admin.parameters import require_choice
 from batchops.models import ENDED_STATUSES, Batch, Campaign, Change
 from batchops.models.change import OPEN_STATES
 from batchops.services import overview
@@ -35,13 +36,17 @@ class ModeFilter(admin.SimpleListFilter):
         modes = Campaign.objects.order_by("mode").values_list("mode", flat=True).distinct()
         return [(mode or NOT_STATED, mode or "Not stated") for mode in modes]
 
+    def has_output(self) -> bool:
+        # Django passes over what is asked of a filter that offers nothing.
+        return True
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> QuerySet[Campaign]:
         mode = self.value()
+        require_choice(self.parameter_name, mode, dict(self.lookup_choices))
         if not mode:
             return queryset
-        if mode not in dict(self.lookup_choices):
-            return queryset.none()
-        return queryset.filter(mode="" if mode == NOT_STATED else mode)
+        found: QuerySet[Campaign] = queryset.filter(mode="" if mode == NOT_STATED else mode)
+        return found
 
 
 @admin.register(Campaign)
@@ -52,7 +57,6 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
     list_display = ("named", "id", "mode", "labelled", "rate", "present", "on", "on_hold")
     list_display_links = ("named",)
     list_filter = (ModeFilter,)
-    show_facets = admin.ShowFacets.NEVER
     search_fields = ("campaign_name", "id")
     ordering = ("campaign_name", "id")
 

@@ -28,7 +28,14 @@ from batchops.admin import (
     times,
 )
 from batchops.admin.base import ReadOnlyAdmin
-from batchops.admin.change_filters import PersonFilter, ShowFilter
+from batchops.admin.change_filters import (
+    PersonFilter,
+    ShowFilter,
+    SinceFilter,
+    SourceFilter,
+    StateFilter,
+)
+from batchops.admin.parameters import takes
 from batchops.models import Change
 from batchops.models.change import TROUBLE_STATES
 from batchops.services import upcoming
@@ -40,13 +47,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
 
     list_display = ("what", "state_pill", "numbers", "reason_given", "who", "when")
     list_display_links = ("what",)
-    list_filter = (
-        ShowFilter,
-        "state",
-        "source",
-        PersonFilter,
-        ("created_at", admin.DateFieldListFilter),
-    )
+    list_filter = (ShowFilter, StateFilter, SourceFilter, PersonFilter, SinceFilter)
     search_fields = ("reason", "reference", "requested_by_name", "selection")
     change_list_template = "batchops/change/list.html"
 
@@ -113,6 +114,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
             *super().get_urls(),
         ]
 
+    @takes("outcome", "q", "p")
     def change_view(
         self,
         request: HttpRequest,
@@ -127,10 +129,12 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
             raise Http404 from None
         return change_page.change_view(request, key, self.admin_site)
 
+    @takes("show", "q", "p", "zone")
     def review_view(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         self._require_view(request)
         return review.review_view(request, pk, self.admin_site)
 
+    @takes("outcome", "q", "p")
     def state_view(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         self._require_view(request)
         return change_page.state_view(request, pk)

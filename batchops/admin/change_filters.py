@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
+from batchops.admin.fixed_filter import FixedFilter
 from batchops.models import Change
 from batchops.models.change import TROUBLE_STATES
 
 
-class ShowFilter(admin.SimpleListFilter):
+class ShowFilter(FixedFilter):
     """The usual questions, in one click."""
 
     title = "what"
     parameter_name = "what"
+    options = {
+        "mine": "Mine",
+        "open": "Open",
+        "approval": "Waiting for approval",
+        "scheduled": "Scheduled",
+        "ending": "Pauses that end by themselves",
+        "trouble": "With failures",
+        "halted": "Halted",
+    }
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [
-            ("mine", "Mine"),
-            ("open", "Open"),
-            ("approval", "Waiting for approval"),
-            ("scheduled", "Scheduled"),
-            ("ending", "Pauses that end by themselves"),
-            ("trouble", "With failures"),
-            ("halted", "Halted"),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Change]) -> QuerySet[Change]:
+    def narrow(self, rows: QuerySet[Change], value: str) -> QuerySet[Change]:
         wanted = {
-            "mine": Q(requested_by=request.user.pk),
+            "mine": Q(requested_by=self.request.user.pk),
             "open": Q(pk__in=Change.objects.open()),
             "approval": Q(state=Change.State.AWAITING_APPROVAL),
             "scheduled": Q(state=Change.State.SCHEDULED),
@@ -39,8 +40,40 @@ class ShowFilter(admin.SimpleListFilter):
             "trouble": with_trouble(),
             "halted": Q(pk__in=Change.objects.open()) & ~Q(halted_reason=""),
         }
-        asked = wanted.get(self.value() or "")
-        return queryset if asked is None else queryset.filter(asked)
+        return rows.filter(wanted[value])
+
+
+class StateFilter(FixedFilter):
+    """Changes by their state."""
+
+    title = "state"
+    parameter_name = "state__exact"
+    options = dict(Change.State.choices)
+
+
+class SourceFilter(FixedFilter):
+    """Changes by where they come from."""
+
+    title = "source"
+    parameter_name = "source__exact"
+    options = dict(Change.Source.choices)
+
+
+class SinceFilter(FixedFilter):
+    """Changes of late; days are those of the reader's calendar."""
+
+    title = "made"
+    parameter_name = "made"
+    options = {"today": "Today", "week": "In the past 7 days", "month": "This month"}
+
+    def narrow(self, rows: QuerySet[Change], value: str) -> QuerySet[Change]:
+        today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+        first = {
+            "today": today,
+            "week": today - dt.timedelta(days=7),
+            "month": today.replace(day=1),
+        }
+        return rows.filter(created_at__gte=first[value])
 
 
 class PersonFilter(admin.SimpleListFilter):
@@ -53,7 +86,11 @@ class PersonFilter(admin.SimpleListFilter):
         names = Change.objects.order_by("requested_by_name").values_list(
             "requested_by_name", flat=True
         )
-        return [(name, name) for name in names.distinct()[:100]]
+        found = [(name, name) for name in names.distinct()[:100]]
+        chosen = self.value()
+        if chosen and (chosen, chosen) not in found:
+            found.append((chosen, chosen))
+        return found
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Change]) -> QuerySet[Change]:
         name = self.value()

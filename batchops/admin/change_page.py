@@ -14,9 +14,10 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 
 from batchops import permissions
-from batchops.admin.base import person, searched
+from batchops.admin.base import person
 from batchops.admin.change_forms import EndForm, presets
 from batchops.admin.change_offers import may_cancel_end, may_decide, may_move_end, offers
+from batchops.admin.parameters import require_choice, searched
 from batchops.models import AuditEntry, Change, ChangeItem
 from batchops.models.change import UNSETTLED_STATES
 from batchops.services import progress as progresses
@@ -107,6 +108,7 @@ def _live_context(request: HttpRequest, change: Change) -> dict[str, Any]:
 def _outcomes(request: HttpRequest, change: Change, progress: Progress) -> dict[str, Any]:
     """The batches of the tab that is open, a page of them."""
     outcome, text = request.GET.get("outcome", ""), searched(request)
+    require_choice("outcome", outcome, (*State.values, progresses.UNCONFIRMED, progresses.UNASKED))
     tabs = _tabs(progress)
     paginator: Paginator[ChangeItem] = Paginator(
         progresses.outcome_rows(change, outcome, text), PAGE_SIZE

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from batchops.admin.base import person
+from batchops.admin.parameters import require_choice
 from batchops.models import Batch, BatchQuerySet, Campaign, KnownStatus
 from batchops.services import selection
 
@@ -103,11 +104,10 @@ class ShowFilter(BatchFilter):
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        require_choice(self.parameter_name, self.value(), self.QUESTIONS)
         return [(value, title) for value, (title, _) in self.QUESTIONS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Batch]) -> QuerySet[Batch]:
-        if self.asked not in self.QUESTIONS:
-            return queryset.none()
         _, answer = self.QUESTIONS[self.asked]
         return answer(cast(BatchQuerySet, queryset), request)
 

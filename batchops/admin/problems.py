@@ -15,6 +15,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from batchops.admin.parameters import RefusedParameter, SearchTooLong
 from batchops.logs import request_id
 
 TEMPLATE: Final = "batchops/problem.html"
@@ -70,6 +71,22 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noq
     return _framed(request, 403, "This form is out of date", words)
 
 
+def refused_parameter(request: HttpRequest, refused: RefusedParameter) -> HttpResponse:
+    """An address with something that the page does not take, and the same address without it."""
+    query = request.GET.copy()
+    query.pop(refused.name, None)
+    if not refused.name:
+        query.clear()
+    words = f"{refused.words} Nothing was shown or done."
+    context: dict[str, Any] = {
+        "way_on": f"{request.path}?{query.urlencode()}" if query else request.path
+    }
+    is_batch_list = request.path == reverse("admin:batchops_batch_changelist")
+    if isinstance(refused, SearchTooLong) and is_batch_list:
+        context["ids"] = "\n".join(request.GET.get(refused.name, "").split())
+    return _framed(request, 400, "This address cannot be followed", words, **context)
+
+
 def wrong_method(request: HttpRequest, refused: HttpResponseNotAllowed) -> HttpResponse:
     """An address that only takes what a form sends, opened like a page, or the other way round."""
     words = (
@@ -91,9 +108,9 @@ def signed_out(request: HttpRequest) -> HttpResponse:
     return redirect_to_login(page if ours else reverse("admin:index"), reverse("admin:login"))
 
 
-def _framed(request: HttpRequest, status: int, title: str, words: str) -> HttpResponse:
+def _framed(request: HttpRequest, status: int, title: str, words: str, **more: Any) -> HttpResponse:
     """In the frame of the site, as far as the person may see it."""
-    context = {**site.each_context(request), "title": title, "words": words}
+    context = {**site.each_context(request), "title": title, "words": words, **more}
     return HttpResponse(render_to_string(TEMPLATE, context, request), status=status)
 
 

@@ -14,8 +14,9 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from batchops.admin.base import blame, person, searched
+from batchops.admin.base import blame, person
 from batchops.admin.change_forms import ConfirmForm, initial_for
+from batchops.admin.parameters import require_choice, searched
 from batchops.models import Change, ChangeItem
 from batchops.services import audit, changes, permits
 from batchops.services import review as reviews
@@ -102,6 +103,7 @@ def _already(request: HttpRequest, change: Change) -> HttpResponseRedirect:
 def _rows(request: HttpRequest, change: Change, review: Review) -> dict[str, Any]:
     """The page of batches that is shown, and the filters above it."""
     plan, text = request.GET.get("show", ""), searched(request)
+    require_choice("show", plan, ChangeItem.Plan.values)
     paginator: Paginator[ChangeItem] = Paginator(reviews.rows(change, plan, text), PAGE_SIZE)
     if not text:
         # The numbers are known: counting once more would read every item.
@@ -121,7 +123,7 @@ def _rows(request: HttpRequest, change: Change, review: Review) -> dict[str, Any
         "page": page,
         "rows": rows,
         "tabs": [tab for tab in tabs if tab[2] or not tab[0]],
-        "show": plan if plan in ChangeItem.Plan.values else "",
+        "show": plan,
         "q": text,
     }
 

@@ -9,13 +9,15 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin import ModelAdmin
 from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from batchops import permissions
-from batchops.admin import dashboard, problems
+from batchops.admin import dashboard, parameters, problems
+from batchops.admin.base import SturdyLists
 from batchops.services import freshness
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
@@ -35,6 +37,15 @@ class BatchopsAdminSite(admin.AdminSite):
     index_template = "batchops/overview.html"
     site_url = None
 
+    def register(
+        self, model_or_iterable: Any, admin_class: type[ModelAdmin[Any]] | None = None, **more: Any
+    ) -> None:
+        """Register a model; its lists refuse what they cannot show, Django's own too."""
+        own = admin_class or ModelAdmin
+        if not issubclass(own, SturdyLists):
+            own = type(own.__name__, (SturdyLists, own), {"__module__": own.__module__})
+        super().register(model_or_iterable, own, **more)
+
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Add what every page says: sandbox or not, how fresh the mirror is, what is halted."""
         context: dict[str, Any] = super().each_context(request)
@@ -47,14 +58,22 @@ class BatchopsAdminSite(admin.AdminSite):
         return context
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
-        """Guard a page, and explain what Django leaves blank: a late form, a wrong method."""
+        """Guard a page, and explain what Django leaves blank or passes over.
+
+        A late form, a wrong method, a parameter of the address that the page does not take.
+        """
         guarded = super().admin_view(view, cacheable)
 
         @functools.wraps(guarded)
         def explained(request: HttpRequest, *args: Any, **more: Any) -> HttpResponseBase:
             if self._comes_too_late(request):
                 return problems.signed_out(request)
-            response = guarded(request, *args, **more)
+            try:
+                if self.has_permission(request):
+                    parameters.check(request, view)
+                response = guarded(request, *args, **more)
+            except parameters.RefusedParameter as refused:
+                return problems.refused_parameter(request, refused)
             if isinstance(response, HttpResponseNotAllowed):
                 return problems.wrong_method(request, response)
             return response

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from batchops import permissions, tasks
 from batchops.admin import pills, times
 from batchops.admin.base import ReadOnlyAdmin
+from batchops.admin.fixed_filter import FixedFilter
 from batchops.admin.pills import Look
 from batchops.models import SyncRun
 from batchops.services import audit, sync
@@ -29,6 +30,22 @@ LOOKS = {
 }
 
 
+class StateFilter(FixedFilter):
+    """Pulls by how they stand."""
+
+    title = "state"
+    parameter_name = "state__exact"
+    options = dict(SyncRun.State.choices)
+
+
+class KindFilter(FixedFilter):
+    """Pulls of what changed, or of everything."""
+
+    title = "kind"
+    parameter_name = "kind__exact"
+    options = dict(SyncRun.Kind.choices)
+
+
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
     """Pulls, the latest first."""
@@ -36,8 +53,7 @@ class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
     change_list_template = "batchops/pulls.html"
     list_display = ("began", "kind", "look", "asked_by_whom", "lasted", "seen", "wrote", "error")
     list_display_links = ("began",)
-    list_filter = ("state", "kind")
-    show_facets = admin.ShowFacets.NEVER
+    list_filter = (StateFilter, KindFilter)
     sortable_by = ()
     fields = (
         "began",

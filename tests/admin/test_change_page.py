@@ -133,12 +133,31 @@ def test_tabs_search_and_pages_choose_the_batches(client: Client, operator: User
     assert "<bdi>b-8</bdi>" not in fragments["outcomes"]
 
 
-@pytest.mark.parametrize("query", ["?outcome=nonsense", "?p=x", "?p=-1", "?p=9999", "?q=%00"])
-def test_a_strange_address_shows_a_page_all_the_same(
-    client: Client, operator: User, query: str
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("?outcome=nonsense", "“outcome” cannot be “nonsense”"),
+        ("?p=x", "“x” is not the number of a page"),
+        ("?p=-1", "“-1” is not the number of a page"),
+        ("?q=%00", "U+0000"),
+        (f"?q={'x' * 256}", "at most 255 characters; this one has 256"),
+        ("?page=2", "This page takes no “page” in its address. It takes: outcome, p, q."),
+    ],
+)
+@pytest.mark.parametrize("name", ["change", "state"])
+def test_an_address_that_makes_no_sense_is_refused_with_words(
+    client: Client, operator: User, name: str, query: str, words: str
 ) -> None:
     batches(2)
-    assert "Finished: 2 of 2" in shown(client, operator, ended(operator), query)
+    client.force_login(operator)
+    address = reverse(f"admin:batchops_change_{name}", args=[ended(operator).pk])
+    response = client.get(address + query)
+    assert (response.status_code, words in response.content.decode()) == (400, True)
+
+
+def test_the_page_beyond_the_last_is_the_last(client: Client, operator: User) -> None:
+    batches(30)
+    assert "26 to 30 of 30" in shown(client, operator, ended(operator), "?p=9999")
 
 
 def test_confirmed_not_confirmed_and_moved_unasked_are_told_apart(

@@ -83,7 +83,7 @@ def test_the_pages_of_a_change_stand_every_query(client: Client, ran: Change) ->
         address = reverse(f"admin:batchops_change_{name}", args=[ran.pk])
         for question in ("outcome", "q", "p"):
             for value in RUBBISH:
-                assert client.get(address, {question: value}).status_code == 200, (question, value)
+                assert client.get(address, {question: value}).status_code in FINE, (question, value)
 
 
 def test_an_address_with_any_key_is_found_or_not(client: Client, ran: Change) -> None:
