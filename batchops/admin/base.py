@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import admin
@@ -16,11 +16,6 @@ from django.utils.text import capfirst
 
 from batchops.admin import parameters
 from batchops.services.errors import ChangeError
-
-if TYPE_CHECKING:
-    _Base = admin.ModelAdmin[Any]
-else:
-    _Base = object
 
 Row = TypeVar("Row", bound=Model)
 
@@ -46,7 +41,7 @@ class SturdyList(ChangeList):
             super().get_results(request)
 
 
-class SturdyLists(_Base):
+class SturdyLists(admin.ModelAdmin[Row]):
     """Makes the lists of a model refuse what Django would ignore, run, or fail on."""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -65,7 +60,7 @@ class SturdyLists(_Base):
             ) from None
 
 
-class ReadOnlyAdmin(SturdyLists, admin.ModelAdmin[Row]):
+class ReadOnlyAdmin(SturdyLists[Row]):
     """Rows can be viewed by those who may, and added, edited or deleted by nobody."""
 
     actions_on_bottom = False

@@ -45,8 +45,7 @@ class ModeFilter(admin.SimpleListFilter):
         require_choice(self.parameter_name, mode, dict(self.lookup_choices))
         if not mode:
             return queryset
-        found: QuerySet[Campaign] = queryset.filter(mode="" if mode == NOT_STATED else mode)
-        return found
+        return queryset.filter(mode="" if mode == NOT_STATED else mode)
 
 
 @admin.register(Campaign)
