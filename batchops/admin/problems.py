@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 from django.conf import settings
@@ -18,7 +19,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from batchops.admin.parameters import RefusedParameter, SearchTooLong
 from batchops.logs import request_id
 
+logger = logging.getLogger(__name__)
+
 TEMPLATE: Final = "batchops/problem.html"
+BARE_TEMPLATE: Final = "batchops/bare.html"
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
@@ -33,14 +37,23 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
     """What a person may not do; that they tried is in the trail."""
-    user = request.user
-    groups = list(user.groups.values_list("name", flat=True)) if isinstance(user, User) else []
-    role = f"your role ({', '.join(groups)})" if groups else "an account without a role"
     words = (
-        f"It is not open to {role}, and nothing was done. The try is recorded in the audit trail. "
-        "If it is part of your work, ask whoever keeps the accounts for the role it needs."
+        f"It is not open to {_role(request)}, and nothing was done. The try is recorded in the "
+        "audit trail. If it is part of your work, ask whoever keeps the accounts for the role it "
+        "needs."
     )
     return _framed(request, 403, "You may not do this", words)
+
+
+def _role(request: HttpRequest) -> str:
+    try:
+        user = request.user
+        groups = list(user.groups.values_list("name", flat=True)) if isinstance(user, User) else []
+    # Whatever is broken, the page must come.
+    except Exception:
+        logger.exception("The role of a person cannot be read.")
+        return "your role"
+    return f"your role ({', '.join(groups)})" if groups else "an account without a role"
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
@@ -49,6 +62,8 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
         "The address may be mistyped, or what it led to is not there any more. "
         "Look for it in the lists."
     )
+    if request.path.startswith(settings.STATIC_URL):
+        return _bare(404, "There is no such file", words)
     return _framed(request, 404, "There is no such page", words)
 
 
@@ -109,13 +124,18 @@ def signed_out(request: HttpRequest) -> HttpResponse:
 
 
 def _framed(request: HttpRequest, status: int, title: str, words: str, **more: Any) -> HttpResponse:
-    """In the frame of the site, as far as the person may see it."""
-    context = {**site.each_context(request), "title": title, "words": words, **more}
-    return HttpResponse(render_to_string(TEMPLATE, context, request), status=status)
+    """In the frame of the site, as far as the person may see it; without it where that fails."""
+    try:
+        context = {**site.each_context(request), "title": title, "words": words, **more}
+        return HttpResponse(render_to_string(TEMPLATE, context, request), status=status)
+    # The database, the session or the static files may be what is broken.
+    except Exception:
+        logger.exception("A page cannot be drawn in the frame of the site.")
+        return _bare(status, title, words)
 
 
 def _bare(status: int, title: str, words: str) -> HttpResponse:
-    """Without the frame, which needs the request to be sound and the database to answer."""
-    context: dict[str, Any] = {"bare": True, "title": title, "words": words}
+    """Without the frame, which needs a sound request, the database and the static files."""
+    context: dict[str, Any] = {"title": title, "words": words}
     context |= {"site_header": site.site_header, "site_title": site.site_title}
-    return HttpResponse(render_to_string(TEMPLATE, context), status=status)
+    return HttpResponse(render_to_string(BARE_TEMPLATE, context), status=status)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError, connection
 from django.test import Client, override_settings
 from django.urls import reverse
 from pytest import MonkeyPatch
+from pytest_django import Settings
 
 from batchops.admin import change_page
 from batchops.models import AuditEntry, Change
 from tests.changes import world
+from tests.deployment.loading import without_static_files
 
 pytestmark = pytest.mark.django_db
 
@@ -86,6 +91,57 @@ def test_a_fault_gives_a_mark_to_be_found_in_the_logs_and_needs_no_database(
     page = said(response, 500)
     assert "mark-of-the-request" in page
     assert "olivia" not in page
+
+
+class TestWithoutStaticFiles:
+    """A page for what went wrong needs nothing that may be what went wrong."""
+
+    @pytest.fixture(autouse=True)
+    def none_are_collected(self, settings: Settings, tmp_path: Path) -> None:
+        settings.STATIC_ROOT = str(tmp_path)
+        settings.STORAGES = without_static_files(settings.STORAGES)
+
+    @pytest.mark.parametrize(
+        ("path", "status", "words"),
+        [
+            ("/login/", 500, "fault of batchops"),
+            ("/batchops/nothing/here/", 404, "There is no such page"),
+            ("/static/batchops/gone.css", 404, "There is no such file"),
+            ("/auth/user/", 403, "your role (Viewer)"),
+            ("/batchops/syncrun/now/", 405, "belongs to a button"),
+        ],
+    )
+    def test_each_of_them_comes_all_the_same(
+        self, path: str, status: int, words: str, client: Client, viewer: User
+    ) -> None:
+        if path != "/login/":
+            client.force_login(viewer)
+        client.raise_request_exception = False
+        response = client.get(path)
+        assert words in said(response, status)
+        assert "default-src 'none'" in response["Content-Security-Policy"]
+
+    def test_a_late_form_too(self, viewer: User) -> None:
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(viewer)
+        assert "reload the page" in said(client.post(PASTE, {"batch_ids": "b-1"}), 403)
+
+    def test_a_strange_host_name_too(self, client: Client) -> None:
+        page = said(client.get("/login/", headers={"Host": "evil.example"}), 400)
+        assert "makes no sense" in page
+
+    @pytest.mark.parametrize("path", ["/", "/batchops/nothing/here/", "/login/"])
+    def test_nor_is_a_database_needed(self, path: str, client: Client, viewer: User) -> None:
+        client.force_login(viewer)
+        client.raise_request_exception = False
+        with mock.patch.object(connection, "cursor", side_effect=OperationalError("gone")):
+            response = client.get(path)
+        said(response, 500)
+
+    def test_nothing_in_them_is_inline(self, client: Client) -> None:
+        client.raise_request_exception = False
+        page = said(client.get("/login/"), 500)
+        assert not re.search(r"<script|<style|style=|javascript:| on\w+=", page)
 
 
 def test_an_old_form_says_to_reload(operator: User) -> None:

@@ -22,6 +22,12 @@ def load_gunicorn(**environment: str) -> dict[str, Any]:
     return _load("gunicorn", environment)
 
 
+def without_static_files(storages: dict[str, Any]) -> dict[str, Any]:
+    """STORAGES as in production; with an empty STATIC_ROOT nothing was collected."""
+    backend = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    return {**storages, "staticfiles": {"BACKEND": backend}}
+
+
 def _load(module: str, environment: Mapping[str, str]) -> dict[str, Any]:
     whole = {"ENV_FILE": os.devnull, **environment}
     with mock.patch.dict(os.environ, whole, clear=True):
