@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from django.conf import settings
+from django.contrib.staticfiles.storage import staticfiles_storage
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from batchops import proxies
 from batchops.models import SyncRun
 
 logger = logging.getLogger(__name__)
 
+STYLE: Final = "batchops/base.css"
 Part: TypeAlias = dict[str, Any]
 """What is said of one thing: `ok`, and figures that explain it."""
 
@@ -30,22 +33,41 @@ def process(_request: HttpRequest) -> JsonResponse:
 
 @require_safe
 @never_cache
-def readiness(_request: HttpRequest) -> JsonResponse:
+def readiness(request: HttpRequest) -> JsonResponse:
     """200 when every part is as it should be, else 503: for monitoring.
 
-    The vendor is not asked: what the last pull met tells about mirror and key.
+    The vendor is not asked: what the last pull met tells about mirror and key. Only those whom it
+    concerns are told which part is not.
     """
     parts = {
         "database": _guarded(_database),
         "queue": _guarded(_queue),
         "mirror": _guarded(_mirror),
         "vendor_key": _guarded(_vendor_key),
+        "static_files": _guarded(_static_files),
     }
     ready = all(part["ok"] for part in parts.values())
-    return JsonResponse(
-        {"status": "ready" if ready else "not ready", "parts": parts},
-        status=200 if ready else 503,
-    )
+    answer: dict[str, Any] = {"status": "ready" if ready else "not ready"}
+    if _may_know_more(request):
+        answer["parts"] = parts
+    return JsonResponse(answer, status=200 if ready else 503)
+
+
+def _may_know_more(request: HttpRequest) -> bool:
+    """Whether it is asked from `HEALTH_DETAILS_FROM`, or by a person of the staff.
+
+    Behind a proxy that is not trusted everybody has its address, so it counts for nothing.
+    """
+    address = proxies.client_address(request)
+    is_direct = proxies.comes_from_trusted_proxy(request) or not proxies.is_forwarded(request)
+    if address and is_direct and proxies.is_within(address, settings.HEALTH_DETAILS_FROM):
+        return True
+    try:
+        return request.user.is_active and request.user.is_staff
+    # The session may lie in a database that is down.
+    except Exception as error:  # noqa: BLE001
+        logger.error("readyz: who asks cannot be told: %s", error)
+        return False
 
 
 def _guarded(look: Callable[[], Part]) -> Part:
@@ -78,6 +100,15 @@ def _mirror() -> Part:
         "age_seconds": age,
         "max_age_seconds": settings.MIRROR_MAX_AGE,
     }
+
+
+def _static_files() -> Part:
+    """Whether pages find their style: this process reads the list of files once, at its start."""
+    try:
+        staticfiles_storage.url(STYLE)
+    except ValueError:
+        return {"ok": False, "problem": "not collected: run manage.py collectstatic and restart"}
+    return {"ok": True}
 
 
 def _vendor_key() -> Part:

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
+from django.middleware.common import CommonMiddleware
 from django.utils import timezone
 
+from batchops import proxies
 from batchops.logs import request_id
 from batchops.models import Action
 from batchops.services import audit
@@ -38,6 +40,27 @@ class RequestIdMiddleware:
             request_id.reset(token)
         response["X-Request-ID"] = identity
         return response
+
+
+class ProxyMiddleware:
+    """Takes from everybody but the trusted proxies what only these may say: host and scheme."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not proxies.comes_from_trusted_proxy(request):
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)
+        return self.get_response(request)
+
+
+class HostMiddleware(CommonMiddleware):
+    """Refuses strange host names, save for health checks, which come by address."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        if request.path in proxies.HEALTH_PATHS:
+            return None
+        return super().process_request(request)
 
 
 class TimeZoneMiddleware:

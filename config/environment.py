@@ -2,71 +2,146 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
+import unicodedata
 from collections.abc import Callable
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Final, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from batchops import files
+from config import dotenv
+
 Value = TypeVar("Value")
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-SWITCH = {"1": True, "on": True, "true": True, "yes": True}
-SWITCH |= {"0": False, "off": False, "false": False, "no": False}
-
-
-MAIL_ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+")
-ASSIGNMENT = re.compile(r"(?:export )?([A-Za-z_][A-Za-z_0-9]*)=")
+SWITCH: Final = {
+    **dict.fromkeys(("1", "on", "true", "yes"), True),
+    **dict.fromkeys(("0", "off", "false", "no"), False),
+}
+MAIL_ADDRESS: Final = re.compile(r"[^@\s<>]+@[^@\s<>]+")
+HOST: Final = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
+ORIGIN: Final = re.compile(r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\])(:\d+)?")
+WHOLE: Final = re.compile(r"-?\d{1,18}", re.ASCII)
+DECIMAL: Final = re.compile(r"\d{1,18}(\.\d{1,9})?", re.ASCII)
 
 
 class Environment:
     """The process environment over an optional `.env` file (`ENV_FILE` names another one).
 
-    Every reader raises ImproperlyConfigured that names the variable and says what it may be.
+    An empty variable counts as not set, so it does not hide what the file says. Every reader
+    raises ImproperlyConfigured that names the variable and says what it may be.
     """
 
     def __init__(self, base: Path) -> None:
+        self.base = base
         self.read: set[str] = set()
         """The names that were asked for."""
         self.in_file: set[str] = set()
         """The names that the file sets."""
         named = os.environ.get("ENV_FILE")
-        path = Path(named) if named else base / ".env"
-        if named or path.exists():
-            self.in_file = _names(path)
-            environ.Env.read_env(str(path), overwrite=False)
+        self.file = Path(named) if named else base / ".env"
+        if named or self.file.exists():
+            values = dotenv.read(self.file)
+            self.in_file = set(values)
+            os.environ |= {
+                name: text for name, text in values.items() if not os.environ.get(name, "").strip()
+            }
 
     def text(self, name: str, default: str = "") -> str:
+        """A text without the white space around it.
+
+        Refuses what cannot be meant: quotes around a value, which some tools hand on as a part of
+        it, and control characters. The value is not repeated, since it may be a secret.
+        """
         self.read.add(name)
-        # Not through environ.Env, which takes a value that begins with $ for another variable.
-        return os.environ.get(name, "").strip() or default
+        text = os.environ.get(name, "").strip()
+        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+            raise ImproperlyConfigured(
+                f"{name} has quotes around its value, which would be a part of it. "
+                "Set it without them."
+            )
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+            raise ImproperlyConfigured(
+                f"{name} has a line break, another control character or a broken character in it. "
+                "Set it anew, in one line of UTF-8 text."
+            )
+        return text or default
 
     def words(self, name: str, default: str = "") -> list[str]:
         """A list of words, parted by commas."""
-        return [word for part in self.text(name, default).split(",") if (word := part.strip())]
+        return _words(self.text(name, default))
 
     def hosts(self, name: str, default: str) -> list[str]:
         """Host names, parted by commas, as Django's ALLOWED_HOSTS wants them."""
 
         def parse(text: str) -> list[str]:
-            hosts = [word for part in text.split(",") if (word := part.strip())]
-            if any("/" in host or (":" in host and not host.startswith("[")) for host in hosts):
+            hosts = _words(text)
+            if not all(HOST.fullmatch(host) for host in hosts):
                 raise ValueError
             return hosts
 
         return self._read(
-            name, parse(default), parse, "host names parted by commas, without https:// or a port"
+            name,
+            parse(default),
+            parse,
+            "host names parted by commas, without https:// or a port, "
+            "an IPv6 address in brackets such as [::1]",
         )
+
+    def host(self, name: str, default: str) -> str:
+        """The name or address to listen on; an IPv6 address without its brackets."""
+
+        def parse(text: str) -> str:
+            address = text.removeprefix("[").removesuffix("]")
+            if ":" in address:
+                return str(ipaddress.IPv6Address(address))
+            if not HOST.fullmatch(text) or text.startswith((".", "*")):
+                raise ValueError
+            return text
+
+        return self._read(name, default, parse, "a host name or an address, without a port")
+
+    def networks(self, name: str, default: str = "") -> list[Network]:
+        """Networks, parted by commas; a single address is a network of its own."""
+
+        def parse(text: str) -> list[Network]:
+            return [ipaddress.ip_network(word) for word in _words(text)]
+
+        return self._read(
+            name, parse(default), parse, "networks parted by commas, such as 10.0.0.0/8, ::1"
+        )
+
+    def origins(self, name: str) -> list[str]:
+        """Origins, parted by commas, as Django's CSRF_TRUSTED_ORIGINS wants them."""
+
+        def parse(text: str) -> list[str]:
+            origins = _words(text)
+            if not all(ORIGIN.fullmatch(origin) for origin in origins):
+                raise ValueError
+            return origins
+
+        return self._read(
+            name,
+            [],
+            parse,
+            "origins parted by commas, such as https://batchops.example.com, without a path",
+        )
+
+    def path(self, name: str, default: Path | str = "") -> Path:
+        """A file or folder; a relative one lies beside `.env`, wherever a program is started."""
+        return (self.base / Path(self.text(name, str(default))).expanduser()).resolve()
 
     def folder(self, name: str, default: Path) -> Path:
         """A folder, made when it is not there, readable by its owner alone."""
-        path = Path(self.text(name, str(default))).expanduser().resolve()
+        path = self.path(name, default)
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.make_folder(path)
         except OSError as error:
             raise ImproperlyConfigured(
                 f"{name} is {str(path)!r}, but must be a folder that can be made: {error.strerror}."
@@ -81,7 +156,7 @@ class Environment:
         """Mail addresses, parted by commas."""
 
         def parse(text: str) -> list[str]:
-            words = [word for part in text.split(",") if (word := part.strip())]
+            words = _words(text)
             if not all(MAIL_ADDRESS.fullmatch(word) for word in words):
                 raise ValueError
             return words
@@ -98,24 +173,12 @@ class Environment:
 
         return self._read(name, default, parse, "a mail address")
 
-    def mail_server(self, name: str) -> dict[str, Any]:
-        """Django's settings for the mail server at a URL; none when it is not set."""
-        expected = "a URL such as smtp+tls://user:password@mail.example.com:587"
-        text = self.text(name)
-        if not text:
-            return {}
-        try:
-            return dict(environ.Env.email_url_config(text))
-        except (ValueError, ImproperlyConfigured):
-            # The value holds a password, so it is not repeated.
-            raise ImproperlyConfigured(f"{name} must be {expected}.") from None
-
     def switch(self, name: str, default: bool) -> bool:
         return self._read(name, default, lambda text: SWITCH[text.lower()], "on or off")
 
     def whole(self, name: str, default: int, low: int, high: int) -> int:
         def parse(text: str) -> int:
-            number = int(text)
+            number = int(text) if WHOLE.fullmatch(text) else low - 1
             if not low <= number <= high:
                 raise ValueError
             return number
@@ -124,7 +187,7 @@ class Environment:
 
     def seconds(self, name: str, default: float, low: float, high: float) -> float:
         def parse(text: str) -> float:
-            number = float(text)
+            number = float(text) if DECIMAL.fullmatch(text) else low - 1
             if not low <= number <= high:
                 raise ValueError
             return number
@@ -160,23 +223,5 @@ class Environment:
             raise ImproperlyConfigured(f"{name} is {text!r}, but must be {expected}.") from None
 
 
-def _names(path: Path) -> set[str]:
-    """The names that a `.env` file sets.
-
-    Refuses what environ would pass over in silence: an unreadable file, a line it cannot read.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ImproperlyConfigured(f"Cannot read {path}: {reason}.") from None
-    names = set()
-    for number, line in enumerate(lines, start=1):
-        if assignment := ASSIGNMENT.match(line):
-            names.add(assignment[1])
-        elif line.strip() and not line.startswith("#"):
-            raise ImproperlyConfigured(
-                f"Line {number} of {path} must be NAME=value, a comment that begins with #, "
-                "or empty."
-            )
-    return names
+def _words(text: str) -> list[str]:
+    return [word for part in text.split(",") if (word := part.strip())]

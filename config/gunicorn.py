@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from pathlib import Path
 from typing import Any
 
 from gunicorn.glogging import Logger
 
+from batchops.proxies import HEALTH_PATHS
 from config.environment import Environment
 from config.logs import logging_settings
 
 env = Environment(Path(__file__).resolve().parent.parent)
 
-HOST = env.text("WEB_HOST", "127.0.0.1")
+HOST = env.host("WEB_HOST", "127.0.0.1")
 PORT = env.whole("WEB_PORT", 8000, 1, 65535)
-HEALTH_PATHS = ("/healthz", "/readyz")
 
 
 class AccessLogger(Logger):  # type: ignore[misc]
@@ -52,6 +53,12 @@ graceful_timeout = 30
 keepalive = 15
 max_requests = 0
 control_socket_disable = True
+umask = 0o077
+# Whom to believe about addresses and TLS is decided in one place, `TRUSTED_PROXIES`; gunicorn
+# itself would believe any program on this machine, and take SCRIPT_NAME from it.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+os.environ.pop("SCRIPT_NAME", None)
 # A slow client cannot hold the heartbeat file of a worker on a slow disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 accesslog = "-"

@@ -13,6 +13,7 @@ from config.databases import database
 from config.environment import Environment
 from config.huey import queue
 from config.logs import logging_settings
+from config.mail import mail_server
 from config.secret import demo_secret
 
 # Lets generic classes of Django name what they hold: ModelAdmin[Batch].
@@ -58,7 +59,7 @@ RESUME_WINDOWS = env.text("RESUME_WINDOWS")
 AUDIT_SIGNING_KEY = env.text("AUDIT_SIGNING_KEY")
 AUDIT_PUBLIC_KEYS = env.words("AUDIT_PUBLIC_KEYS")
 AUDIT_ANCHOR_INTERVAL = env.whole("AUDIT_ANCHOR_INTERVAL", 3600, 60, 604_800)
-AUDIT_ANCHOR_FILE = env.text("AUDIT_ANCHOR_FILE")
+AUDIT_ANCHOR_FILE = str(env.path("AUDIT_ANCHOR_FILE")) if env.text("AUDIT_ANCHOR_FILE") else ""
 AUDIT_ANCHOR_EMAILS = env.mail_addresses("AUDIT_ANCHOR_EMAILS")
 
 # Django -------------------------------------------------------------------------------------
@@ -75,8 +76,11 @@ if not SECRET_KEY:
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
-CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
-TRUSTED_PROXY_COUNT = env.whole("TRUSTED_PROXY_COUNT", 0, 0, 10)
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+HEALTH_DETAILS_FROM = env.networks("HEALTH_DETAILS_FROM", "127.0.0.0/8, ::1")
+# What a client or the environment says of a path in front of the site does not move it.
+FORCE_SCRIPT_NAME = ""
 
 INSTALLED_APPS = [
     "batchops.apps.BatchopsAdminConfig",
@@ -93,11 +97,12 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "batchops.middleware.RequestIdMiddleware",
+    "batchops.middleware.ProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "batchops.middleware.HostMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -139,6 +144,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_AGE = env.whole("SESSION_HOURS", 12, 1, 720) * 3600
 
 LANGUAGE_CODE = "en-gb"
@@ -148,7 +154,7 @@ USE_TZ = True
 DATETIME_FORMAT = "j M Y H:i"
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / "staticfiles")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
@@ -156,7 +162,7 @@ STORAGES = {
 if DEBUG:
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
-vars().update(env.mail_server("EMAIL_URL"))
+vars().update(mail_server(env.text("EMAIL_URL")))
 DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", "batchops@localhost")
 
 # Security -----------------------------------------------------------------------------------
@@ -164,12 +170,20 @@ DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", "batchops@localhost")
 HTTPS_ONLY = env.switch("HTTPS_ONLY", not DEMO)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS_ONLY
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.switch("HSTS_INCLUDE_SUBDOMAINS", False)
+SECURE_HSTS_PRELOAD = env.switch("HSTS_PRELOAD", False)
+if SECURE_HSTS_PRELOAD and not SECURE_HSTS_INCLUDE_SUBDOMAINS:
+    raise ImproperlyConfigured(
+        "HSTS_PRELOAD is on, but browsers preload a domain only with its subdomains: "
+        "set HSTS_INCLUDE_SUBDOMAINS=on too, or HSTS_PRELOAD=off."
+    )
+# Both bind other sites of the domain, so they are a decision and not an omission.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
-if TRUSTED_PROXY_COUNT:
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# ProxyMiddleware takes this header from everybody but the trusted proxies.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"

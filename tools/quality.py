@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from batchops.files import make_folder
 from tools import postgres
 
 BASE: Final = Path(__file__).resolve().parent.parent
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run all steps, the later ones too when one fails; returns the exit code."""
     os.chdir(BASE)
     postgres.leave_in_order()
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    make_folder(RESULTS)
     SUMMARY.unlink(missing_ok=True)
     outcomes: list[Outcome] = []
     for step in _checks() if not arguments else ():

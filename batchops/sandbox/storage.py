@@ -41,7 +41,8 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
             self._database = sqlite3.connect(path, timeout=1, check_same_thread=False)
             self._prepare()
         except (OSError, sqlite3.Error) as error:

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from batchops import proxies
 from batchops.models import AuditEntry, AuditHead
 from batchops.models.audit import Action, ActorKind
 from batchops.services.audit_form import (
@@ -276,12 +276,8 @@ def row_of(entry: AuditEntry) -> Row:
 
 
 def client_ip(request: HttpRequest) -> str:
-    """The address a request came from, looking through as many proxies as are trusted."""
-    hops = [request.META.get("REMOTE_ADDR", "")]
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()] + hops
-    trusted = min(settings.TRUSTED_PROXY_COUNT, len(hops) - 1)
-    return str(hops[-1 - trusted])[:45]
+    """The address a request came from, looking through trusted proxies; empty: it has none."""
+    return str(proxies.client_address(request) or "")
 
 
 def _entry(fact: Fact, sequence: int, now: dt.datetime, previous_hash: str) -> AuditEntry:

@@ -25,6 +25,7 @@ from django.core.mail import send_mail
 from django.db import transaction
 from django.utils import timezone
 
+from batchops.files import for_owner_alone
 from batchops.models import Action, AuditEntry, AuditHead
 from batchops.services import audit
 from batchops.services.audit_form import canonical_json
@@ -189,7 +190,7 @@ def send_out(anchor: Anchor) -> None:
 
 def append(path: Path, line: str) -> None:
     """Append a line to a file and wait until it is on the disk."""
-    with path.open("a", encoding="utf-8") as file:
+    with open(path, "a", encoding="utf-8", opener=for_owner_alone) as file:
         file.write(f"{line}\n")
         file.flush()
         os.fsync(file.fileno())

@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from batchops import permissions
+from batchops.files import for_owner_alone
 from batchops.models import Action, AuditEntry
 from batchops.services import audit, audit_anchors, audit_export, audit_rows, permits
 from batchops.services.audit_form import Row, row_hash
@@ -96,7 +97,7 @@ def _save(path: Path, chunks: Iterator[bytes]) -> str:
     """Write chunks to a new file, and flush file and folder; returns the SHA-256."""
     digest = hashlib.sha256()
     try:
-        with path.open("xb") as file:
+        with open(path, "xb", opener=for_owner_alone) as file:
             try:
                 for chunk in chunks:
                     file.write(chunk)

@@ -10,6 +10,8 @@ from typing import Final
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 
+from batchops.files import for_owner_alone
+
 PASSWORD_FILE: Final = "demo-passwords.txt"  # noqa: S105 - a file's name
 GROUPS: Final = {"operator": "Operator", "approver": "Approver", "auditor": "Auditor", "admin": ""}
 """Sign-in name to group; the administrator needs none."""
@@ -58,8 +60,8 @@ def _make_user(person: DemoPerson) -> None:
 
 def _keep(path: Path, people: list[DemoPerson]) -> None:
     path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
-    path.write_text("".join(f"{person}\n" for person in people))
+    with open(path, "x", opener=for_owner_alone) as file:
+        file.writelines(f"{person}\n" for person in people)
 
 
 def _password() -> str:

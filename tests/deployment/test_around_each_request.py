@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.test import Client, RequestFactory
+from django.shortcuts import resolve_url
+from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 from pytest_django import Settings
 
 from batchops import middleware
@@ -124,28 +128,78 @@ class TestDeniedTries:
 
 class TestTheAddress:
     @pytest.mark.parametrize(
-        ("proxies", "forwarded", "expected"),
+        ("trusted", "forwarded", "expected"),
         [
-            (0, "", "192.0.2.1"),
-            (0, "198.51.100.7", "192.0.2.1"),
-            (1, "198.51.100.7", "198.51.100.7"),
-            (1, "203.0.113.9, 198.51.100.7", "198.51.100.7"),
-            (2, "203.0.113.9, 198.51.100.7", "203.0.113.9"),
-            (3, "198.51.100.7", "198.51.100.7"),
-            (1, "", "192.0.2.1"),
-            (1, " , ,", "192.0.2.1"),
+            ("", "", "192.0.2.1"),
+            ("", "198.51.100.7", "192.0.2.1"),
+            ("10.0.0.0/8", "198.51.100.7", "192.0.2.1"),
+            ("192.0.2.0/24", "198.51.100.7", "198.51.100.7"),
+            ("192.0.2.0/24", "203.0.113.9, 198.51.100.7", "198.51.100.7"),
+            ("192.0.2.0/24, 198.51.100.7", "203.0.113.9, 198.51.100.7", "203.0.113.9"),
+            ("0.0.0.0/0", "203.0.113.9, 198.51.100.7", "203.0.113.9"),
+            ("192.0.2.0/24", "", "192.0.2.1"),
+            ("192.0.2.0/24", " , ,", "192.0.2.1"),
+            ("192.0.2.0/24", "198.51.100.7, unknown", "192.0.2.1"),
+            ("192.0.2.0/24", "198.51.100.7:4711", "198.51.100.7"),
+            ("192.0.2.0/24", "[2001:db8::7]:443", "2001:db8::7"),
+            ("192.0.2.0/24", "::ffff:198.51.100.7", "198.51.100.7"),
+            ("192.0.2.0/24", "fe80::1%<script>", "fe80::1"),
+            ("192.0.2.0/24", "9" * 400, "192.0.2.1"),
+            ("192.0.2.0/24", "' OR 1=1 --", "192.0.2.1"),
         ],
     )
-    def test_it_is_looked_for_behind_as_many_proxies_as_are_trusted(
-        self, proxies: int, forwarded: str, expected: str, settings: Settings
+    def test_it_is_looked_for_behind_the_proxies_that_are_trusted(
+        self, trusted: str, forwarded: str, expected: str, settings: Settings
     ) -> None:
-        settings.TRUSTED_PROXY_COUNT = proxies
+        settings.TRUSTED_PROXIES = [ip_network(word) for word in trusted.split(", ") if word]
         request = RequestFactory().get(
             "/", REMOTE_ADDR="192.0.2.1", headers={"X-Forwarded-For": forwarded}
         )
         assert client_ip(request) == expected
 
-    def test_a_forged_one_is_cut_to_what_the_trail_holds(self, settings: Settings) -> None:
-        settings.TRUSTED_PROXY_COUNT = 1
-        request = RequestFactory().get("/", headers={"X-Forwarded-For": "9" * 400})
-        assert len(client_ip(request)) == 45
+    @pytest.mark.parametrize("peer", ["", "garbage", "10.0.0.1\x00", "1.2.3.4, 5.6.7.8"])
+    def test_a_connection_without_one_has_none(self, peer: str, settings: Settings) -> None:
+        settings.TRUSTED_PROXIES = [ip_network("0.0.0.0/0")]
+        request = RequestFactory().get(
+            "/", REMOTE_ADDR=peer, headers={"X-Forwarded-For": "198.51.100.7"}
+        )
+        assert client_ip(request) == ""
+
+    @given(st.text() | st.ip_addresses().map(str))
+    def test_whatever_is_forwarded_it_is_an_address(self, forwarded: str) -> None:
+        request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.1")
+        request.META["HTTP_X_FORWARDED_FOR"] = forwarded
+        with override_settings(TRUSTED_PROXIES=[ip_network("192.0.2.1")]):
+            assert str(ip_address(client_ip(request))) == client_ip(request)
+
+    @pytest.mark.django_db
+    def test_garbage_from_a_proxy_never_lands_in_the_trail(
+        self, client: Client, viewer: User, settings: Settings
+    ) -> None:
+        settings.TRUSTED_PROXIES = [ip_network("127.0.0.0/8")]
+        client.force_login(viewer)
+        client.get("/auth/user/", headers={"X-Forwarded-For": "<script>\x00, not an address"})
+        assert AuditEntry.objects.get(action=Action.ACCESS_DENIED).actor_ip == "127.0.0.1"
+
+
+@pytest.mark.django_db
+class TestWhatOnlyProxiesMaySay:
+    @pytest.mark.parametrize(("trusted", "status"), [("10.0.0.0/8", 301), ("127.0.0.0/8", 200)])
+    def test_that_a_request_came_over_tls(
+        self, trusted: str, status: int, client: Client, settings: Settings
+    ) -> None:
+        settings.SECURE_SSL_REDIRECT = True
+        settings.TRUSTED_PROXIES = [ip_network(trusted)]
+        response = client.get("/login/", headers={"X-Forwarded-Proto": "https"})
+        assert response.status_code == status
+
+    def test_nobody_may_move_the_site_below_another_path(self, client: Client) -> None:
+        for page in (
+            client.get("/login/", SCRIPT_NAME="/evil"),
+            client.get("/login/", SCRIPT_URL="/evil/login/"),
+        ):
+            assert "/evil" not in page.content.decode()
+
+
+def test_signing_in_without_a_page_to_go_to_leads_to_the_overview(settings: Settings) -> None:
+    assert resolve_url(settings.LOGIN_REDIRECT_URL) == "/"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
@@ -17,6 +20,7 @@ from batchops.models import SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import sync
 from batchops.syllable.errors import Unauthorized
+from tests.deployment.loading import without_static_files
 
 pytestmark = pytest.mark.django_db
 
@@ -130,5 +134,63 @@ def test_both_answer_over_plain_http_where_the_rest_is_sent_to_https(
     assert client.get("/").status_code == 301
 
 
-def test_a_strange_host_name_is_refused(client: Client) -> None:
-    assert client.get("/readyz", headers={"host": "elsewhere.example.com"}).status_code == 400
+def test_both_answer_by_any_name_or_address_since_probes_know_no_other(client: Client) -> None:
+    for host in ("elsewhere.example.com", "10.1.2.3:8000", "[::1]:8000", "with_underscore", ""):
+        assert client.get("/healthz", headers={"host": host}).status_code == 200
+        assert client.get("/readyz", headers={"host": host}).status_code == 503
+    assert client.get("/login/", headers={"host": "elsewhere.example.com"}).status_code == 400
+
+
+class TestWhoIsToldWhy:
+    STRANGER = "198.51.100.7"
+
+    def test_a_stranger_learns_only_whether_it_is_ready(self, client: Client) -> None:
+        response = client.get("/readyz", REMOTE_ADDR=self.STRANGER)
+        assert (response.status_code, response.json()) == (503, {"status": "not ready"})
+        pulled()
+        response = client.get("/readyz", REMOTE_ADDR=self.STRANGER)
+        assert (response.status_code, response.json()) == (200, {"status": "ready"})
+
+    def test_monitoring_in_a_network_that_is_named_learns_all(
+        self, client: Client, settings: Settings
+    ) -> None:
+        settings.HEALTH_DETAILS_FROM = [ip_network("198.51.100.0/24")]
+        assert "parts" in client.get("/readyz", REMOTE_ADDR=self.STRANGER).json()
+        assert "parts" not in client.get("/readyz", REMOTE_ADDR="192.0.2.1").json()
+
+    def test_a_person_of_the_staff_learns_all(self, client: Client, viewer: User) -> None:
+        client.force_login(viewer)
+        assert "parts" in client.get("/readyz", REMOTE_ADDR=self.STRANGER).json()
+        User.objects.update(is_staff=False)
+        assert "parts" not in client.get("/readyz", REMOTE_ADDR=self.STRANGER).json()
+
+    @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"])
+    def test_a_proxy_on_this_machine_does_not_make_its_clients_local(
+        self, header: str, client: Client
+    ) -> None:
+        assert "parts" not in client.get("/readyz", headers={header: "127.0.0.1"}).json()
+
+    def test_a_trusted_proxy_tells_who_asks(self, client: Client, settings: Settings) -> None:
+        settings.TRUSTED_PROXIES = [ip_network("192.0.2.1")]
+        for asker, told in ((self.STRANGER, False), ("127.0.0.1", True)):
+            response = client.get(
+                "/readyz", REMOTE_ADDR="192.0.2.1", headers={"X-Forwarded-For": asker}
+            )
+            assert ("parts" in response.json()) is told
+
+    def test_a_session_that_cannot_be_read_is_a_strangers(self, client: Client) -> None:
+        client.cookies["sessionid"] = "x" * 32
+        with mock.patch.object(connection, "cursor", side_effect=OperationalError("gone")):
+            response = client.get("/readyz", REMOTE_ADDR=self.STRANGER)
+        assert (response.status_code, response.json()) == (503, {"status": "not ready"})
+
+
+def test_static_files_that_were_not_collected_are_told(
+    client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    pulled()
+    settings.STATIC_ROOT = str(tmp_path)
+    settings.STORAGES = without_static_files(settings.STORAGES)
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert "collectstatic" in response.json()["parts"]["static_files"]["problem"]

@@ -1,0 +1,98 @@
+"""What batchops writes can be read by its owner alone, whatever the umask."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from batchops import files
+from config.sqlite import PrivateConnection
+from tests.deployment.loading import BASE, load_gunicorn, load_settings
+
+pytestmark = pytest.mark.once
+
+WRITES_EVERYTHING = """
+import datetime as dt, os, pathlib, django
+os.umask(0)
+django.setup()
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.utils import timezone
+from batchops.sandbox.storage import StateFile
+from batchops.services import audit, audit_anchors, demo
+
+call_command("migrate", verbosity=0)
+demo.make_people(settings.DATA_DIR)
+audit_anchors.append(settings.DATA_DIR / "anchors.jsonl", "{}")
+state = StateFile(settings.DATA_DIR / "sandbox.sqlite3")
+settings.HUEY.storage.enqueue(b"task")
+call_command(
+    "archive_audit", "--as", "admin", "--before", timezone.now().isoformat(),
+    "--to", str(settings.DATA_DIR / "archive.jsonl"), verbosity=0,
+)
+for path in sorted(settings.DATA_DIR.rglob("*")):
+    print(oct(path.stat().st_mode & 0o777), path.name)
+"""
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_databases_secrets_passwords_anchors_and_archives_are_closed_to_others(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "deep" / "data"
+    done = subprocess.run(
+        [sys.executable, "-c", WRITES_EVERYTHING],
+        cwd=BASE,
+        env={
+            "PATH": os.environ["PATH"],
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "ENV_FILE": os.devnull,
+            "DATA_DIR": str(data),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        umask=0,
+    )
+    assert done.returncode == 0, done.stderr
+    modes = {name: mode for mode, name in re.findall(r"^(0o\d+) (.*)$", done.stdout, re.MULTILINE)}
+    assert {
+        *("batchops.sqlite3", "batchops.sqlite3-wal", "batchops.sqlite3-shm"),
+        *("queue.sqlite3", "queue.sqlite3-wal", "sandbox.sqlite3", "secret_key"),
+        *("demo-passwords.txt", "anchors.jsonl", "archive.jsonl"),
+    } <= modes.keys()
+    assert set(modes.values()) == {"0o600"}
+    assert (mode(data), mode(data.parent)) == (0o700, 0o700)
+
+
+def test_a_database_that_is_open_to_others_is_closed(tmp_path: Path) -> None:
+    for name in ("batchops.sqlite3", "queue.sqlite3"):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(0o644)
+    name = load_settings(tmp_path)["DATABASES"]["default"]["NAME"]
+    sqlite3.connect(name, factory=PrivateConnection).close()
+    assert mode(tmp_path / "batchops.sqlite3") == mode(tmp_path / "queue.sqlite3") == 0o600
+
+
+def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o750)
+    files.make_folder(tmp_path / "new" / "newer")
+    assert [mode(path) for path in (tmp_path, tmp_path / "new", tmp_path / "new" / "newer")] == [
+        *(0o750, 0o700, 0o700)
+    ]
+
+
+def test_what_web_processes_write_is_closed_too() -> None:
+    assert load_gunicorn()["umask"] == 0o077
