@@ -15,11 +15,18 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from batchops import proxies
+from batchops.courier import Courier
 from batchops.models import SyncRun
+from batchops.services import heartbeats
 
 logger = logging.getLogger(__name__)
 
 STYLE: Final = "batchops/base.css"
+QUEUE_SECONDS: Final = 2.0
+"""A queue that is silent for longer counts as down."""
+
+_courier = Courier("queue's health")
+
 Part: TypeAlias = dict[str, Any]
 """What is said of one thing: `ok`, and figures that explain it."""
 
@@ -42,6 +49,7 @@ def readiness(request: HttpRequest) -> JsonResponse:
     parts = {
         "database": _guarded(_database),
         "queue": _guarded(_queue),
+        "workers": _guarded(_workers),
         "mirror": _guarded(_mirror),
         "vendor_key": _guarded(_vendor_key),
         "static_files": _guarded(_static_files),
@@ -87,7 +95,15 @@ def _database() -> Part:
 
 
 def _queue() -> Part:
-    return {"ok": True, "waiting": settings.HUEY.storage.queue_size()}
+    waiting = _courier.send(lambda: settings.HUEY.storage.queue_size(), QUEUE_SECONDS)
+    return {"ok": True, "waiting": waiting}
+
+
+def _workers() -> Part:
+    found = heartbeats.workers()
+    if found.are_running:
+        return {"ok": True}
+    return {"ok": False, "problem": found.silence}
 
 
 def _mirror() -> Part:

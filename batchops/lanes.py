@@ -16,7 +16,9 @@ from batchops.logs import request_id
 logger = logging.getLogger(__name__)
 
 FIRST_BACKOFF_SECONDS: Final = 0.5
-LONGEST_BACKOFF_SECONDS: Final = 5.0
+LONGEST_BACKOFF_SECONDS: Final = 4.0
+FAILURES_IN_A_ROW: Final = 4
+"""A lane that failed so often in a row is not well."""
 
 Step = Callable[[], float | None]
 """One round of a lane's work. It returns after how many seconds the next is due at the latest,
@@ -34,8 +36,9 @@ class Lane:
         self.name = name
         self.step = step
         self.every = every
-        self.alive_at = time.monotonic()
-        """When it last showed that it goes on, by the monotonic clock."""
+        self.failures = 0
+        """How often its step has failed in a row."""
+        self._alive_at = time.monotonic()
         self._woken, self._ending = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -56,8 +59,13 @@ class Lane:
 
     def is_asked_to_end(self) -> bool:
         """For long steps to ask often: whoever asks whether to go on is alive."""
-        self.alive_at = time.monotonic()
+        self._alive_at = time.monotonic()
         return self._ending.is_set()
+
+    def is_well(self, seconds: float) -> bool:
+        """Whether it showed in the last `seconds` that it goes on, and does not fail every time."""
+        is_recent = time.monotonic() - self._alive_at < seconds
+        return is_recent and self.failures < FAILURES_IN_A_ROW
 
     def join(self, seconds: float) -> bool:
         """Wait for the thread to end; False when it did not in time."""
@@ -66,20 +74,22 @@ class Lane:
         return self._thread is None or not self._thread.is_alive()
 
     def _run(self) -> None:
-        failures = 0
         while not self.is_asked_to_end():
             self._woken.clear()
             try:
                 seconds = self._take_step()
-            except Exception as error:
-                pause = min(FIRST_BACKOFF_SECONDS * 2**failures, LONGEST_BACKOFF_SECONDS)
-                failures += 1
-                # The whole of it once; what goes on for hours must not fill the disk.
-                logger.error("The %s lane failed: %s", self.name, error, exc_info=failures == 1)
-                self._ending.wait(pause)
+            except Exception as error:  # noqa: BLE001  a lane outlives what its work meets
+                self._fail(error)
                 continue
-            failures = 0
+            self.failures = 0
             self._woken.wait(self.every if seconds is None else max(0.0, seconds))
+
+    def _fail(self, error: Exception) -> None:
+        """Log it, the whole of it once: what goes on for hours must not fill the disk. Wait."""
+        pause = min(FIRST_BACKOFF_SECONDS * 2**self.failures, LONGEST_BACKOFF_SECONDS)
+        self.failures = min(self.failures + 1, FAILURES_IN_A_ROW)
+        logger.error("The %s lane failed: %s", self.name, error, exc_info=self.failures == 1)
+        self._ending.wait(pause)
 
     def _take_step(self) -> float | None:
         request_id.set(f"{self.name}-{secrets.token_hex(4)}")

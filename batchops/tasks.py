@@ -22,7 +22,17 @@ from huey.contrib.djhuey import HUEY, task
 from batchops.courier import Courier
 from batchops.lanes import Lane, all_of
 from batchops.models import SyncRun
-from batchops.services import audit_anchors, drafts, due, push, read_back, sync, unsent, wake
+from batchops.services import (
+    audit_anchors,
+    drafts,
+    due,
+    heartbeats,
+    push,
+    read_back,
+    sync,
+    unsent,
+    wake,
+)
 from batchops.syllable.errors import SyllableError
 
 logger = logging.getLogger(__name__)
@@ -35,6 +45,7 @@ ASK_SECONDS: Final = 2.0
 LONGEST_QUEUE: Final = 100
 """Wake-ups that may wait when no worker takes them; more would say nothing new."""
 
+_heart = heartbeats.Heart()
 _courier = Courier("queue")
 _asked: SimpleQueue[tuple[SyncRun.Kind, str]] = SimpleQueue()
 
@@ -50,6 +61,14 @@ def push_work() -> None:
 def keep_time() -> None:
     if due.keep_time():
         LANES["push"].wake()
+
+
+def beat() -> None:
+    """Say that this worker sends, as long as its push lane does not hang."""
+    if LANES["push"].is_well(heartbeats.HUNG_AFTER_SECONDS):
+        _heart.beat()
+    else:
+        logger.error("The push lane hangs or fails again and again: nothing is being sent.")
 
 
 def keep_mirror_fresh() -> None:
@@ -86,12 +105,13 @@ LANES: Final = {
     lane.name: lane
     for lane in (
         Lane("push", push_work, every=1),
+        Lane("heartbeat", beat, every=heartbeats.BEAT_SECONDS),
         Lane("timers", keep_time, every=1),
         Lane("read-back", read_back.all_due, every=5),
         Lane("sync", keep_mirror_fresh, every=5),
         Lane("trail", all_of(audit_anchors.anchor_if_due), every=10),
         Lane("housekeeping", all_of(unsent.settle_rest), every=60),
-        Lane("clean-up", all_of(drafts.lapse_drafts), every=3600),
+        Lane("clean-up", all_of(drafts.lapse_drafts, heartbeats.forget_old), every=3600),
         Lane("queue", listen, every=0.1),
     )
 }

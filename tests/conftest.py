@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection
+from django.db.models.functions import Now
 from django.test import TransactionTestCase
 from pytest_django import Settings
 
-from batchops.models import audit_triggers
+from batchops.models import Heartbeat, audit_triggers
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import audit
+from batchops.services.heartbeats import Heart
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -76,6 +79,13 @@ def viewer(make_person: Callable[..., User]) -> User:
 @pytest.fixture
 def administrator(make_person: Callable[..., User]) -> User:
     return make_person("ada", is_superuser=True)
+
+
+@pytest.fixture
+def running_worker(db: None) -> None:
+    """A worker that is alive until the test ends."""
+    Heart().beat()
+    Heartbeat.objects.update(seen_at=Now() + dt.timedelta(hours=1))
 
 
 @pytest.fixture

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 ALL_WELL, NOT_ALL, BROKEN_OFF = 0, 1, 130
 LOOK_SECONDS: Final = 0.5
-NO_WORKER_SECONDS: Final = 10
-"""After so long in the queue it is said that no worker may be running."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -162,7 +160,6 @@ def _agreed(change: Change, err: OutputWrapper) -> bool:
 
 def wait(change: Change, err: OutputWrapper) -> Progress:
     """Watch a change until nothing moves any more without a person."""
-    started = time.monotonic()
     told = ""
     with tqdm(total=change.item_count, unit=" batches", file=err, disable=None) as bar:
         while True:
@@ -171,10 +168,7 @@ def wait(change: Change, err: OutputWrapper) -> Progress:
             if not seen.is_live or change.is_halted:
                 return seen
             words = seen.headline
-            is_late = time.monotonic() - started > NO_WORKER_SECONDS
-            if change.state == Change.State.QUEUED and is_late:
-                words = "No worker has taken it up yet. Is `manage.py worker` running?"
-            if words != told and change.state != Change.State.RUNNING:
+            if words != told and (seen.silence or change.state != Change.State.RUNNING):
                 tqdm.write(words, file=err)
             told = words
             time.sleep(LOOK_SECONDS)
@@ -197,8 +191,8 @@ def write_progress(seen: Progress, out: OutputWrapper) -> None:
         out.write(f"  {seen.unasked:>9,} with a field that moved without being asked to\n")
     for one in seen.complaints:
         out.write(f"  {one.number:>9,} of them: {one.words}\n")
-    for words in (seen.change.halted_reason, seen.change.waiting_reason):
-        if words:
+    for words in (seen.change.halted_reason, seen.change.waiting_reason, seen.silence):
+        if words and words not in seen.headline:
             out.write(f"  ! {words}\n")
 
 

@@ -3,6 +3,7 @@
 from batchops.models.audit import Action, ActorKind, AuditEntry, AuditHead, AuditReviewedRange
 from batchops.models.batch import ENDED_STATUSES, Batch, BatchQuerySet, Campaign, KnownStatus
 from batchops.models.change import Change, ChangeItem, ChangeQuerySet
+from batchops.models.heartbeat import Heartbeat
 from batchops.models.selection import PastedIds
 from batchops.models.sync import SyncRun
 
@@ -19,6 +20,7 @@ __all__ = [
     "Change",
     "ChangeItem",
     "ChangeQuerySet",
+    "Heartbeat",
     "KnownStatus",
     "PastedIds",
     "SyncRun",

@@ -11,14 +11,20 @@ from django.utils import timezone
 
 from batchops.models import Change, SyncRun
 from batchops.models.change import RUNNABLE_STATES
+from batchops.services import heartbeats
+from batchops.services.heartbeats import Workers
 
 HALTED_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """What the last pulls met. Instants are UTC; `pulled_at` is when the last good one began."""
+    """What the last pulls met, and whether any worker runs.
 
+    Instants are UTC; `pulled_at` is when the last good pull began.
+    """
+
+    workers: Workers
     pulled_at: dt.datetime | None = None
     running: bool = False
     failing_since: dt.datetime | None = None
@@ -37,22 +43,26 @@ class Freshness:
 
 
 def freshness() -> Freshness:
-    """Look at the last pulls: two queries when all is well, two more when the vendor fails."""
+    """Look at the last pulls: one query when all is well, two more when the vendor fails."""
     running = False
     last: SyncRun | None = None
-    for run in SyncRun.objects.all()[:2]:
+    workers: Workers | None = None
+    for run in SyncRun.objects.annotate(**heartbeats.columns())[:2]:
+        workers = heartbeats.of_row(run)
         if run.state == SyncRun.State.RUNNING:
             running = True
         else:
             last = last or run
+    workers = workers or heartbeats.workers()
     if last is None or last.state == SyncRun.State.DONE:
-        return Freshness(last.started_at if last else None, running)
+        return Freshness(workers, last.started_at if last else None, running)
     good = SyncRun.objects.filter(state=SyncRun.State.DONE).first()
     failed = SyncRun.objects.filter(state=SyncRun.State.FAILED)
     if good is not None:
         failed = failed.filter(started_at__gt=good.started_at)
     first = failed.last() or last
     return Freshness(
+        workers,
         good.started_at if good else None,
         running,
         first.finished_at or first.started_at,

@@ -11,8 +11,14 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from batchops.models import Change, ChangeItem
-from batchops.models.change import SUCCESS_STATES, TROUBLE_STATES, UNSETTLED_STATES, total
-from batchops.services import changes
+from batchops.models.change import (
+    RUNNABLE_STATES,
+    SUCCESS_STATES,
+    TROUBLE_STATES,
+    UNSETTLED_STATES,
+    total,
+)
+from batchops.services import changes, heartbeats
 
 State, ItemState = Change.State, ChangeItem.State
 
@@ -42,7 +48,10 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A change at one moment. `rate` is settled batches a second; `counts` add up to `total`."""
+    """A change at one moment. `rate` is settled batches a second; `counts` add up to `total`.
+
+    `silence` says why nothing of it is being sent, where no worker runs that could; else empty.
+    """
 
     change: Change
     counts: Mapping[str, int]
@@ -51,6 +60,7 @@ class Progress:
     unasked: int
     rate: float
     complaints: tuple[Complaint, ...]
+    silence: str = ""
 
     @property
     def total(self) -> int:
@@ -75,7 +85,7 @@ class Progress:
     @property
     def remaining(self) -> dt.timedelta | None:
         """An estimate from the rate of the last seconds; None where there is none."""
-        if not self.rate or self.change.state != State.RUNNING:
+        if not self.rate or self.change.state != State.RUNNING or self.silence:
             return None
         return dt.timedelta(seconds=(self.total - self.settled) / self.rate)
 
@@ -98,10 +108,14 @@ class Progress:
             return f"Stopped: {self.well:,} done, {self._sum(NOT_SENT):,} not sent"
         if self.change.is_halted and self.change.is_open:
             return f"Halted at {self.settled:,} of {self.total:,}: it needs a person"
+        if self.silence and state in RUNNABLE_STATES:
+            return f"At {self.settled:,} of {self.total:,}. {self.silence}"
         if self.change.waiting_reason and self.change.is_open:
             return f"Waiting for the vendor at {self.settled:,} of {self.total:,}"
         if state == State.RUNNING:
             return f"Running: {self.settled:,} of {self.total:,} settled"
+        if state == State.QUEUED and self.change.priority == Change.Priority.EMERGENCY:
+            return "Queued: a worker, or else the web server itself, starts it within seconds"
         return _BEFORE_START.get(state, str(State(state).label))
 
     @property
@@ -136,6 +150,7 @@ class Progress:
             "confirmed": self.confirmed,
             "not_confirmed": self.not_confirmed,
             "moved_unasked": self.unasked,
+            "nothing_is_sent": self.silence,
             "halted": change.halted_reason,
             "waiting": change.waiting_reason,
             "waiting_until": changes.iso(change.waiting_until),
@@ -151,7 +166,7 @@ class Progress:
         return sum(self.counts.get(state, 0) for state in states)
 
     def _tone_while_open(self) -> str:
-        if self.change.is_halted:
+        if self.change.is_halted or (self.silence and self.change.state in RUNNABLE_STATES):
             return "bad"
         waits = self.change.waiting_reason or self.change.state == State.AWAITING_APPROVAL
         return "warn" if waits else "info"
@@ -185,7 +200,7 @@ _BEFORE_START: Final[dict[str, str]] = {
 
 
 def progress(change: Change) -> Progress:
-    """Look at a change now, in three queries."""
+    """Look at a change now, in four queries, five while something may still be sent."""
     since = timezone.now() - RATE_SPAN
     running = change.state == State.RUNNING
     recent = change.items.filter(settled_at__gte=since).count() if running else 0
@@ -201,8 +216,18 @@ def progress(change: Change) -> Progress:
         counts=changes.counts(change),
         rate=recent / max(1.0, min(RATE_SPAN.total_seconds(), elapsed)),
         complaints=complaints(change),
+        silence=_silence(change),
         **seen,
     )
+
+
+def _silence(change: Change) -> str:
+    """Why nothing of an open change is being sent; an emergency needs no worker."""
+    if change.state in (State.STOPPED, State.FINISHED):
+        waits = change.read_back_at is None and change.started_at is not None
+    else:
+        waits = change.is_open and change.priority != Change.Priority.EMERGENCY
+    return heartbeats.workers().silence if waits else ""
 
 
 def complaints(change: Change) -> tuple[Complaint, ...]:

@@ -55,6 +55,7 @@ def told(client: Client, user: User, change: Change, query: str = "") -> dict[st
     return answer
 
 
+@pytest.mark.usefixtures("running_worker")
 def test_a_running_change_shows_bar_counts_rate_and_time_left(
     client: Client, operator: User
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_running_change_shows_bar_counts_rate_and_time_left(
     assert "<title>25 % · pause | batchops</title>" in text
 
 
+@pytest.mark.usefixtures("running_worker")
 def test_the_state_as_json_is_complete_and_adds_up(client: Client, operator: User) -> None:
     change = running(operator)
     state = told(client, operator, change)
@@ -178,6 +180,7 @@ def test_confirmed_not_confirmed_and_moved_unasked_are_told_apart(
     assert "<bdi>b-0</bdi>" not in unasked
 
 
+@pytest.mark.usefixtures("running_worker")
 def test_halted_and_waiting_say_why_and_what_to_do(client: Client, operator: User) -> None:
     change = running(operator, halted_reason="The key was rejected.")
     assert "The key was rejected. Mend it, then choose Continue" in shown(client, operator, change)

@@ -93,6 +93,7 @@ def text_of(response: Any) -> str:
 
 
 @pytest.mark.parametrize("role", ROLES)
+@pytest.mark.usefixtures("running_worker")
 def test_every_page_stands_a_hostile_vendor(
     sandbox: EmbeddedSandbox,
     operator: User,

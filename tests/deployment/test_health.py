@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import socket
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from django.utils import timezone
 from huey import RedisHuey
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from batchops.models import SyncRun
+from batchops import health
+from batchops.models import Heartbeat, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import sync
 from batchops.syllable.errors import Unauthorized
 from tests.deployment.loading import without_static_files
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("running_worker")]
 
 
 def pulled(**fields: Any) -> SyncRun:
@@ -113,6 +115,28 @@ def test_a_queue_that_is_down_is_told(client: Client, settings: Settings) -> Non
     found = response.json()["parts"]
     assert found["queue"] == {"ok": False, "problem": "cannot be reached"}
     assert found["database"]["ok"]
+
+
+def test_a_queue_that_accepts_and_stays_silent_is_told(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "QUEUE_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.HUEY = RedisHuey("silent", url=f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        found = parts(client)
+    assert found["queue"] == {"ok": False, "problem": "cannot be reached"}
+
+
+def test_without_a_worker_it_is_not_ready_and_says_since_when(client: Client) -> None:
+    pulled()
+    last = timezone.now() - dt.timedelta(minutes=3)
+    Heartbeat.objects.update(seen_at=last)
+    assert client.get("/readyz").status_code == 503
+    said = f"Nothing is being sent: no worker is running since {last:%d %b %H:%M:%S} UTC."
+    assert parts(client)["workers"] == {"ok": False, "problem": said}
+    Heartbeat.objects.all().delete()
+    said = "Nothing is being sent: no worker is running."
+    assert parts(client)["workers"] == {"ok": False, "problem": said}
 
 
 def test_no_proxy_keeps_an_answer(client: Client) -> None:

@@ -129,12 +129,27 @@ def test_lanes_that_hang_are_named_when_all_are_asked_to_end() -> None:
 
 def test_asking_whether_to_end_is_a_sign_of_life() -> None:
     lane = Lane("long", Counted(), every=1)
-    before = lane.alive_at
-    time.sleep(0.001)
+    time.sleep(0.02)
+    assert not lane.is_well(0.01)
     assert not lane.is_asked_to_end()
-    assert lane.alive_at > before
+    assert lane.is_well(1)
     lane.ask_to_end()
     assert lane.is_asked_to_end()
+
+
+def test_a_lane_whose_every_step_fails_is_not_well_until_one_succeeds(started: list[Lane]) -> None:
+    failing = threading.Event()
+    failing.set()
+
+    def step() -> None:
+        if failing.is_set():
+            raise ValueError("again")
+
+    lane = Lane("shaky", step, every=0.01)
+    run(started, lane)
+    wait_for(lambda: not lane.is_well(10))
+    failing.clear()
+    wait_for(lambda: lane.is_well(10))
 
 
 def test_a_part_of_a_step_that_fails_keeps_no_other_part_from_being_done() -> None:
