@@ -24,6 +24,7 @@ from batchops.lanes import Lane, all_of
 from batchops.models import SyncRun
 from batchops.services import (
     audit_anchors,
+    clean_up,
     drafts,
     due,
     heartbeats,
@@ -112,6 +113,7 @@ LANES: Final = {
         Lane("trail", all_of(audit_anchors.anchor_if_due), every=10),
         Lane("housekeeping", all_of(unsent.settle_rest), every=60),
         Lane("clean-up", all_of(drafts.lapse_drafts, heartbeats.forget_old), every=3600),
+        Lane("daily", all_of(clean_up.clean_up), every=DAY),
         Lane("queue", listen, every=0.1),
     )
 }

@@ -49,6 +49,12 @@ SYNC_INTERVAL = env.whole("SYNC_INTERVAL", 60, 10, 86_400)
 FULL_SYNC_INTERVAL = env.whole("FULL_SYNC_INTERVAL", 3600, 60, 604_800)
 MIRROR_MAX_AGE = env.whole("MIRROR_MAX_AGE", 600, 30, 604_800)
 
+# What is cleaned up, and when -------------------------------------------------------------------
+
+KEEP_SYNC_RUNS_DAYS = env.whole("KEEP_SYNC_RUNS_DAYS", 90, 1, 36_500)
+KEEP_DRAFTS_DAYS = env.whole("KEEP_DRAFTS_DAYS", 30, 1, 36_500)
+KEEP_PASTED_IDS_DAYS = env.whole("KEEP_PASTED_IDS_DAYS", 1, 1, 365)
+
 # The rules of the house ---------------------------------------------------------------------
 
 APPROVAL_THRESHOLD = env.whole("APPROVAL_THRESHOLD", 0, 0, 10_000_000)

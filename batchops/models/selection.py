@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -10,9 +9,6 @@ from django.db import models
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
-
-PASTED_LIFETIME = dt.timedelta(days=1)
-"""How long a pasted list is kept."""
 
 
 class PastedIds(models.Model):

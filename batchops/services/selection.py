@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from batchops.models import Batch, BatchQuerySet
-from batchops.models.selection import PASTED_LIFETIME, PastedIds
+from batchops.models.selection import PastedIds
 from batchops.services.audit import storable_text
 from batchops.services.errors import InvalidInput
 
@@ -39,7 +39,7 @@ _KEPT: Final = {
 
 
 def keep(text: str, user: User) -> PastedIds:
-    """Read a pasted text and keep what it names, to be worked with for a day.
+    """Read a pasted text and keep what it names, for `KEEP_PASTED_IDS_DAYS`.
 
     One id stands on each line; commas, semicolons and tabs separate too, where the line as a
     whole is not itself the id of a batch. Raises InvalidInput (field `batch_ids`) for an empty
@@ -52,17 +52,15 @@ def keep(text: str, user: User) -> PastedIds:
     _check_number(len(given))
     times = Counter(given)
     found = known_among(times) if len(given) > len(lines) else whole
-    with transaction.atomic():
-        PastedIds.objects.filter(created_at__lt=timezone.now() - PASTED_LIFETIME).delete()
-        return PastedIds.objects.create(
-            user=user,
-            created_at=timezone.now(),
-            found=sorted(found),
-            found_count=len(found),
-            unknown=[name for name in times if name not in found],
-            duplicates=[name for name, number in times.items() if number > 1],
-            surplus=len(given) - len(times),
-        )
+    return PastedIds.objects.create(
+        user=user,
+        created_at=timezone.now(),
+        found=sorted(found),
+        found_count=len(found),
+        unknown=[name for name in times if name not in found],
+        duplicates=[name for name, number in times.items() if number > 1],
+        surplus=len(given) - len(times),
+    )
 
 
 def kept(identity: str, user: User) -> PastedIds | None:

@@ -1,0 +1,69 @@
+"""What nobody needs any more is deleted, so that no table grows without end."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db.models import Max, QuerySet
+from django.utils import timezone
+
+from batchops.models import Change, PastedIds, SyncRun
+
+logger = logging.getLogger(__name__)
+
+SLICE: Final = 500
+"""Rows deleted in one transaction, so that no lock on SQLite is held for long."""
+BREATH_SECONDS: Final = 0.02
+"""Others come to write between two slices."""
+
+
+def clean_up() -> dict[str, int]:
+    """Delete what is older than the settings keep it; returns how many of each.
+
+    The audit trail is never touched, nor a change that anybody confirmed.
+    """
+    now = timezone.now()
+    deleted = {
+        "syncs": _delete(_old_sync_runs(_before(now, settings.KEEP_SYNC_RUNS_DAYS))),
+        "discarded drafts": _delete(
+            Change.objects.filter(
+                state=Change.State.DISCARDED,
+                finished_at__lt=_before(now, settings.KEEP_DRAFTS_DAYS),
+                followed_by=None,
+            )
+        ),
+        "pasted lists": _delete(
+            PastedIds.objects.filter(created_at__lt=_before(now, settings.KEEP_PASTED_IDS_DAYS))
+        ),
+        "sessions": _delete(Session.objects.filter(expire_date__lt=now)),
+    }
+    words = ", ".join(f"{count:,} {name}" for name, count in deleted.items())
+    logger.info("Cleaned up what is out of date: %s.", words)
+    return deleted
+
+
+def _before(now: dt.datetime, days: int) -> dt.datetime:
+    return now - dt.timedelta(days=days)
+
+
+def _old_sync_runs(before: dt.datetime) -> QuerySet[SyncRun]:
+    """Syncs that are over, save the last of each kind and outcome: how fresh the mirror is, and
+    where the next sync goes on, is read from them.
+    """
+    ended = SyncRun.objects.exclude(state=SyncRun.State.RUNNING).order_by()
+    last = ended.values("kind", "state").annotate(last=Max("pk")).values("last")
+    return ended.filter(started_at__lt=before).exclude(pk__in=last)
+
+
+def _delete(old: QuerySet[Any]) -> int:
+    deleted = 0
+    while keys := list(old.values_list("pk", flat=True)[:SLICE]):
+        old.model._default_manager.filter(pk__in=keys).delete()
+        deleted += len(keys)
+        time.sleep(BREATH_SECONDS)
+    return deleted
