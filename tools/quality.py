@@ -5,6 +5,7 @@ With arguments, only the tests are run, and the arguments go to pytest.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import secrets
@@ -36,6 +37,10 @@ PRODUCTION: Final = {
     "ALLOWED_HOSTS": "batchops.example.com",
     "DATABASE_URL": "postgres://batchops@db.example.com/batchops",
     "QUEUE_URL": "redis://queue.example.com",
+    "TRUSTED_PROXIES": "10.0.0.0/8",
+    "APPROVE_RESUME": "on",
+    "AUDIT_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+    "AUDIT_ANCHOR_FILE": "/tmp/anchors.jsonl",  # noqa: S108 - only looked at
 }
 CHECKS: Final = {
     "ruff check": (PYTHON, "-m", "ruff", "check", "."),
@@ -43,6 +48,7 @@ CHECKS: Final = {
     "mypy": (PYTHON, "-m", "mypy"),
     "migrations": (*MANAGE, "makemigrations", "--check", "--dry-run"),
 }
+COLLECT: Final = (*MANAGE, "collectstatic", "--no-input", "--verbosity=0")
 DEPLOYMENT_CHECK: Final = (*MANAGE, "check", "--deploy", "--fail-level", "WARNING")
 
 
@@ -87,9 +93,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _checks() -> Iterator[Outcome]:
     with tempfile.TemporaryDirectory() as folder:
-        aside = {"ENV_FILE": os.devnull, "DATA_DIR": folder}
+        aside = {"ENV_FILE": os.devnull, "DATA_DIR": folder, "STATIC_ROOT": f"{folder}/static"}
         for name, command in CHECKS.items():
             yield _check(name, command, aside)
+        yield _check("static files", COLLECT, aside)
         yield _check("check --deploy", DEPLOYMENT_CHECK, aside | PRODUCTION)
 
 
