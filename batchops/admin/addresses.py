@@ -11,19 +11,39 @@ from django.shortcuts import redirect
 
 from batchops.models import Change
 
+_KEY: Final = "key:"
 _DOT: Final = "_2E"
+_RETURN: Final = "_0D"
 _DOTS: Final = re.compile(rf"(?:{_DOT})+\Z")
 
 
 def batch_key(batch_id: str) -> str:
     """A batch id as the admin writes it in addresses; `batch_id_of` reads it back."""
     # To browsers, "." and ".." are steps in a path, not names.
-    return str(quote(batch_id)) if batch_id.strip(".") else batch_id.replace(".", _DOT)
+    if not batch_id.strip("."):
+        return batch_id.replace(".", _DOT)
+    return str(quote(batch_id)).replace("\r", _RETURN)
 
 
 def batch_id_of(key: str) -> str:
     """The batch id that an address names."""
-    return key.replace(_DOT, ".") if _DOTS.match(key) else unquote(key)
+    if _DOTS.match(key):
+        return key.replace(_DOT, ".")
+    return unquote(key.replace(_RETURN, "\r"))
+
+
+def form_value(batch_id: str) -> str:
+    """A batch id as a form sends it; `batch_id_in_form` reads it back.
+
+    Browsers send every line break in a form as CR LF, whatever it was.
+    """
+    is_safe = not batch_id.startswith(_KEY) and not {"\r", "\n"} & set(batch_id)
+    return batch_id if is_safe else _KEY + batch_key(batch_id)
+
+
+def batch_id_in_form(value: str) -> str:
+    """The batch id that a form sent."""
+    return batch_id_of(value.removeprefix(_KEY)) if value.startswith(_KEY) else value
 
 
 def to_review(draft: Change) -> HttpResponseRedirect:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
@@ -15,14 +16,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from batchops.admin import columns, pills
-from batchops.admin.addresses import batch_key
+from batchops.admin.addresses import batch_id_in_form, batch_key
 from batchops.admin.base import ReadOnlyAdmin, SturdyList, blame, person
 from batchops.admin.batch_actions import BatchActions
 from batchops.admin.batch_page import BatchPage
 from batchops.admin.filters import SELECTS, PastedFilter, ShowFilter
 from batchops.admin.forms import PasteForm
 from batchops.admin.pills import Look
-from batchops.models import Batch
+from batchops.models import Batch, PastedIds
 from batchops.services import selection
 from batchops.services.errors import InvalidInput
 
@@ -71,6 +72,8 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
         extra = {
             "pasted": selection.kept(pasted, person(request)) if pasted else None,
             "pasted_is_gone": bool(pasted),
+            "kept_lists": selection.KEPT_LISTS,
+            "kept_days": settings.KEEP_PASTED_IDS_DAYS,
             **(extra_context or {}),
         }
         return super().changelist_view(request, extra)
@@ -82,7 +85,7 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
         form = PasteForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             try:
-                pasted = selection.keep(form.cleaned_data["batch_ids"], person(request))
+                pasted = _pasted(request, form)
             except InvalidInput as error:
                 blame(form, error)
             else:
@@ -94,6 +97,8 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
             "title": "Paste batch ids",
             "form": form,
             "limit": selection.LIMIT,
+            "kept_lists": selection.KEPT_LISTS,
+            "kept_days": settings.KEEP_PASTED_IDS_DAYS,
         }
         return TemplateResponse(request, "batchops/paste.html", context)
 
@@ -129,3 +134,16 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
     @admin.display(description="updated", ordering="last_updated_at")
     def updated(self, batch: Batch) -> SafeString:
         return columns.updated(batch)
+
+
+def _pasted(request: HttpRequest, form: PasteForm) -> PastedIds:
+    """The list that was pasted, or one with the look-alikes that were chosen for it.
+
+    Raises InvalidInput.
+    """
+    user = person(request)
+    before = selection.kept(form.cleaned_data["answers"], user)
+    if before is None:
+        return selection.keep(form.cleaned_data["batch_ids"], user)
+    also = [batch_id_in_form(value) for value in request.POST.getlist("also")]
+    return selection.keep_with(before, also, user)

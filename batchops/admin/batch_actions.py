@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from batchops import permissions
-from batchops.admin.addresses import to_review
+from batchops.admin.addresses import batch_id_in_form, form_value, to_review
 from batchops.admin.base import blame, person
 from batchops.admin.filters import BatchFilter
 from batchops.admin.forms import PatchForm, SetExpiryForm, SetRateForm
 from batchops.admin.sync import ask_for_pull
 from batchops.models import Batch, Change, SyncRun
 from batchops.models.batch import counted
-from batchops.services import audit, drafts, sync
+from batchops.services import audit, drafts, selection, sync
 from batchops.services.errors import ChangeError
 from batchops.syllable.errors import SyllableError
 from batchops.syllable.patch import CLEAR, BatchPatch
@@ -57,6 +59,34 @@ class BatchActions(_Base):
 
     def has_sync_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(permissions.RUN_SYNC)
+
+    def action_checkbox(self, obj: Batch) -> SafeString:
+        """The box by which a batch is chosen; it sends the id exactly."""
+        attributes = {"class": "action-select", "aria-label": f"Select {obj.batch_id}"}
+        box = forms.CheckboxInput(attributes, lambda _: False)
+        return box.render(ACTION_CHECKBOX_NAME, form_value(obj.pk))
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Batch], *more: Any
+    ) -> HttpResponse | None:
+        """Act on exactly the batches that were ticked, or on all that match.
+
+        A batch that was ticked is chosen although it meanwhile matches the filter no more.
+        """
+        if request.POST.get("select_across", "") not in ("", "0", "1"):
+            messages.error(request, "What is selected cannot be read, so nothing was done.")
+            return None
+        ticked = [batch_id_in_form(one) for one in request.POST.getlist(ACTION_CHECKBOX_NAME)]
+        if not _is_across(request):
+            unknown = sorted(set(ticked) - selection.known_among(ticked))
+            if unknown:
+                messages.error(request, _unknown_words(unknown))
+                return None
+            queryset = self.get_queryset(request)
+        posted = request.POST.copy()
+        posted.setlist(ACTION_CHECKBOX_NAME, ticked)
+        request.POST = posted  # type: ignore[assignment]
+        return super().response_action(request, queryset, *more)
 
     @admin.action(description="Pause", permissions=["request"])
     def pause(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
@@ -136,7 +166,7 @@ class BatchActions(_Base):
             "title": f"{form_type.title}: {counted(batches.count())}",
             "form": form,
             "action": action,
-            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "selected": [form_value(one) for one in request.POST.getlist(ACTION_CHECKBOX_NAME)],
             "across": request.POST.get("select_across", "0"),
             "selection": self.selection_words(request),
         }
@@ -172,7 +202,7 @@ class BatchActions(_Base):
 
     def selection_words(self, request: HttpRequest) -> str:
         """How the batches were chosen, in words."""
-        if request.POST.get("select_across") != "1":
+        if not _is_across(request):
             return "Chosen one by one in the batch list"
         changelist = self.get_changelist_instance(request)
         parts = [
@@ -182,4 +212,14 @@ class BatchActions(_Base):
         ]
         if changelist.query:
             parts.append(f"search: {changelist.query}")
-        return f"All that match ({'; '.join(parts) or 'show: All present'})"
+        return f"All that match ({'; '.join(parts)})"
+
+
+def _is_across(request: HttpRequest) -> bool:
+    """Whether all that match are meant, and not only those that were ticked."""
+    return request.POST.get("select_across") == "1"
+
+
+def _unknown_words(unknown: list[str]) -> str:
+    named = ", ".join(repr(name[:60]) for name in unknown[:5])
+    return f"The mirror knows no batch {named}, so nothing was done. Reload the page and try again."

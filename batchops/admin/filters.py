@@ -115,6 +115,11 @@ class ShowFilter(BatchFilter):
         return batches
 
     @property
+    def chosen(self) -> str:
+        """The question that is answered, also when nobody chose it."""
+        return self.QUESTIONS[self.asked][0]
+
+    @property
     def asked(self) -> str:
         """The question that is asked; everything that was pasted is shown, whatever it is."""
         return self.value() or ("everything" if self.request.GET.get("pasted") else self.default)
@@ -153,6 +158,12 @@ class CampaignFilter(SelectFilter):
 
     title = "campaign"
     parameter_name = "campaign"
+
+    @property
+    def chosen(self) -> str:
+        """Name and number: two campaigns may have the same name."""
+        value = self.value()
+        return f"{super().chosen} (number {value})" if value else ""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(str(campaign.pk), str(campaign)) for campaign in campaigns(request)]

@@ -241,5 +241,7 @@ class PasteForm(forms.Form):
         label="Batch ids",
         strip=False,
         widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false", "autocomplete": "off"}),
-        error_messages={"required": "Paste at least one batch id."},
+        required=False,
     )
+    answers = forms.CharField(required=False, strip=False)
+    """The list whose questions are answered, instead of a new one."""

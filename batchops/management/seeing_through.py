@@ -15,7 +15,7 @@ from django.db import close_old_connections
 from tqdm import tqdm
 
 from batchops.management.selection import bad
-from batchops.management.wishes import instant
+from batchops.management.wishes import instant, reference, unicode_text
 from batchops.models import Change
 from batchops.models.change import SUCCESS_STATES
 from batchops.services import audit, changes, review
@@ -31,8 +31,13 @@ LOOK_SECONDS: Final = 0.5
 def add_arguments(parser: ArgumentParser) -> None:
     """Why, in whose name, and how."""
     add = parser.add_argument
-    add("--reason", required=True, help="Why; it becomes part of the audit trail.")
-    add("--reference", default="", help="A ticket, for example.")
+    add(
+        "--reason",
+        type=unicode_text,
+        required=True,
+        help="Why; it becomes part of the audit trail.",
+    )
+    add("--reference", type=reference, default="", help="A ticket, for example.")
     add("--at", type=instant, metavar="TIME", help="Start then; ISO 8601 with zone.")
     add("--dry-run", action="store_true", help="Show the review, and do nothing.")
     add("--yes", action="store_true", help="Do not ask for confirmation.")
@@ -43,7 +48,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def add_person(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--as", dest="person", required=True, metavar="USERNAME", help="Whom the trail names."
+        "--as",
+        dest="person",
+        type=unicode_text,
+        required=True,
+        metavar="USERNAME",
+        help="Whom the trail names.",
     )
 
 

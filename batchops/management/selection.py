@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from argparse import ArgumentParser
+from argparse import Action, ArgumentError, ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
+from batchops.management.wishes import unicode_text
 from batchops.models import Batch, Campaign
-from batchops.services import selection
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+from batchops.services import id_lists, selection
 
 BAD_USAGE: Final = 2
 """Exit code; nothing was done."""
 NAMED: Final = 10
 """Ids named in an error message, at the most."""
+
+
+class Once(Action):
+    """An option that can be given once; argparse would take the last and say nothing."""
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: Any, option: str | None = None
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            raise ArgumentError(self, "it is given more than once.")
+        setattr(namespace, self.dest, values)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,15 +39,47 @@ def add_arguments(parser: ArgumentParser) -> None:
         "which batches", "All that is given has to hold; --all chooses every batch there is."
     )
     add = group.add_argument
-    add("--batch", nargs="+", metavar="ID", default=[], help="Ids of batches.")
-    add("--ids-from", metavar="FILE", help="A file with one id on each line; - reads the input.")
-    add("--campaign", metavar="ID_OR_NAME", help="The number of a campaign, or its exact name.")
-    add("--status", metavar="STATUS", help="A status of the vendor, such as ACTIVE.")
+    add(
+        "--batch",
+        nargs="+",
+        action="extend",
+        metavar="ID",
+        default=[],
+        help="Ids of batches, exactly; one that begins with - is written --batch=ID.",
+    )
+    add(
+        "--ids-from",
+        action=Once,
+        metavar="FILE",
+        help="A file with one id on each line, as JSON Lines (strings, or objects with batch_id), "
+        "or as CSV with a heading batch_id; - reads the input.",
+    )
+    add(
+        "--ids-format",
+        choices=[form.value for form in selection.Form],
+        help="How that file is written, where its name (.jsonl) and its text do not tell.",
+    )
+    add(
+        "--campaign",
+        action=Once,
+        type=unicode_text,
+        metavar="ID_OR_NAME",
+        help="The number of a campaign, or its exact name.",
+    )
+    add(
+        "--status",
+        action=Once,
+        type=unicode_text,
+        metavar="STATUS",
+        help="A status exactly as the vendor writes it, such as ACTIVE.",
+    )
     add("--all", action="store_true")
 
 
-def chosen(options: Mapping[str, Any], user: User) -> tuple[QuerySet[Batch], str]:
+def chosen(options: Mapping[str, Any]) -> tuple[QuerySet[Batch], str]:
     """The batches chosen, and the choice in words. Raises CommandError for what makes no sense."""
+    if options["ids_format"] and options["ids_from"] is None:
+        raise bad("--ids-format is about the file of --ids-from, and there is none.")
     ids = _ids(options)
     others = bool(options["campaign"] or options["status"])
     if options["all"] and (ids or others):
@@ -47,7 +89,7 @@ def chosen(options: Mapping[str, Any], user: User) -> tuple[QuerySet[Batch], str
     batches: QuerySet[Batch] = Batch.objects.all()
     words = []
     if ids:
-        batches = _listed(ids, user)
+        batches = _listed(ids)
         words.append(f"{len(set(ids)):,} listed ids")
     if options["campaign"]:
         campaign = _campaign(options["campaign"])
@@ -55,8 +97,8 @@ def chosen(options: Mapping[str, Any], user: User) -> tuple[QuerySet[Batch], str
         words.append(f"campaign {campaign}")
     if options["status"]:
         batches = batches.filter(status=_status(options["status"]))
-        words.append(f"status {options['status'].upper()}")
-    return batches, f"Command line: {', '.join(words) or 'all batches'}"[:500]
+        words.append(f"status {options['status']}")
+    return batches, f"Command line: {', '.join(words) or 'all batches'}"
 
 
 def bad(message: str) -> CommandError:
@@ -64,49 +106,97 @@ def bad(message: str) -> CommandError:
     return CommandError(message, returncode=BAD_USAGE)
 
 
-def _ids(options: Mapping[str, Any]) -> Sequence[str]:
+def _ids(options: Mapping[str, Any]) -> list[str]:
+    """The ids given, each exactly as it was given. Raises CommandError or InvalidInput."""
+    given = list(options["batch"])
     source = options["ids_from"]
     if source is None:
-        return list(options["batch"])
+        return given
+    name = "the input" if source == "-" else source
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text("utf-8-sig")
+        given_text = _bytes_of(source).decode("utf-8-sig")
     except OSError as error:
-        raise bad(f"--ids-from: {source} cannot be read: {error.strerror}.") from None
+        raise bad(f"--ids-from: {name} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise bad(f"--ids-from: {source} is not UTF-8 text.") from None
-    lines = [line.strip() for line in text.splitlines()]
-    found = [line for line in lines if line]
+        raise bad(f"--ids-from: {name} is not UTF-8 text.") from None
+    if not given_text.strip("\r\n"):
+        raise bad(f"--ids-from: {name} holds no id.")
+    return [*given, *selection.read(given_text, _form(options["ids_format"], source))]
+
+
+def _bytes_of(source: str) -> bytes:
+    """What a file or the input holds, its line ends as they are; no more than can be used."""
+    most = selection.SIZE_LIMIT
+    if source != "-":
+        with Path(source).open("rb") as file:
+            found = file.read(most + 1)
+    elif binary := getattr(sys.stdin, "buffer", None):
+        found = binary.read(most + 1)
+    else:
+        found = sys.stdin.read(most + 1).encode()
+    if len(found) > most:
+        raise bad(f"--ids-from: {source} is larger than {most // 2**20} MB.")
+    return found
+
+
+def _form(named: str | None, source: str) -> selection.Form | None:
+    """The form that is named, by an option or by the name of the file."""
+    if named:
+        return selection.Form(named)
+    is_json = Path(source).suffix.lower() in (".jsonl", ".ndjson")
+    return selection.Form.JSON_LINES if is_json else None
+
+
+def _listed(ids: Sequence[str]) -> QuerySet[Batch]:
+    given = selection.sort(ids)
+    if given.unknown:
+        raise bad(_unknown_words(given.unknown))
+    return selection.batches_named(given.found)
+
+
+def _unknown_words(unknown: Sequence[str]) -> str:
+    """Which ids are unknown, and what may be meant by them."""
+    alike = selection.look_alikes(unknown[:NAMED])
+    first, more = unknown[:NAMED], len(unknown) - NAMED
+    named = ", ".join(repr(name[:60]) for name in first)
+    words = [f"The mirror knows no batch {named}{f' and {more:,} more' if more > 0 else ''}."]
+    for name, names in alike.items():
+        meant = " or ".join(f"{id_lists.shown(one, name)}" for one in names)
+        words.append(f"By {id_lists.shown(name[:60], names[0])}, do you mean {meant}?")
+    if all(name.startswith('"') and name.endswith('"') for name in unknown):
+        words.append("If these lines are JSON, say --ids-format json-lines.")
+    elif not alike:
+        words.append("Pull with `manage.py sync` first?")
+    return " ".join([*words, "Nothing was done."])
+
+
+def _campaign(named: str) -> Campaign:
+    found = list(Campaign.objects.filter(campaign_name=named)[:2])
+    if re.fullmatch("-?[0-9]{1,18}", named):
+        found += Campaign.objects.filter(pk=int(named)).exclude(campaign_name=named)
     if not found:
-        raise bad(f"--ids-from: {'the input' if source == '-' else source} holds no id.")
-    return [*options["batch"], *found]
+        raise bad(f"--campaign: there is no campaign {named!r}.{_campaigns_like(named)}")
+    if len(found) > 1:
+        numbers = ", ".join(str(campaign.pk) for campaign in found)
+        raise bad(
+            f"--campaign: {named!r} may be more than one campaign (numbers {numbers}): "
+            "give the number of one that no other is called by."
+        )
+    return found[0]
 
 
-def _listed(ids: Sequence[str], user: User) -> QuerySet[Batch]:
-    pasted = selection.keep("\n".join(ids), user)
-    if pasted.unknown:
-        named = ", ".join(repr(name[:60]) for name in pasted.unknown[:NAMED])
-        more = len(pasted.unknown) - NAMED
-        rest = f" and {more:,} more" if more > 0 else ""
-        raise bad(f"The mirror knows no batch {named}{rest}. Pull with `manage.py sync` first?")
-    return selection.batches_of(pasted)
+def _campaigns_like(given: str) -> str:
+    """A question about the campaigns whose names look like one; empty where none does."""
+    folded = id_lists.fold(given)
+    names = Campaign.objects.order_by().values_list("campaign_name", flat=True).distinct()
+    alike = [name for name in names if folded and id_lists.fold(name) == folded]
+    meant = " or ".join(id_lists.shown(name, given) for name in sorted(alike)[:NAMED])
+    return f" Do you mean {meant}?" if meant else ""
 
 
-def _campaign(text: str) -> Campaign:
-    if text.isascii() and text.isdigit() and len(text) < 19:
-        by_number = Campaign.objects.filter(pk=int(text)).first()
-        if by_number is not None:
-            return by_number
-    named = list(Campaign.objects.filter(campaign_name=text)[:2])
-    if not named:
-        raise bad(f"--campaign: there is no campaign {text!r}.")
-    if len(named) > 1:
-        raise bad(f"--campaign: more than one campaign is called {text!r}; give its number.")
-    return named[0]
-
-
-def _status(text: str) -> str:
+def _status(given: str) -> str:
     known = set(Batch.objects.order_by().values_list("status", flat=True).distinct())
-    if text.upper() in known:
-        return text.upper()
+    if given in known:
+        return given
     there = ", ".join(sorted(known - {""})) or "none"
-    raise bad(f"--status: no batch has the status {text!r}. There are: {there}.")
+    raise bad(f"--status: no batch has the status {given!r}. There are: {there}.")

@@ -5,29 +5,52 @@ from __future__ import annotations
 import datetime as dt
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from batchops.syllable.instants import parse_instant
+from batchops.syllable.instants import BEYOND_CALENDAR
 from batchops.syllable.patch import CLEAR, BatchPatch, InvalidPatch
 
+REFERENCE_LIMIT: Final = 100
 
-def instant(text: str) -> dt.datetime:
+
+def instant(given: str) -> dt.datetime:
     """An argument type: a moment in ISO 8601 with its zone."""
     example = "2027-01-31T18:00Z or 2027-01-31T18:00-05:00"
     try:
-        given = dt.datetime.fromisoformat(text)
+        moment = dt.datetime.fromisoformat(given)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a date and time such as {example}.") from None
-    if given.utcoffset() is None:
-        raise ArgumentTypeError(f"{text!r} lacks a time zone: write it as {example}.")
-    return parse_instant(text)
+        raise ArgumentTypeError(f"{given!r} is not a date and time such as {example}.") from None
+    if moment.utcoffset() is None:
+        raise ArgumentTypeError(f"{given!r} lacks a time zone: write it as {example}.")
+    try:
+        return moment.astimezone(dt.UTC)
+    except OverflowError:
+        raise ArgumentTypeError(f"{given!r} {BEYOND_CALENDAR}") from None
 
 
-def whole_number(text: str) -> int:
+def unicode_text(given: str) -> str:
+    """An argument type: text that can be stored and written; bytes of another encoding are not."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise ArgumentTypeError(f"{given!r} is not UTF-8 text.") from None
+    return given
+
+
+def reference(given: str) -> str:
+    """An argument type: a reference, of which nothing is cut off."""
+    if len(given) > REFERENCE_LIMIT:
+        raise ArgumentTypeError(f"a reference has at most {REFERENCE_LIMIT} characters.")
+    return unicode_text(given)
+
+
+def whole_number(given: str) -> int:
     """An argument type: a whole number, whose bounds the patch knows."""
-    if not (text.isascii() and text.isdigit()):
-        raise ArgumentTypeError(f"{text!r} is not a whole number.")
-    return int(text[:9])
+    if not (given.isascii() and given.isdigit()):
+        raise ArgumentTypeError(f"{given!r} is not a whole number.")
+    if len(given) > 9:
+        raise ArgumentTypeError(f"{given[:60]!r} is too large a number.")
+    return int(given)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -21,6 +21,9 @@ class PastedIds(models.Model):
     found = models.JSONField(help_text="Ids of batches, each once.")
     found_count = models.PositiveIntegerField()
     unknown = models.JSONField(help_text="Ids that the mirror does not know, each once.")
+    look_alikes = models.JSONField(
+        default=dict, help_text="For unknown ids, the batches that may be meant."
+    )
     duplicates = models.JSONField(help_text="Ids that were given more than once.")
     surplus = models.PositiveIntegerField(help_text="How many of the ids given were repetitions.")
 

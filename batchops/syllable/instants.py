@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Final
+
+BEYOND_CALENDAR: Final = (
+    "lies beyond the calendar: in UTC, it goes from the year 1 to 31 Dec 9999 23:59:59."
+)
+"""The end of a sentence about an instant that exists in its own zone alone."""
 
 
 def parse_instant(text: str) -> dt.datetime:

@@ -13,7 +13,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from batchops.admin import addresses, bars, columns, pills, times
-from batchops.models import Batch, Change
+from batchops.models import Batch, Change, PastedIds
+from batchops.services import id_lists
 
 register = template.Library()
 
@@ -56,6 +57,21 @@ def ago(moment: dt.datetime | None) -> str | SafeString:
 def share_bar(counts: Mapping[str, int], total: int) -> list[bars.Part]:
     """Requests by status as the parts of a bar."""
     return bars.parts(counts, total, bars.REQUEST_STYLES)
+
+
+@register.filter
+def look_alikes(pasted: PastedIds) -> list[dict[str, Any]]:
+    """The unknown ids of a list, each with the batches that may be meant by it."""
+    return [
+        {
+            "given": id_lists.shown(name, known[0]),
+            "known": [
+                {"value": addresses.form_value(one), "words": id_lists.shown(one, name)}
+                for one in known
+            ],
+        }
+        for name, known in pasted.look_alikes.items()
+    ]
 
 
 @register.filter

@@ -80,8 +80,41 @@ def test_all_that_match_are_frozen_and_no_other(client: Client) -> None:
     change = drafted(act(client, "pause", across=True, query="show=on&campaign=1&q=b-"))
     assert change.item_count == 70
     assert change.selection == (
-        "All that match (show: Live, not paused; campaign: Campaign 1; search: b-)"
+        "All that match (show: Live, not paused; campaign: Campaign 1 (number 1); search: b-)"
     )
+
+
+def test_what_limits_the_list_by_itself_is_recorded_too(client: Client) -> None:
+    world.batches(2)
+    world.batch("gone", missing_since=TOMORROW)
+    change = drafted(act(client, "pause", across=True, query="status=ACTIVE"))
+    assert change.item_count == 2
+    assert change.selection == "All that match (show: All present; status: Active)"
+
+
+def test_a_batch_that_was_ticked_is_chosen_although_it_left_the_list(client: Client) -> None:
+    world.batches(2)
+    Batch.objects.filter(pk="b-1").update(paused=True)
+    change = drafted(act(client, "pause", "b-0", "b-1", query="show=on"))
+    assert {item.batch_id for item in change.items.all()} == {"b-0", "b-1"}
+
+
+@pytest.mark.parametrize("name", ["b-7", "B-0", "b-0 ", '"b-0"', "b-0\0", "x" * 300])
+def test_a_batch_that_is_not_there_is_named_and_nothing_is_frozen(
+    client: Client, name: str
+) -> None:
+    world.batches(2)
+    page = client.get(act(client, "pause", "b-0", name)["Location"])
+    assert "The mirror knows no batch" in page.content.decode()
+    assert not Change.objects.exists()
+
+
+@pytest.mark.parametrize("across", ["2", "on", "true", "0 ", "\u0661"])
+def test_a_selection_that_cannot_be_read_is_refused(client: Client, across: str) -> None:
+    world.batches(2)
+    response = act(client, "pause", "b-0", select_across=across)
+    assert "cannot be read" in client.get(response["Location"]).content.decode()
+    assert not Change.objects.exists()
 
 
 def test_expire_now_is_allowed_although_it_is_not_in_the_future(client: Client) -> None:

@@ -28,7 +28,7 @@ def client(client: Client, operator: User) -> Client:
 
 def test_unknown_and_repeated_ids_are_named_and_counted(client: Client, operator: User) -> None:
     world.batches(3)
-    response = client.post(PASTE, {"batch_ids": 'b-0\n\n "b-1" \r\nb-0\nghost-7\nb-2;b-1,\n'})
+    response = client.post(PASTE, {"batch_ids": "b-0\n\nb-1\r\nb-0\nghost-7\nb-2\nb-1\n"})
     pasted = PastedIds.objects.get()
     assert response["Location"] == f"{LIST}?pasted={pasted.pk}"
     assert pasted.found == ["b-0", "b-1", "b-2"]
@@ -46,8 +46,8 @@ def test_a_separator_inside_a_known_id_does_not_cut_it(operator: User) -> None:
     world.batch("a b")
     pasted = selection.keep("spring, part 2\na b\nx, a b", operator)
     assert pasted.found == ["a b", "spring, part 2"]
-    assert pasted.unknown == ["x"]
-    assert pasted.duplicates == ["a b"]
+    assert pasted.unknown == ["x, a b"]
+    assert pasted.look_alikes == {"x, a b": ["a b"]}
 
 
 def test_all_of_a_pasted_list_can_be_acted_on(client: Client) -> None:
@@ -60,7 +60,9 @@ def test_all_of_a_pasted_list_can_be_acted_on(client: Client) -> None:
     change = Change.objects.get()
     assert change.item_count == 56
     assert change.items.filter(plan="skip").count() == 1
-    assert change.selection == "All that match (pasted list: 56 found, 1 unknown)"
+    assert change.selection == (
+        "All that match (show: Everything, deleted too; pasted list: 56 found, 1 unknown)"
+    )
 
 
 def test_a_list_belongs_to_the_person_who_pasted_it(client: Client, approver: User) -> None:
@@ -75,11 +77,15 @@ def test_a_list_belongs_to_the_person_who_pasted_it(client: Client, approver: Us
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "Paste at least one batch id."),
-        ("  \n\n ", "Paste at least one batch id."),
-        (" , ;\t", "Paste at least one batch id."),
-        ("x\n" * 100_001, "These are 100,001 ids. Paste at most 100,000 at a time."),
-        (",".join(["x"] * 100_002), "These are 100,002 ids."),
+        ("", "Give at least one batch id."),
+        ("  \n\n ", "Give at least one batch id."),
+        ("x\n" * 100_001, "These are 100,001 ids. Give at most 100,000 at a time."),
+        ("batch_id,name\nb-1", "Line 2 has 1 cells, and the heading 2."),
+        ("batch_id;Batch ID\nb-1;b-1", "has to name one column batch_id"),
+        ("name,batch_id\nx,", "Line 2 has no batch id."),
+        ('{"batch_id": "b-1"}\nb-2', "Line 2 cannot be read: it is not JSON."),
+        ('{"batch_id": 20261116.10}', "as a number 20261116.10 loses its zero"),
+        ('{"batch_id": "a", "batch_id": "b"}', "batch_id is given more than once"),
     ],
 )
 def test_a_bad_list_is_refused_at_its_field(client: Client, text: str, message: str) -> None:
@@ -96,6 +102,36 @@ def test_a_hundred_thousand_ids_are_taken(operator: User) -> None:
     assert len(pasted.unknown) == 50_000 - 20
     assert pasted.surplus == 50_000
     assert selection.batches_of(pasted).count() == 20
+
+
+def test_a_look_alike_is_a_question_and_never_an_answer(client: Client, operator: User) -> None:
+    world.batch("X")
+    world.batch("caf\u00e9")
+    given = ['"X"', " X", "x", "X\u2028", "cafe\u0301", "X,Y"]
+    address = client.post(PASTE, {"batch_ids": "\n".join(given)})["Location"]
+    page = client.get(address)
+    assert list(page.context["cl"].result_list) == []
+    pasted = PastedIds.objects.get()
+    assert pasted.unknown == given
+    assert pasted.look_alikes == {
+        **{name: ["X"] for name in given[:4]},
+        "X,Y": ["X"],
+        "cafe\u0301": ["caf\u00e9"],
+    }
+    assert "&#x27;cafe\\u0301&#x27;" in page.content.decode()
+    assert "&#x27;caf\\xe9&#x27;" in page.content.decode()
+    answered = client.post(PASTE, {"answers": str(pasted.pk), "also": ["X", "elsewhere"]})
+    found = client.get(answered["Location"]).context["cl"].result_list
+    assert {batch.pk for batch in found} == {"X"}
+    assert PastedIds.objects.latest("pk").unknown == ["cafe\u0301"]
+
+
+def test_only_the_latest_lists_of_a_person_are_kept(client: Client, operator: User) -> None:
+    world.batch()
+    for _ in range(selection.KEPT_LISTS + 3):
+        last = client.post(PASTE, {"batch_ids": "b-1"})["Location"]
+    assert PastedIds.objects.filter(user=operator).count() == selection.KEPT_LISTS
+    assert client.get(last).context["cl"].result_count == 1
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -89,14 +89,14 @@ def test_batches_are_chosen_by_campaign_status_file_and_input(
 ) -> None:
     ids = fill(sandbox, 4)
     listed = tmp_path / "ids.txt"
-    listed.write_text(f"\ufeff{ids[0]}\n\n {ids[1]} \n", encoding="utf-8")
+    listed.write_text(f"\ufeff{ids[0]}\n\n{ids[1]}\r\n", encoding="utf-8")
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{ids[2]}\n"))
     for words, number in (
         (["--ids-from", str(listed)], 2),
         (["--ids-from", "-"], 1),
         (["--campaign", "1"], 4),
         (["--campaign", "Appointment reminders", "--batch", ids[3]], 1),
-        (["--status", "active"], 4),
+        (["--status", "ACTIVE"], 4),
         (["--all"], 4),
     ):
         _, out, _ = run("--pause", *words, *WHY, "--dry-run", "--json")

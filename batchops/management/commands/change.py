@@ -47,7 +47,7 @@ class Command(TerminalCommand):
         if options["at"]:
             changes.check_time(options["at"], now, "run_at")
         user = seeing_through.person(options["person"])
-        batches, words = selection.chosen(options, user)
+        batches, words = selection.chosen(options)
         change = drafts.draft(
             batches,
             patch,

@@ -13,6 +13,7 @@ from django.core.management.base import CommandParser
 from batchops.management import seeing_through
 from batchops.management.selection import bad
 from batchops.management.terminal import TerminalCommand
+from batchops.management.wishes import unicode_text, whole_number
 from batchops.models import Change
 from batchops.models.change import total
 from batchops.services import audit, changes, drafts
@@ -33,13 +34,13 @@ class Command(TerminalCommand):
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         listing = actions.add_parser("list", help="The latest changes.")
         listing.add_argument("--state", choices=[state.value for state in Change.State])
-        listing.add_argument("--limit", type=int, default=LISTED)
+        listing.add_argument("--limit", type=whole_number, default=LISTED)
         seeing_through.add_json(listing)
         showing = self._about_one(actions, "show", "How a change stands.")
         showing.add_argument("--wait", action="store_true", help="Until it has ended.")
         stopping = self._about_one(actions, "stop", "Send nothing more of it.")
         seeing_through.add_person(stopping)
-        stopping.add_argument("--reason", default="")
+        stopping.add_argument("--reason", type=unicode_text, default="")
         continuing = self._about_one(actions, "continue", "Go on after a halt or a stop.")
         seeing_through.add_person(continuing)
         undoing = actions.add_parser("undo", help="Put back what was before it.")
