@@ -58,6 +58,7 @@ PART_OF = {
     "runs.start": "through push.drive",
     "runs.wait": "a wait by itself, shown on the page of the change; a halt is recorded",
     "selection.keep": "a pasted list that nothing was done with yet",
+    "selection.keep_with": "the same, with what the person added to it",
     "settle.put_off": "through push.drive; tests/push proves its entries",
     "settle.settle": "through push.drive",
     "unsent.record_items": "through changes.stop",
