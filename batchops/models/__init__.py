@@ -1,7 +1,14 @@
 """The tables: mirrors, changes, pulls and the audit trail."""
 
 from batchops.models.audit import Action, ActorKind, AuditEntry, AuditHead, AuditReviewedRange
-from batchops.models.batch import ENDED_STATUSES, Batch, BatchQuerySet, Campaign, KnownStatus
+from batchops.models.batch import (
+    ENDED_STATUSES,
+    Batch,
+    BatchQuerySet,
+    Campaign,
+    KeyIdentity,
+    KnownStatus,
+)
 from batchops.models.change import Change, ChangeItem, ChangeQuerySet
 from batchops.models.heartbeat import Heartbeat
 from batchops.models.selection import PastedIds
@@ -21,6 +28,7 @@ __all__ = [
     "ChangeItem",
     "ChangeQuerySet",
     "Heartbeat",
+    "KeyIdentity",
     "KnownStatus",
     "PastedIds",
     "SyncRun",

@@ -40,6 +40,7 @@ PART_OF = {
     "audit.locked_head": "locks, and makes the head when there is none",
     "audit.record": "the door itself",
     "audit.record_now": "the door itself",
+    "bulk.update_in_order": "each caller records what it means",
     "changes.move": "each caller records why it moved the state",
     "changes.queue_due": "what was scheduled is due; its start is recorded by runs.start",
     "changes.refresh_counts": "a cached sum of items that have entries each",
@@ -47,6 +48,7 @@ PART_OF = {
     "claims.claim": "a lease before anything is sent; the outcome is recorded by settle",
     "claims.give_back": "the end of a lease; settle.put_off records what was tried",
     "drafts.drop": "each caller records who discarded it and why",
+    "identity.learn": "a name that the vendor's replies showed, to tell our changes by",
     "mirror.apply_campaigns": "what the vendor says of campaigns, which batchops cannot change",
     "mirror.keep_campaigns": "nameless rows for campaigns that are not known yet",
     "mirror.notice": "gives its facts to settle, which records them with the outcome",
@@ -204,7 +206,10 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         lambda w: emergency.draft_pause(**as_(w.operator)),
     ),
     "mirror.apply_page": (Action.BATCH_CHANGED_OUTSIDE, see_an_outside_change),
-    "mirror.mark_missing": (Action.BATCH_MISSING, lambda w: mirror.mark_missing([BATCH])),
+    "mirror.mark_missing": (
+        Action.BATCH_MISSING,
+        lambda w: mirror.mark_missing([BATCH], timezone.now()),
+    ),
     "pauses.move_resume": (
         Action.RESUME_MOVED,
         lambda w: pauses.move_resume(w.pushed(), later(), **as_(w.operator)),
