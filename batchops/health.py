@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from batchops import proxies
 from batchops.courier import Courier
 from batchops.models import SyncRun
-from batchops.services import heartbeats
+from batchops.services import audit_watch, heartbeats
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ def readiness(request: HttpRequest) -> JsonResponse:
         "mirror": _guarded(_mirror),
         "vendor_key": _guarded(_vendor_key),
         "static_files": _guarded(_static_files),
+        "audit_trail": _guarded(_audit_trail),
     }
     ready = all(part["ok"] for part in parts.values())
     answer: dict[str, Any] = {"status": "ready" if ready else "not ready"}
@@ -132,3 +133,11 @@ def _vendor_key() -> Part:
     if last is None:
         return {"ok": True, "accepted": None}
     return {"ok": not last.key_rejected, "accepted": not last.key_rejected}
+
+
+def _audit_trail() -> Part:
+    standing = audit_watch.standing()
+    part: Part = {"ok": not standing.problems, "verdict": standing.outcome}
+    if standing.verdict is not None:
+        part["verified_at"] = standing.verdict.at.isoformat()
+    return part | {"problems": standing.problems} if standing.problems else part

@@ -15,6 +15,7 @@ VIEW_TRAIL: Final = "batchops.view_auditentry"
 EXPORT_TRAIL: Final = "batchops.export_auditentry"
 REVIEW_TRAIL: Final = "batchops.review_auditentry"
 ARCHIVE_TRAIL: Final = "batchops.archive_auditentry"
+ACKNOWLEDGE_TRAIL: Final = "batchops.acknowledge_auditentry"
 
 _VIEW: Final = ("view_batch", "view_campaign", "view_change", "view_changeitem", "view_syncrun")
 

@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from batchops.models import Heartbeat, audit_triggers
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import audit
+from batchops.services import audit, audit_last_seen
 from batchops.services.heartbeats import Heart
 
 
@@ -31,6 +31,16 @@ def emptying_tables_may_alter_the_trail() -> None:
         audit_triggers.install(connection)
 
     testcase._fixture_teardown = without_triggers
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen_of_other_trails(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a test remembers of its trail is not held against the next."""
+    path = tmp_path_factory.getbasetemp() / audit_last_seen.FILE_NAME
+    path.unlink(missing_ok=True)
+    monkeypatch.setattr(audit_last_seen, "_path", lambda: path)
 
 
 @pytest.fixture

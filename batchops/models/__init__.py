@@ -1,14 +1,15 @@
 """The tables: mirrors, changes, pulls and the audit trail."""
 
-from batchops.models.audit import Action, ActorKind, AuditEntry, AuditHead, AuditReviewedRange
-from batchops.models.batch import (
-    ENDED_STATUSES,
-    Batch,
-    BatchQuerySet,
-    Campaign,
-    KeyIdentity,
-    KnownStatus,
+from batchops.models.audit import (
+    Action,
+    ActorKind,
+    AuditEntry,
+    AuditHead,
+    AuditLease,
+    AuditOutlet,
+    AuditReviewedRange,
 )
+from batchops.models.batch import ENDED_STATUSES, Batch, BatchQuerySet, Campaign, KnownStatus
 from batchops.models.change import Change, ChangeItem, ChangeQuerySet
 from batchops.models.heartbeat import Heartbeat
 from batchops.models.selection import PastedIds
@@ -20,6 +21,8 @@ __all__ = [
     "ActorKind",
     "AuditEntry",
     "AuditHead",
+    "AuditLease",
+    "AuditOutlet",
     "AuditReviewedRange",
     "Batch",
     "BatchQuerySet",
@@ -28,7 +31,6 @@ __all__ = [
     "ChangeItem",
     "ChangeQuerySet",
     "Heartbeat",
-    "KeyIdentity",
     "KnownStatus",
     "PastedIds",
     "SyncRun",

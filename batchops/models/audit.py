@@ -41,11 +41,6 @@ class Action(models.TextChoices):
     BATCH_NOT_CONFIRMED = "batch.not_confirmed", "Accepted, not confirmed"
     BATCH_MOVED_UNASKED = "batch.moved_unasked", "A field moved without being asked to"
     BATCH_CHANGED_OUTSIDE = "batch.changed_outside", "Changed outside batchops"
-    BATCH_CHANGED_WITH_OUR_KEY = (
-        "batch.changed_with_our_key",
-        "Changed by another tool with the same key",
-    )
-    BATCH_CARRIED_OUT_LATE = "batch.carried_out_late", "Carried out after all"
     BATCH_STATUS_CHANGED = "batch.status_changed", "Status moved by itself"
     BATCH_MISSING = "batch.missing", "Vanished at the vendor"
     BATCH_FOUND_AGAIN = "batch.found_again", "Found again at the vendor"
@@ -70,7 +65,10 @@ class Action(models.TextChoices):
     AUDIT_EXPORTED = "audit.exported", "Trail exported"
     AUDIT_ANCHORED = "audit.anchored", "Head of the trail signed"
     AUDIT_VERIFIED = "audit.verified", "Trail verified"
+    AUDIT_ARCHIVE_REQUESTED = "audit.archive_requested", "Archive of the trail requested"
     AUDIT_ARCHIVED = "audit.archived", "Trail archived"
+    AUDIT_ROLLED_BACK = "audit.rolled_back", "Trail found rolled back"
+    AUDIT_ACKNOWLEDGED = "audit.acknowledged", "Fault of the trail acknowledged"
     AUDIT_REVIEWED = "audit.reviewed", "Entries reviewed"
     AUDIT_SIGNED_OFF = "audit.signed_off", "Period signed off"
     AUDIT_SAMPLED = "audit.sampled", "Random sample drawn"
@@ -134,6 +132,7 @@ class AuditEntry(models.Model):
             ("export_auditentry", "Can export the audit trail"),
             ("review_auditentry", "Can review entries and sign off periods"),
             ("archive_auditentry", "Can archive old entries of the audit trail"),
+            ("acknowledge_auditentry", "Can acknowledge a fault of the audit trail"),
         ]
         verbose_name_plural = "audit trail"
         ordering = ("-sequence",)
@@ -199,3 +198,34 @@ class AuditReviewedRange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
+
+
+class AuditOutlet(models.Model):
+    """A way by which anchors leave the database, and how far they have left by it."""
+
+    name = models.CharField(max_length=16, primary_key=True)
+    delivered_through = models.BigIntegerField(
+        default=0, help_text="Sequence of the entry of the last anchor that went out."
+    )
+    failing_since = models.DateTimeField(null=True)
+    error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AuditLease(models.Model):
+    """What only one process does at a time, such as writing a review; it lapses by itself."""
+
+    name = models.CharField(max_length=16, primary_key=True)
+    holder = models.CharField(max_length=32, blank=True)
+    until = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name

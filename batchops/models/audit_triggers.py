@@ -74,9 +74,25 @@ _HEAD: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 
-INSTALL: Final = {"entries": _ENTRIES, "head": _HEAD}
+_REMOVAL: Final[dict[str, tuple[str, ...]]] = {
+    "sqlite": (),
+    # Runs as the owner: the role that batchops runs as may not delete from the trail itself.
+    "postgresql": (
+        f"""CREATE FUNCTION audit_remove_archived(through bigint) RETURNS void
+            LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+              DELETE FROM {TABLE} WHERE sequence <= LEAST(through,
+                (SELECT MAX(removable_through) FROM {HEAD})) $$""",  # noqa: S608
+        "REVOKE ALL ON FUNCTION audit_remove_archived(bigint) FROM PUBLIC",
+    ),
+}
+
+INSTALL: Final = {"entries": _ENTRIES, "head": _HEAD, "removal": _REMOVAL}
 
 REMOVE: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "removal": {
+        "sqlite": (),
+        "postgresql": ("DROP FUNCTION IF EXISTS audit_remove_archived(bigint)",),
+    },
     "head": {
         "sqlite": (
             "DROP TRIGGER IF EXISTS audit_head_guarded",
@@ -107,7 +123,7 @@ REMOVE: Final[dict[str, dict[str, tuple[str, ...]]]] = {
 
 
 def install(connection: BaseDatabaseWrapper, *groups: str) -> None:
-    """Create the triggers of the groups named ("entries", "head"), or all."""
+    """Create the triggers of the groups named ("entries", "head", "removal"), or all."""
     for group in groups or INSTALL:
         _run(connection, INSTALL[group][connection.vendor])
 

@@ -1,7 +1,7 @@
 """Moves old entries out of the database into a verifiable file; the chain goes on from the cut.
 
-The file is on the disk before the transaction that removes the rows is committed, so that there
-is no moment at which the entries are in neither place.
+One person asks, another carries it out. The file is on the disk before the first row is removed,
+so that there is no moment at which the entries are in neither place.
 """
 
 from __future__ import annotations
@@ -12,27 +12,40 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.utils import timezone
 
 from batchops import permissions
 from batchops.files import for_owner_alone
 from batchops.models import Action, AuditEntry
-from batchops.services import audit, audit_anchors, audit_export, audit_rows, permits
-from batchops.services.audit_form import Row, row_hash
+from batchops.services import (
+    audit,
+    audit_anchor_form,
+    audit_export,
+    audit_rows,
+    audit_slices,
+    audit_verification,
+    permits,
+)
+from batchops.services.audit_form import FORMAT, Row, row_hash
 from batchops.services.errors import InvalidInput
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+REQUEST_DAYS: Final = 30
+"""How long a request can be carried out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
     """A written archive: which entries it holds, and the SHA-256 of the file."""
 
-    path: Path
+    file: str
     first: int
     through: int
     hash: str
@@ -41,31 +54,104 @@ class Archive:
 
 
 @permits.records_denials
-def archive(before: dt.datetime, path: Path, *, user: User, actor: audit.Actor) -> Archive:
-    """Write all entries older than `before` (aware) to a new file and remove them from the trail.
+def request(before: dt.datetime, *, reason: str, user: User, actor: audit.Actor) -> AuditEntry:
+    """Ask that all entries older than `before` (aware) leave the database for a file.
 
-    Raises NotAllowed, or InvalidInput when there is nothing to archive, the file exists or cannot
-    be written, or an entry does not verify: nothing is removed then.
+    Another person carries it out. Raises NotAllowed, or InvalidInput when there is nothing that
+    old or it has to be kept longer (`AUDIT_RETENTION_DAYS`).
     """
     permits.require(user, permissions.ARCHIVE_TRAIL, actor)
+    reason = reason.strip()
+    if not reason:
+        raise InvalidInput("Say why: the reason becomes part of the trail.", "reason")
     through = _cut_before(before)
-    written = _write(path, through, before)
-    try:
-        _remove(written, actor, before)
-    except BaseException:
-        written.path.unlink(missing_ok=True)
-        raise
-    return written
+    last, oldest = AuditEntry.objects.get(pk=through), _oldest()
+    return audit.record_now(
+        audit.Fact(
+            Action.AUDIT_ARCHIVE_REQUESTED,
+            actor,
+            outcome="ok",
+            reason=reason,
+            detail={
+                "before": before.astimezone(dt.UTC).isoformat(),
+                "first": oldest,
+                "through": through,
+                "hash": last.hash,
+                "entries": through - oldest + 1,
+                "retention_days": settings.AUDIT_RETENTION_DAYS,
+            },
+        )
+    )[0]
+
+
+@permits.records_denials
+def carry_out(sequence: int, path: Path, *, user: User, actor: audit.Actor) -> Archive:
+    """Write what another person asked to archive to a new file, and remove it from the database.
+
+    Once more for the same request, it removes what a crash has left. Raises NotAllowed, Busy, or
+    InvalidInput when the request is no longer good, the file exists or cannot be written, or the
+    trail does not verify: nothing is removed then.
+    """
+    permits.require(user, permissions.ARCHIVE_TRAIL, actor)
+    asked = _asked(sequence, user, actor)
+    with audit_slices.lease("archive") as lease:
+        done = _done(sequence)
+        if done is None:
+            before = dt.datetime.fromisoformat(asked.detail["before"])
+            done = _write(path, asked.detail["through"], before)
+            try:
+                _record(done, sequence, before, actor)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        _remove(done.through, lease)
+    return done
+
+
+def _asked(sequence: int, user: User, actor: audit.Actor) -> AuditEntry:
+    """The request of an entry, if another person made it. Raises InvalidInput, NotAllowed."""
+    asked = AuditEntry.objects.filter(
+        pk=sequence, action=Action.AUDIT_ARCHIVE_REQUESTED, outcome="ok"
+    ).first()
+    if asked is None or asked.actor_id is None:
+        raise InvalidInput(f"Entry {sequence} asks for no archive.", "confirm")
+    if asked.actor_id == user.pk or asked.actor_name == actor.name:
+        raise permits.denied(
+            "You asked for this archive: another person has to carry it out.",
+            actor,
+            None,
+            permissions.ARCHIVE_TRAIL,
+        )
+    asker = get_user_model().objects.filter(pk=asked.actor_id, is_active=True).first()
+    if asker is None or not asker.has_perm(permissions.ARCHIVE_TRAIL):
+        raise InvalidInput("Who asked for it may no longer archive. Ask anew.", "confirm")
+    if asked.at < timezone.now() - dt.timedelta(days=REQUEST_DAYS):
+        raise InvalidInput(f"It was asked for more than {REQUEST_DAYS} days ago. Ask anew.")
+    return asked
+
+
+def _done(sequence: int) -> Archive | None:
+    """The archive that was written for a request before, if it was."""
+    archived = AuditEntry.objects.filter(action=Action.AUDIT_ARCHIVED).order_by("-sequence")
+    for entry in archived.filter(sequence__gt=sequence):
+        detail = entry.detail
+        if detail.get("request") == sequence:
+            names = ("file", "first", "through", "hash", "entries", "file_sha256")
+            return Archive(*(detail[name] for name in names))
+    return None
 
 
 def _cut_before(before: dt.datetime) -> int:
     """The last entry of the unbroken run of entries that are older than `before`."""
-    if before > timezone.now():
-        raise InvalidInput("Only what is past can be archived.", "before")
+    floor = timezone.now() - dt.timedelta(days=settings.AUDIT_RETENTION_DAYS)
+    if before > floor:
+        raise InvalidInput(
+            f"Entries are kept for {settings.AUDIT_RETENTION_DAYS:,} days (AUDIT_RETENTION_DAYS): "
+            f"only what is older than {floor.astimezone(dt.UTC):%Y-%m-%d} can be archived.",
+            "before",
+        )
     entries = AuditEntry.objects.order_by("sequence")
-    younger = (
-        entries.filter(at__gte=before).order_by("sequence").values_list("sequence", flat=True)
-    ).first()
+    younger = entries.filter(at__gte=before).values_list("sequence", flat=True).first()
     older = entries.order_by("-sequence")
     last = (older if younger is None else older.filter(sequence__lt=younger)).first()
     if last is None:
@@ -73,24 +159,34 @@ def _cut_before(before: dt.datetime) -> int:
     return last.sequence
 
 
+def _oldest() -> int:
+    found = AuditEntry.objects.order_by("sequence").values_list("sequence", flat=True).first()
+    assert found is not None  # noqa: S101 - a request was recorded
+    return found
+
+
 def _write(path: Path, through: int, before: dt.datetime) -> Archive:
     """Write the file and wait until it is on the disk. A file that is there is left alone."""
-    first = AuditEntry.objects.order_by("sequence").first()
+    verdict = audit_verification.verify()
+    if not verdict.is_good:
+        raise InvalidInput(f"{verdict.faults[0]} Nothing was archived.")
+    first = _oldest()
+    if through < first:
+        raise InvalidInput("It was archived by somebody else meanwhile. Ask anew.")
     last = AuditEntry.objects.get(pk=through)
-    assert first is not None  # noqa: S101
-    entries = AuditEntry.objects.filter(sequence__lte=through).count()
     now = timezone.now()
     header: dict[str, Any] = {
-        "format": audit_export.FORMAT,
+        "format": FORMAT,
         "filter": f"archive: entries before {before.astimezone(dt.UTC).isoformat()}",
-        "entries": entries,
+        "entries": through - first + 1,
         "exported_at": now.astimezone(dt.UTC).isoformat(timespec="microseconds"),
         "whole": True,
     }
-    anchor = audit_anchors.sign_head(last.sequence, last.hash)
-    lines = audit_export.json_lines(_verified(audit_rows.chain(through=through)), header, anchor)
+    stored = audit_verification.last_anchor(through=through)
+    ends = (audit_anchor_form.signed(last.sequence, last.hash), stored)
+    lines = audit_export.json_lines(_verified(audit_rows.chain(through=through)), header, ends)
     digest = _save(path, lines)
-    return Archive(path, first.sequence, through, last.hash, entries, digest)
+    return Archive(path.name, first, through, last.hash, through - first + 1, digest)
 
 
 def _save(path: Path, chunks: Iterator[bytes]) -> str:
@@ -141,8 +237,8 @@ def _verified(slices: Iterable[list[Row]]) -> Iterator[list[Row]]:
         yield rows
 
 
-def _remove(written: Archive, actor: audit.Actor, before: dt.datetime) -> None:
-    """Record the cut, open the trail up to it, and remove what the file holds."""
+def _record(written: Archive, request: int, before: dt.datetime, actor: audit.Actor) -> None:
+    """Record the cut, and open the trail up to it."""
     with transaction.atomic():
         audit.record(
             audit.Fact(
@@ -150,12 +246,14 @@ def _remove(written: Archive, actor: audit.Actor, before: dt.datetime) -> None:
                 actor,
                 outcome="ok",
                 detail={
+                    "request": request,
                     "entries": written.entries,
                     "first": written.first,
                     "through": written.through,
                     "hash": written.hash,
                     "before": before.astimezone(dt.UTC).isoformat(),
-                    "file": written.path.name,
+                    "retention_days": settings.AUDIT_RETENTION_DAYS,
+                    "file": written.file,
                     "file_sha256": written.file_digest,
                 },
             )
@@ -163,11 +261,21 @@ def _remove(written: Archive, actor: audit.Actor, before: dt.datetime) -> None:
         head = audit.locked_head()
         head.removable_through = written.through
         head.save(update_fields=["removable_through"])
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"DELETE FROM {audit_rows.TABLE} WHERE sequence <= %s",  # noqa: S608
-                [written.through],
-            )
-            removed = cursor.rowcount
-        if removed != written.entries:
-            raise InvalidInput("The trail was archived by somebody else meanwhile. Start anew.")
+
+
+def _remove(through: int, lease: audit_slices.Lease) -> None:
+    """Remove what is archived, oldest first, in slices."""
+    pace = audit_slices.Pace()
+    while first := AuditEntry.objects.filter(sequence__lte=through).order_by("pk").first():
+        lease.renew()
+        with pace.slice():
+            _remove_slice(min(through, first.sequence + pace.size - 1))
+
+
+def _remove_slice(through: int) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # The role that batchops runs as may not delete; this function removes what is archived.
+            cursor.execute("SELECT audit_remove_archived(%s)", [through])
+        else:
+            cursor.execute(f"DELETE FROM {audit_rows.TABLE} WHERE sequence <= %s", [through])  # noqa: S608

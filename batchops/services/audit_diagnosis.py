@@ -24,6 +24,8 @@ class Kind(models.TextChoices):
     REORDERED = "reordered", "reordered"
     REWRITTEN = "rewritten", "rewritten with a recomputed chain"
     CUT_OFF = "cut off", "cut off at the end"
+    NOT_ANCHORED = "not anchored", "not anchored as promised"
+    FORGED = "forged", "not written by batchops"
 
 
 @dataclass(frozen=True, slots=True)

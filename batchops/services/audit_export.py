@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import xlsxwriter
 from django.db import models, transaction
@@ -20,15 +20,15 @@ from django.db.models import Min, QuerySet
 from django.utils import timezone
 
 from batchops import permissions
-from batchops.models import Action, AuditEntry, AuditHead
+from batchops.models import Action, AuditEntry
 from batchops.services import audit, audit_anchors, audit_rows, permits
-from batchops.services.audit_form import Row, canonical_text, json_line
+from batchops.services.audit_anchor_form import Anchor
+from batchops.services.audit_form import FORMAT, Row, canonical_text, json_line
 from batchops.services.errors import InvalidInput
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-FORMAT: Final = "batchops-audit-1"
 FORMULA_STARTS: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """What a spreadsheet may take for the beginning of a formula (full-width signs as well)."""
 CELL_LIMIT: Final = 32_767
@@ -36,6 +36,8 @@ CELL_LIMIT: Final = 32_767
 SHEET_ROWS: Final = 1_000_000
 """Rows on one sheet; a spreadsheet holds 1,048,576."""
 CHUNK_BYTES: Final = 64 * 1024
+Ends: TypeAlias = tuple[Anchor, Anchor | None]
+"""How the trail ends: its head, and the last anchor that it stores."""
 BYTE_ORDER_MARK: Final = "\ufeff"
 
 
@@ -80,11 +82,10 @@ def export(
     Raises NotAllowed without the permission, InvalidInput when no entry matches.
     """
     permits.require(user, permissions.EXPORT_TRAIL, actor)
-    head = AuditHead.objects.get_or_create(pk=1)[0]
+    head, stored = audit_anchors.verified_end()
     rows = found.filter(sequence__lte=head.sequence).count()
     if not rows:
         raise InvalidInput("No entry matches this filter, so there is nothing to export.")
-    anchor = audit_anchors.sign(head)
     with transaction.atomic():
         audit.record(
             audit.Fact(
@@ -95,7 +96,7 @@ def export(
                     "entries": rows,
                     "filter": description,
                     "kind": kind.value,
-                    "head": anchor.to_json(),
+                    "head": head.to_json(),
                 },
             )
         )
@@ -107,20 +108,23 @@ def export(
         filename=f"audit-trail-{now:%Y%m%d-%H%M%S}.{kind.value}",
         content_type=CONTENT_TYPES[kind],
         rows=rows,
-        chunks=_chunks(kind, slices, byte_order_mark, header, anchor),
+        chunks=_chunks(kind, slices, byte_order_mark, header, (head, stored)),
     )
 
 
-def json_lines(
-    slices: Iterable[list[Row]], header: dict[str, Any], anchor: audit_anchors.Anchor
-) -> Iterator[bytes]:
-    """A verifiable file: what it is, each entry with its two hashes, and the signed head."""
+def json_lines(slices: Iterable[list[Row]], header: dict[str, Any], ends: Ends) -> Iterator[bytes]:
+    """A verifiable file: what it is, each entry with its two hashes, and how the trail ends.
+
+    The head is signed where it was verified; the anchor is the last that the trail stores.
+    """
     yield f"{canonical_text(header)}\n".encode()
     written = 0
     for rows in slices:
         written += len(rows)
         yield "".join(map(json_line, rows)).encode()
-    yield f"{canonical_text({'entries': written, 'head': anchor.to_json()})}\n".encode()
+    head, stored = ends
+    end = {"anchor": stored.to_json() if stored else None, "head": head.to_json()}
+    yield f"{canonical_text({'entries': written, **end})}\n".encode()
 
 
 def _chunks(
@@ -128,13 +132,13 @@ def _chunks(
     slices: Iterable[list[Row]],
     byte_order_mark: bool,
     header: dict[str, Any],
-    anchor: audit_anchors.Anchor,
+    ends: Ends,
 ) -> Iterator[bytes]:
     if kind == Kind.CSV:
         return _csv(slices, byte_order_mark)
     if kind == Kind.XLSX:
         return _xlsx(slices)
-    return json_lines(slices, header, anchor)
+    return json_lines(slices, header, ends)
 
 
 def _header(description: str, rows: int, now: dt.datetime, *, whole: bool) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final, NamedTuple
 
+FORMAT: Final = "batchops-audit-1"
+"""What exports and archives name their form."""
 GENESIS: Final = "0" * 64
 """What stands for the hash before the first entry."""
 CACHED_TEXTS: Final = 8_192
@@ -112,13 +114,40 @@ def _number(value: object) -> str:
     return str(value) if type(value) is int else canonical_text(str(value))
 
 
+def json_object(text: str | None) -> dict[str, Any]:
+    """The object of JSON in a text; an empty one for anything else."""
+    try:
+        value = parse_json(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def parse_json(text: str) -> Any:
+    """JSON in which no name stands twice in an object: readers would differ on which one counts.
+
+    Raises ValueError, or RecursionError for what is nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=_without_twins)
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
+
+
 @functools.lru_cache(CACHED_TEXTS)
 def _canonical_of(text: str) -> str:
     try:
-        return canonical_text(json.loads(text))
+        return canonical_text(parse_json(text))
     except (ValueError, RecursionError):
         return canonical_text(text)
 
 
 def _json(text: str | None) -> str:
-    return "null" if text is None else _canonical_of(text)
+    if text is None:
+        return "null"
+    # SQLite lets bytes stand where text belongs, and its own functions would read them otherwise.
+    return _canonical_of(text) if isinstance(text, str) else canonical_text(repr(text))

@@ -116,7 +116,9 @@ def entries(trail_filter: TrailFilter) -> QuerySet[AuditEntry]:
 
 def not_reviewed(found: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
     """Entries in no reviewed range; the ranges never overlap, so one look-up an entry decides."""
-    nearest = AuditReviewedRange.objects.filter(first__lte=OuterRef("sequence")).order_by("-first")
+    nearest = AuditReviewedRange.objects.filter(
+        first__lte=OuterRef("sequence"), review__gt=0
+    ).order_by("-first")
     return found.annotate(
         reviewed_through=Coalesce(
             Subquery(nearest.values("last")[:1]), 0, output_field=models.BigIntegerField()
@@ -287,7 +289,7 @@ def _spans(
 def _gaps(low: int, high: int) -> Iterator[tuple[int, int]]:
     wide = (
         AuditReviewedRange.objects.filter(
-            last__gte=F("first") + WIDE_RANGE - 1, first__lte=high, last__gt=low - 1
+            last__gte=F("first") + WIDE_RANGE - 1, first__lte=high, last__gt=low - 1, review__gt=0
         )
         .order_by("-first")
         .values_list("first", "last")

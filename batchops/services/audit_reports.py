@@ -104,7 +104,7 @@ def not_reviewed_count() -> int:
     newest = AuditEntry.objects.order_by("sequence").values_list("sequence", flat=True).last()
     if oldest is None or newest is None:
         return 0
-    reviewed = AuditReviewedRange.objects.filter(last__gte=oldest).aggregate(
+    reviewed = AuditReviewedRange.objects.filter(last__gte=oldest, review__gt=0).aggregate(
         entries=Sum(F("last") - Greatest(F("first"), oldest) + 1)
     )
     return newest - oldest + 1 - int(reviewed["entries"] or 0)

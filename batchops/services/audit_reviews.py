@@ -7,33 +7,27 @@ reviewed" is answered quickly however much was reviewed.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import random
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from django.db import connection, transaction
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from batchops import permissions
-from batchops.models import Action, AuditEntry, AuditReviewedRange
-from batchops.services import audit, audit_queries, permits
+from batchops.models import Action, AuditEntry
+from batchops.services import audit, audit_queries, audit_reviewed_ranges, audit_slices, permits
 from batchops.services.audit_filter import TrailFilter
+from batchops.services.audit_reviewed_ranges import CHUNK, Covered
 from batchops.services.errors import InvalidInput
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-CHUNK: Final = 5_000
 COMMENT_LIMIT: Final = 2_000
 LARGEST_SAMPLE: Final = 1_000
-REVIEW_LOCK: Final = 0x6261746368
-"""Number of the advisory lock on PostgreSQL."""
-LISTED: Final = 1_000
-"""Most sequences that a review lists one by one in its entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +127,8 @@ def sign_off(
 
 def review_of(sequence: int) -> AuditEntry | None:
     """The entry of the review that covers an entry; None when it is not reviewed."""
-    nearest = AuditReviewedRange.objects.filter(first__lte=sequence).order_by("-first").first()
+    reviewed = audit_reviewed_ranges.effective()
+    nearest = reviewed.filter(first__lte=sequence).order_by("-first").first()
     if nearest is None or nearest.last < sequence:
         return None
     return AuditEntry.objects.filter(pk=nearest.review).first()
@@ -162,120 +157,21 @@ def _mark(
         )
     if len(comment) > COMMENT_LIMIT:
         raise InvalidInput(f"Keep the comment below {COMMENT_LIMIT:,} characters.", "comment")
-    with transaction.atomic():
-        _one_reviewer_at_a_time()
+    with audit_slices.lease("review") as lease:
+        audit_reviewed_ranges.settle(lease)
         newest = AuditEntry.objects.aggregate(newest=Max("sequence"))["newest"] or 0
         found = found.filter(sequence__lte=newest).order_by("sequence")
         own = found.filter(audit_queries.by_person(actor.name)).count()
-        covered = _Covered()
-        covered.take(_keys(found))
+        covered = Covered(_keys(found))
         if not covered.entries:
             raise InvalidInput("No entry matches, so there is nothing to review.")
-        detail = {**covered.to_json(), "own": own, "filter": description}
+        token = -secrets.randbelow(2**62) - 1
+        covered.write(token, lease)
+        detail = {**covered.to_json(), "own": own, "filter": description, "token": token}
         fact = audit.Fact(action, actor, outcome="ok", reason=comment, detail=detail)
-        entry = audit.record(fact)[0]
-        AuditReviewedRange.objects.filter(review=covered.token).update(review=entry.sequence)
+        entry = audit.record_now(fact)[0]
+        covered.hand_over(token, entry.sequence, lease)
     return Review(entry, covered.entries, covered.newly)
-
-
-def _one_reviewer_at_a_time() -> None:
-    """Keep two reviewers from covering the same entries; SQLite has one writer anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [REVIEW_LOCK])
-
-
-class _Covered:
-    """Writes the ranges that a review covers anew, while it counts and digests all it covers.
-
-    The trail is not locked meanwhile, so the review's own sequence is not known yet: a negative
-    token stands for it.
-    """
-
-    def __init__(self) -> None:
-        self.token = -secrets.randbelow(2**62) - 1
-        self.entries = self.newly = self.first = self.last = 0
-        self.listed: list[int] = []
-        self.digest = hashlib.sha256()
-        self._open: tuple[int, int] | None = None
-
-    def take(self, sequences: Iterator[int]) -> None:
-        for chunk in _chunks(sequences):
-            self._count(chunk)
-            known = _Known(chunk[0], chunk[-1])
-            self._write(ranges(sequence for sequence in chunk if sequence not in known))
-        if self._open is not None:
-            self._save([self._open])
-
-    def to_json(self) -> dict[str, Any]:
-        """What the entry keeps: enough to tell later exactly which entries were covered.
-
-        `digest` is SHA-256 over the sequences in decimal, each followed by a line feed.
-        """
-        return {
-            "entries": self.entries,
-            "newly": self.newly,
-            "first": self.first,
-            "last": self.last,
-            "digest": self.digest.hexdigest(),
-            "sequences": self.listed if self.entries <= LISTED else [],
-        }
-
-    def _count(self, chunk: list[int]) -> None:
-        self.first = self.first or chunk[0]
-        self.last = chunk[-1]
-        self.entries += len(chunk)
-        self.listed += chunk[: LISTED - len(self.listed)]
-        self.digest.update("".join(f"{sequence}\n" for sequence in chunk).encode())
-
-    def _write(self, found: Iterable[tuple[int, int]]) -> None:
-        """Save all ranges but the last, which the next chunk may go on with."""
-        done: list[tuple[int, int]] = []
-        for first, last in found:
-            self.newly += last - first + 1
-            if self._open is not None and self._open[1] + 1 == first:
-                first = self._open[0]
-            elif self._open is not None:
-                done.append(self._open)
-            self._open = (first, last)
-        self._save(done)
-
-    def _save(self, done: list[tuple[int, int]]) -> None:
-        AuditReviewedRange.objects.bulk_create(
-            AuditReviewedRange(first=first, last=last, review=self.token) for first, last in done
-        )
-
-
-class _Known:
-    """The reviewed ranges between two sequences, asked in ascending order."""
-
-    def __init__(self, low: int, high: int) -> None:
-        self._ranges = list(
-            AuditReviewedRange.objects.filter(first__lte=high, last__gte=low)
-            .order_by("first")
-            .values_list("first", "last")
-        )
-        self._at = 0
-
-    def __contains__(self, sequence: int) -> bool:
-        while self._at < len(self._ranges) and self._ranges[self._at][1] < sequence:
-            self._at += 1
-        return self._at < len(self._ranges) and self._ranges[self._at][0] <= sequence
-
-
-def ranges(sequences: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Ascending sequences as ranges without holes."""
-    first = last = None
-    for sequence in sequences:
-        if first is None or last is None:
-            first = last = sequence
-        elif sequence == last + 1:
-            last = sequence
-        else:
-            yield first, last
-            first = last = sequence
-    if first is not None and last is not None:
-        yield first, last
 
 
 def _reservoir(sequences: Iterator[int], size: int, seed: str) -> tuple[list[int], int]:
@@ -302,14 +198,3 @@ def _keys(found: QuerySet[AuditEntry]) -> Iterator[int]:
             return
         yield from keys
         after = keys[-1]
-
-
-def _chunks(sequences: Iterator[int]) -> Iterator[list[int]]:
-    chunk: list[int] = []
-    for sequence in sequences:
-        chunk.append(sequence)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -22,20 +22,21 @@ _POSTGRESQL: Final = {
     "detail": "detail::text",
 }
 
-# SQLite keeps instants as "2026-03-24 06:00:00.123456" and UUIDs without dashes. Any other form is
-# passed on as it is, so that it does not hash as what it resembles.
+# SQLite keeps instants as "2026-03-24 06:00:00.123456" and UUIDs without dashes, as text. Any other
+# form is marked, so that it does not hash as what it resembles: filters would not find it.
 _SQLITE: Final = {
     "at": """CASE
-        WHEN at GLOB '????-??-?? ??:??:??.??????'
+        WHEN typeof(at) = 'text' AND at GLOB '????-??-?? ??:??:??.??????'
         THEN substr(at, 1, 10) || 'T' || substr(at, 12) || '+00:00'
-        WHEN at GLOB '????-??-?? ??:??:??'
+        WHEN typeof(at) = 'text' AND at GLOB '????-??-?? ??:??:??'
         THEN substr(at, 1, 10) || 'T' || substr(at, 12) || '.000000+00:00'
-        ELSE CAST(at AS TEXT) END""",
-    "change_id": """CASE WHEN length(change_id) = 32
+        ELSE '?' || CAST(at AS TEXT) END""",
+    "change_id": """CASE WHEN change_id IS NULL THEN NULL
+        WHEN typeof(change_id) = 'text' AND length(change_id) = 32
         THEN substr(change_id, 1, 8) || '-' || substr(change_id, 9, 4) || '-'
           || substr(change_id, 13, 4) || '-' || substr(change_id, 17, 4) || '-'
           || substr(change_id, 21)
-        ELSE change_id END""",
+        ELSE '?' || CAST(change_id AS TEXT) END""",
 }
 
 

@@ -1,32 +1,31 @@
-"""Walks the chain and gives two verdicts apart: integrity, and completeness.
+"""Walks the chain and judges it: integrity, anchors, completeness, and what is not proven.
 
-Integrity: no entry was changed, removed, inserted or moved, and no signed head is contradicted.
+Integrity: no entry was changed, removed, inserted or moved, and no anchor is contradicted.
+Anchors: where keys are known, signed anchors confirm the trail without a gap and in time.
 Completeness: nothing was cut off the end, which only an anchor kept outside the database can show.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import connection
+from django.utils import timezone
 
 from batchops.models import Action, AuditEntry, AuditHead
-from batchops.services import audit_anchors, audit_diagnosis, audit_rows
-from batchops.services.audit_anchors import Anchor, BadAnchor
+from batchops.services import audit_archive_files, audit_guards, audit_keys, audit_rows
+from batchops.services.audit_anchor_chain import AnchorChain
+from batchops.services.audit_anchor_form import Anchor, BadAnchor, is_signed
 from batchops.services.audit_diagnosis import Fault, Kind
-from batchops.services.audit_form import GENESIS, Row, canonical_row
+from batchops.services.audit_form import GENESIS
+from batchops.services.audit_walk import Walk
 
 Progress = Callable[[int, int], None]
 """Called with the rows checked so far and the rows there are to check."""
-
-TELLING: Final = frozenset((Action.AUDIT_ANCHORED.value, Action.AUDIT_ARCHIVED.value))
-"""Actions whose entries say something about the chain itself."""
 
 
 @dataclass(slots=True)
@@ -40,8 +39,16 @@ class Verdict:
     seconds: float = 0.0
     integrity: Fault | None = None
     """The first fault; None: nothing was altered, as far as `trusted_through` reaches."""
+    anchoring: Fault | None = None
+    """Set when, with keys known, an anchor is missing, unsigned or late."""
     completeness: Fault | None = None
     """Set when the end was cut off."""
+    others: list[str] = field(default_factory=list)
+    """What else speaks against it, such as a trigger that is gone."""
+    unproven: list[str] = field(default_factory=list)
+    """Ranges that were archived and whose files were not given."""
+    acknowledged: list[str] = field(default_factory=list)
+    """Faults that a person let the trail go on after, with their reason."""
     anchored_through: int | None = None
     """The last entry that an anchor kept outside the database confirms."""
     signed_through: int | None = None
@@ -52,8 +59,19 @@ class Verdict:
     """Anchors of entries that are not kept any more, or that the walk did not reach."""
 
     @property
+    def faults(self) -> list[str]:
+        """All that speaks against the trail."""
+        found = (self.integrity, self.anchoring, self.completeness)
+        return [str(fault) for fault in found if fault is not None] + self.others
+
+    @property
     def is_good(self) -> bool:
-        return self.integrity is None and self.completeness is None
+        return not self.faults
+
+    @property
+    def outcome(self) -> str:
+        """In a word: ok, not proven, broken."""
+        return "broken" if self.faults else "not proven" if self.unproven else "ok"
 
     @property
     def trusted_through(self) -> int | None:
@@ -71,12 +89,12 @@ class Verdict:
         if self.trusted_through is None:
             left.append(
                 "that whoever owns the database rewrote entries and computed the chain anew: "
-                "no signed head and no anchor from elsewhere speaks against it"
+                "no signed anchor and no anchor from elsewhere speaks against it"
             )
         elif self.trusted_through < self.last:
             left.append(
                 f"that whoever owns the database rewrote entries after {self.trusted_through}, "
-                "the last that a signed head or an anchor confirms"
+                "the last that an anchor confirms"
             )
         if self.anchored_through is None:
             left.append("that entries were cut off the end: no anchor from elsewhere was given")
@@ -85,43 +103,91 @@ class Verdict:
         return left
 
 
-@dataclass(slots=True)
-class _Walk:
-    """Where a walk is, and what it has to compare with on its way."""
-
-    anchors: dict[int, list[Anchor]]
-    keys: Mapping[str, Ed25519PublicKey]
-    verdict: Verdict = field(default_factory=Verdict)
-    expected: int = 1
-    previous_hash: str = GENESIS
-    open_cut: tuple[int, str] | None = None
-    last_confirmed: int = 0
-
-
 def verify(
     *,
     since: int | None = None,
     anchors: Iterable[Anchor] = (),
+    archives: Iterable[Path] = (),
+    keys: Mapping[str, Ed25519PublicKey] | None = None,
     progress: Progress = lambda *_: None,
 ) -> Verdict:
     """Check the chain from an entry on (or all of it) up to the head as it is now.
 
-    Writers may go on meanwhile. Raises `audit_anchors.BadKey` for a key that cannot be used.
+    `archives` hold what is no longer in the database; `keys` replace those of the settings.
+    Writers may go on meanwhile. Raises `audit_keys.BadKey`, and InvalidInput for a bad archive.
     """
     started = time.perf_counter()
+    files = audit_archive_files.look_into(archives)
+    keys = audit_keys.public_keys() if keys is None else keys
+    walk = Walk(AnchorChain(keys), _by_sequence(anchors))
+    verdict = Verdict()
     head = AuditHead.objects.filter(pk=1).first() or AuditHead()
-    walk = _Walk(_by_sequence(anchors), audit_anchors.public_keys())
-    _begin(walk, since)
-    total = max(0, head.sequence - walk.expected + 1)
-    for rows in audit_rows.chain(after=walk.expected - 1, through=head.sequence):
-        walk.verdict.integrity = _check(walk, rows)
-        walk.verdict.rows += len(rows)
-        progress(walk.verdict.rows, total)
-        if walk.verdict.integrity is not None:
-            break
-    _conclude(walk, head)
-    walk.verdict.seconds = time.perf_counter() - started
-    return walk.verdict
+    oldest = AuditEntry.objects.order_by("sequence").first()
+    left_out = 0
+    if oldest is not None and since is None:
+        left_out = oldest.sequence - 1
+        verdict.integrity = _through_archives(walk, files, oldest, verdict)
+    elif oldest is not None:
+        _begin_at(walk, since or 1)
+    if verdict.integrity is None:
+        total = verdict.rows + max(0, head.sequence - walk.expected + 1)
+        verdict.integrity = _through_database(walk, head.sequence, verdict, progress, total)
+    _conclude(walk, verdict, head, left_out)
+    verdict.seconds = time.perf_counter() - started
+    return verdict
+
+
+def verified_since_last_anchor(head: AuditHead) -> tuple[Verdict, Walk]:
+    """Check what came since the last signed anchor, up to a head; before it is signed itself.
+
+    Where there is no signed anchor, all that is there is checked. Being late is no fault here.
+    Raises `audit_keys.BadKey`.
+    """
+    walk, verdict = Walk(AnchorChain(audit_keys.public_keys())), Verdict()
+    stored = last_anchor_entry()
+    anchor = _anchor_in(stored)
+    oldest = AuditEntry.objects.order_by("sequence").first()
+    if stored is not None and anchor is not None and is_signed(anchor, walk.anchors.keys):
+        walk.begin(stored.sequence, anchor.hash, first=True)
+    elif oldest is not None:
+        walk.begin(oldest.sequence, oldest.previous_hash, first=True)
+    continue_to(head, verdict, walk)
+    return verdict, walk
+
+
+def continue_to(head: AuditHead, verdict: Verdict, walk: Walk) -> None:
+    """Follow the chain further, up to a head; what is found is added to the verdict."""
+    if verdict.integrity is None:
+        verdict.integrity = _through_database(walk, head.sequence, verdict)
+    if verdict.integrity is None and (walk.expected - 1, walk.previous_hash) != (
+        head.sequence,
+        head.hash,
+    ):
+        verdict.integrity = Fault(
+            Kind.REWRITTEN, head.sequence, "The last entry is not the one that the head names."
+        )
+    verdict.anchoring = walk.anchors.fault
+    verdict.last, verdict.last_hash = walk.expected - 1, walk.previous_hash
+
+
+def last_anchor_entry() -> AuditEntry | None:
+    """The entry of the last anchor that the trail stores."""
+    return AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED).order_by("-sequence").first()
+
+
+def last_anchor(through: int | None = None) -> Anchor | None:
+    """The last anchor that the trail stores, up to an entry; None for none that can be read."""
+    found = AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED)
+    if through is not None:
+        found = found.filter(sequence__lte=through)
+    return _anchor_in(found.order_by("-sequence").first())
+
+
+def _anchor_in(entry: AuditEntry | None) -> Anchor | None:
+    try:
+        return None if entry is None else Anchor.from_json(entry.detail)
+    except BadAnchor:
+        return None
 
 
 def _by_sequence(anchors: Iterable[Anchor]) -> dict[int, list[Anchor]]:
@@ -131,112 +197,125 @@ def _by_sequence(anchors: Iterable[Anchor]) -> dict[int, list[Anchor]]:
     return found
 
 
-def _begin(walk: _Walk, since: int | None) -> None:
-    """Find the entry to begin with, and what it has to follow."""
-    start = max(1, since or 1)
-    first = AuditEntry.objects.filter(sequence__gte=start).order_by("sequence").first()
+def _begin_at(walk: Walk, since: int) -> None:
+    """Begin with an entry in the middle, after the one before it and the anchor before it."""
+    first = AuditEntry.objects.filter(sequence__gte=since).order_by("sequence").first()
     if first is None:
         return
-    before = AuditEntry.objects.filter(sequence__lt=start).order_by("-sequence").first()
-    if before is not None:
-        walk.expected, walk.previous_hash = before.sequence + 1, before.hash
-    elif first.sequence > 1:
-        # What came before was archived, which a later entry has to confirm.
-        walk.expected, walk.previous_hash = first.sequence, first.previous_hash
-        walk.open_cut = (first.sequence - 1, first.previous_hash)
-    walk.verdict.first = walk.expected
-    walk.last_confirmed = walk.expected - 1
+    before = AuditEntry.objects.filter(sequence__lt=since).order_by("-sequence").first()
+    walk.begin(first.sequence, first.previous_hash, first=True)
+    if before is None:
+        return
+    walk.begin(before.sequence + 1, before.hash, first=True)
+    earlier = AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED, sequence__lt=since)
+    anchor = _anchor_in(earlier.order_by("-sequence").first())
+    if anchor is not None and (not anchor.key_id or is_signed(anchor, walk.anchors.keys)):
+        walk.anchors.latest = anchor
 
 
-def _check(walk: _Walk, rows: list[Row]) -> Fault | None:
-    """Follow the chain through a slice; the first fault in it."""
-    expected, previous = walk.expected, walk.previous_hash
-    sha256, anchors = hashlib.sha256, walk.anchors
-    for row in rows:
-        digest = sha256(f"{previous}\n{canonical_row(row)}".encode()).hexdigest()
-        if row[0] != expected or row[-2] != previous or row[-1] != digest:
-            return audit_diagnosis.diagnose(row, expected, previous)
-        if row[2] in TELLING and (fault := _listen(walk, row)):
+def _through_archives(
+    walk: Walk,
+    files: Iterable[audit_archive_files.ArchiveFile],
+    oldest: AuditEntry,
+    verdict: Verdict,
+) -> Fault | None:
+    """Follow the chain through what is no longer in the database, and end where that begins."""
+    for file in files:
+        for rows in file.rows(before=oldest.sequence):
+            fresh = [row for row in rows if row.sequence >= walk.expected]
+            if not fresh:
+                continue
+            if fresh[0].sequence != walk.expected:
+                walk.begin(fresh[0].sequence, str(fresh[0].previous_hash), first=not verdict.rows)
+            if fault := walk.follow(fresh):
+                return fault
+            verdict.rows += len(fresh)
+    if oldest.sequence != walk.expected:
+        walk.begin(oldest.sequence, oldest.previous_hash, first=not verdict.rows)
+    return None
+
+
+def _through_database(
+    walk: Walk,
+    through: int,
+    verdict: Verdict,
+    progress: Progress = lambda *_: None,
+    total: int = 0,
+) -> Fault | None:
+    for rows in audit_rows.chain(after=walk.expected - 1, through=through):
+        fault = walk.follow(rows)
+        verdict.rows += len(rows)
+        progress(verdict.rows, total)
+        if fault is not None:
             return fault
-        previous = digest
-        if expected in anchors and (fault := _compare(walk, row)):
-            return fault
-        expected += 1
-    walk.expected, walk.previous_hash = expected, previous
     return None
 
 
-def _listen(walk: _Walk, row: Row) -> Fault | None:
-    """Compare the chain with what an entry says about it."""
-    detail = _object(row.detail)
-    if row.action == Action.AUDIT_ARCHIVED:
-        if walk.open_cut == (detail.get("through"), detail.get("hash")):
-            walk.open_cut = None
-        return None
-    try:
-        anchor = Anchor.from_json(detail)
-    except BadAnchor as error:
-        return Fault(Kind.REWRITTEN, row.sequence, f"Its signed head cannot be read: {error}")
-    if (anchor.sequence, anchor.hash) != (row.sequence - 1, row.previous_hash):
-        return _rewritten(walk, anchor, f"the head signed in entry {row.sequence}")
-    if not anchor.key_id:
-        return None
-    if not _is_signed(walk, anchor):
-        return Fault(
-            Kind.REWRITTEN,
-            row.sequence,
-            f"The head in it is signed with a key (id {anchor.key_id}) that is not known here, or "
-            "the signature is false. Add older public keys to AUDIT_PUBLIC_KEYS; otherwise "
-            f"entries after {walk.last_confirmed} may have been rewritten.",
-        )
-    walk.verdict.signed_heads += 1
-    walk.verdict.signed_through = walk.last_confirmed = anchor.sequence
-    return None
-
-
-def _compare(walk: _Walk, row: Row) -> Fault | None:
-    """Compare an entry with the anchors of it that were kept elsewhere."""
-    for anchor in walk.anchors[row.sequence]:
-        if anchor.hash != row.hash:
-            return _rewritten(walk, anchor, "an anchor kept elsewhere")
-        walk.verdict.anchors_used += 1
-    walk.verdict.anchored_through = walk.last_confirmed = row.sequence
-    return None
-
-
-def _rewritten(walk: _Walk, anchor: Anchor, what: str) -> Fault:
-    when = f" of {anchor.at}" if anchor.at else ""
-    return Fault(
-        Kind.REWRITTEN,
-        walk.last_confirmed + 1,
-        f"Entries were rewritten and the chain computed anew, somewhere from this one on: {what}"
-        f"{when} gives entry {anchor.sequence} another hash.",
-    )
-
-
-def _is_signed(walk: _Walk, anchor: Anchor) -> bool:
-    key = walk.keys.get(anchor.key_id)
-    return key is not None and audit_anchors.is_signed_by(anchor, key)
-
-
-def _conclude(walk: _Walk, head: AuditHead) -> None:
+def _conclude(walk: Walk, verdict: Verdict, head: AuditHead, left_out: int) -> None:
     """Judge the beginning, the end and the anchors that the walk could not meet."""
-    verdict = walk.verdict
-    verdict.last, verdict.last_hash = walk.expected - 1, walk.previous_hash
+    chain = walk.anchors
+    verdict.first, verdict.last = walk.first if verdict.rows else 0, walk.expected - 1
+    verdict.last_hash = walk.previous_hash
+    verdict.signed_heads, verdict.signed_through = chain.signed, chain.signed_through
+    verdict.anchored_through, verdict.anchors_used = walk.confirmed_outside, walk.outside_met
+    verdict.acknowledged = [_acknowledged(fault, anchor) for fault, anchor in chain.acknowledged]
+    verdict.others = audit_guards.problems(head)
     if verdict.integrity is not None:
         return
-    if walk.open_cut is not None:
-        verdict.integrity = Fault(
+    verdict.integrity = (
+        _left_out(walk, verdict, left_out)
+        or _contradicted(walk)
+        or _beyond_the_head()
+        or _wrong_head(verdict, head)
+    )
+    verdict.completeness = _cut_off(walk, head)
+    if verdict.rows:
+        verdict.anchoring = chain.end(timezone.now(), (chain.signed_through or 0) + 1)
+    verdict.anchors_too_old = sum(
+        len(found) for sequence, found in walk.outside.items() if sequence < verdict.first
+    )
+
+
+def _acknowledged(fault: Fault | None, anchor: Anchor) -> str:
+    what = f" after this: {fault}" if fault else ""
+    return (
+        f"On {anchor.at} {anchor.by} let the trail go on after entry {anchor.sequence}, "
+        f"because: {anchor.reason}{what}"
+    )
+
+
+def _left_out(walk: Walk, verdict: Verdict, left_out: int) -> Fault | None:
+    """Name what was not walked because it was archived; a fault where nothing says that it was."""
+    if not left_out:
+        return None
+    if not any(note.first <= left_out <= note.through for note in walk.archived):
+        return Fault(
             Kind.REMOVED,
-            walk.open_cut[0],
+            left_out,
             "Entries up to this one are missing, and no entry says that they were archived.",
         )
-        return
-    verdict.integrity = _beyond_the_head() or _wrong_head(verdict, head)
-    verdict.completeness = _cut_off(walk, head)
-    verdict.anchors_too_old = sum(
-        len(found) for sequence, found in walk.anchors.items() if sequence < verdict.first
-    )
+    for first, last, digest in walk.skipped:
+        notes = [note for note in walk.archived if note.first <= last and first <= note.through]
+        wrong = [note for note in notes if note.through == last and note.hash != digest]
+        if wrong:
+            return Fault(
+                Kind.REWRITTEN, last, f"What was {wrong[0]} ended with another hash than this."
+            )
+        words = "; ".join(str(note) for note in notes) or "archived before"
+        verdict.unproven.append(f"Entries {first} to {last} are not proven: {words}.")
+    return None
+
+
+def _contradicted(walk: Walk) -> Fault | None:
+    """The first anchor from elsewhere that the chain does not fit, and that nobody gave up."""
+    for anchor, confirmed in walk.contradicted:
+        if not _given_up(walk, anchor):
+            return walk.rewritten(anchor, confirmed, "an anchor kept elsewhere")
+    return None
+
+
+def _given_up(walk: Walk, anchor: Anchor) -> bool:
+    return any(anchor.number in numbers for numbers in walk.anchors.lost)
 
 
 def _beyond_the_head() -> Fault | None:
@@ -262,12 +341,14 @@ def _wrong_head(verdict: Verdict, head: AuditHead) -> Fault | None:
     )
 
 
-def _cut_off(walk: _Walk, head: AuditHead) -> Fault | None:
-    last = walk.verdict.last
+def _cut_off(walk: Walk, head: AuditHead) -> Fault | None:
+    last = walk.expected - 1
     ends = [(head.sequence, "the head of the chain stands")]
     ends += [
-        (sequence, f"an anchor kept elsewhere{f' of {found[0].at}' if found[0].at else ''} stands")
-        for sequence, found in walk.anchors.items()
+        (anchor.sequence, f"an anchor kept elsewhere{_dated(anchor)} stands")
+        for found in walk.outside.values()
+        for anchor in found
+        if not _given_up(walk, anchor)
     ]
     end, what = max(ends)
     if end <= last:
@@ -277,9 +358,5 @@ def _cut_off(walk: _Walk, head: AuditHead) -> Fault | None:
     )
 
 
-def _object(text: str | None) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def _dated(anchor: Anchor) -> str:
+    return f" of {anchor.at}" if anchor.at else ""

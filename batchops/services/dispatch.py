@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 from uuid import UUID
 
-from batchops.services.assignments import Assignment, Outcome
-from batchops.services.attempts import attempt
+from batchops.services.attempts import Assignment, Outcome, attempt
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.pacing import InFlightLimit
 

@@ -45,6 +45,7 @@ MISSING: Final = {
     permissions.EXPORT_TRAIL: "You may not export the audit trail. Ask for the role “Auditor”.",
     permissions.REVIEW_TRAIL: "You may not review the audit trail. Ask for the role “Auditor”.",
     permissions.ARCHIVE_TRAIL: "You may not archive the audit trail.",
+    permissions.ACKNOWLEDGE_TRAIL: "You may not acknowledge a fault of the audit trail.",
 }
 _OF_CHANGES: Final = frozenset(
     {

@@ -6,7 +6,6 @@ the vendor, and writes their outcomes in groups; the threads never use the datab
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import threading
 import time
@@ -18,21 +17,18 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from batchops.models import Change, ChangeItem
-from batchops.services import changes, claims, identity, preflight, runs, settle, vendor
-from batchops.services.assignments import MAX_TRIES, Assignment, Outcome
-from batchops.services.attempts import halting
+from batchops.services import changes, claims, preflight, runs, settle, vendor
+from batchops.services.attempts import MAX_TRIES, Assignment, Outcome, halting
 from batchops.services.bulk import update_in_order
 from batchops.services.dispatch import Dispatcher
 from batchops.services.errors import ChangeError
-from batchops.services.evidence import Known
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.errors import Misconfigured, SyllableError
 from batchops.syllable.pacing import backoff
-from batchops.syllable.patch import BatchPatch
+from batchops.syllable.patch import BatchPatch, Values
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +59,8 @@ _call_again = threading.Event()
 _stop_asked: Callable[[], bool] = lambda: False  # noqa: E731
 
 
-def drive(*, only_emergency: bool = False) -> None:
+def drive() -> None:
     """Work until there is nothing left to do now; returns at once where an engine runs already.
-
-    `only_emergency`: of emergency changes alone.
 
     Raises DatabaseError when the database cannot be used. Nothing is lost by that: the leases
     lapse, and the next call finds out what became of their items.
@@ -77,7 +71,7 @@ def drive(*, only_emergency: bool = False) -> None:
             return
         try:
             _call_again.clear()
-            _run_engine(only_emergency)
+            _run_engine()
         finally:
             _driving.release()
 
@@ -101,12 +95,10 @@ def longest_request_seconds() -> float:
     return settings.SYLLABLE_CONNECT_TIMEOUT + settings.SYLLABLE_TIMEOUT
 
 
-def _run_engine(only_emergency: bool) -> None:
+def _run_engine() -> None:
     try:
         # The engine tries again by itself, all threads together.
-        engine = Engine(vendor.client(read_attempts=1))
-        engine.only_emergency = only_emergency
-        engine.run()
+        Engine(vendor.client(read_attempts=1)).run()
     except Misconfigured as error:
         for change in claims.runnable(timezone.now()):
             changes.halt(change, f"{error.message} Mend the settings, then continue.")
@@ -133,8 +125,6 @@ class Rhythm:
 
 class Engine:
     """Claims, dispatches and settles until nothing is left that can be done now."""
-
-    only_emergency = False
 
     def __init__(self, client: SyllableClient, max_in_flight: int | None = None) -> None:
         self.maximum = max_in_flight or settings.SYLLABLE_MAX_IN_FLIGHT
@@ -210,7 +200,7 @@ class Engine:
     def _claim_up_to(self, room: int) -> int:
         claimed = 0
         now = timezone.now()
-        for change in self._runnable(now):
+        for change in claims.runnable(now):
             if claimed >= room:
                 break
             if self._prepare(change):
@@ -218,16 +208,12 @@ class Engine:
             elif change.pk in self.refreshes:
                 seen = self.refreshes[change.pk].take_seen()
                 claimed += self._claim(change, room - claimed, among=seen)
-        if claimed or self.only_emergency:
+        if claimed:
             return claimed
         for change in claims.unsettled_of_stopped(now):
             if changes.sweep_stopped(change):
                 claimed += self._claim(change, room)
         return claimed
-
-    def _runnable(self, now: dt.datetime) -> QuerySet[Change]:
-        lowest = Change.Priority.EMERGENCY if self.only_emergency else Change.Priority.NORMAL
-        return claims.runnable(now).filter(priority__gte=lowest)
 
     def _prepare(self, change: Change) -> bool:
         """Start a change, and bring the mirror up to date for it; whether it can be claimed."""
@@ -268,9 +254,9 @@ class Engine:
         items = claims.claim(change, self.lease, size, least_tried=is_probe, among=among)
         if items:
             self.changes[change.pk] = change
-        patch, names = change.patch, identity.names() if items else frozenset()
+        patch = change.patch
         for item in items:
-            assignment = self._assignment(change, item, patch, names)
+            assignment = self._assignment(change, item, patch)
             self.held[item.pk] = assignment
             if item.batch.is_gone:
                 message = "Deleted at the vendor, or not known there any more."
@@ -279,31 +265,21 @@ class Engine:
                 self.dispatcher.send(assignment)
         return len(items)
 
-    def _assignment(
-        self, change: Change, item: ChangeItem, patch: BatchPatch, names: frozenset[str]
-    ) -> Assignment:
+    def _assignment(self, change: Change, item: ChangeItem, patch: BatchPatch) -> Assignment:
+        trusted = _is_urgent(change) or change.pk not in self.read_each
         return Assignment(
             item_id=item.pk,
             change_id=change.pk,
             batch_id=item.batch_id,
             patch=patch if item.patch_json is None else item.wanted(change),
             before=item.before,
-            known=Known.of(item.batch),
-            compared_at=self._compared_at(change),
-            own_names=names,
+            known=Values.of(item.batch) if trusted else None,
+            known_status=item.batch.status,
             rounds=item.attempts,
             in_doubt=item.attempts > 1,
-            was_sent=item.message == settle.NO_CLEAR_ANSWER,
             read_only=change.state == State.STOPPED,
             urgent=_is_urgent(change),
         )
-
-    def _compared_at(self, change: Change) -> dt.datetime | None:
-        """When list pages were last read for a change; None: each batch is read by itself."""
-        if change.pk in self.read_each:
-            return None
-        refresh = self.refreshes.get(change.pk)
-        return refresh.started_at if refresh else change.preflight_at
 
     # Outcomes ---------------------------------------------------------------------------------
 
@@ -435,8 +411,8 @@ class Engine:
                 changes.refresh_counts(change)
         self.changes.clear()
         now = timezone.now()
-        more = not self.only_emergency and claims.unsettled_of_stopped(now).exists()
-        for change in self._runnable(now):
+        more = claims.unsettled_of_stopped(now).exists()
+        for change in claims.runnable(now):
             if change.items.filter(state=ItemState.PENDING).exists():
                 more = True
             elif self._prepare(change):

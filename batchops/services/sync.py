@@ -310,5 +310,4 @@ def read_each(client: SyllableClient, batch_ids: Sequence[str]) -> int:
     for _batch_id, record, sent_at in answers:
         if record is not None:
             mirror.apply_page([record], sent_at)
-    unknown = {batch_id: sent_at for batch_id, record, sent_at in answers if record is None}
-    return mirror.mark_missing(list(unknown), min(unknown.values())) if unknown else 0
+    return mirror.mark_missing([batch_id for batch_id, record, _ in answers if record is None])

@@ -10,14 +10,17 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from batchops import permissions
-from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, SyncRun
+from batchops.models import Action, AuditEntry, AuditHead, Batch, Change, ChangeItem, SyncRun
 from batchops.services import (
     approvals,
     audit_anchors,
     audit_archive,
     audit_export,
+    audit_last_seen,
     audit_queries,
     audit_reviews,
+    audit_verdicts,
+    audit_watch,
     changes,
     drafts,
     emergency,
@@ -28,27 +31,33 @@ from batchops.services import (
     sync,
 )
 from batchops.services.audit_filter import TrailFilter
+from batchops.services.audit_verification import Verdict
 from batchops.services.errors import NotAllowed
 from batchops.syllable.patch import BatchPatch
 from batchops.syllable.records import BatchRecord
-from tests.audit.world import BATCH, World, as_, later
+from tests.audit import trail
+from tests.audit.world import BATCH, World, as_, last_sequence, later
 from tests.audit.writing_services import writing_functions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PART_OF = {
+    "audit_outlets.send_out": "how far anchors have left the database, which have entries each",
+    "audit_reviewed_ranges.settle": "finishes what a review, which has its entry, left",
+    "audit_slices.lease": "who is at long work; it lapses",
     "audit.locked_head": "locks, and makes the head when there is none",
     "audit.record": "the door itself",
     "audit.record_now": "the door itself",
-    "bulk.update_in_order": "each caller records what it means",
+    "bulk.update_in_order": "each caller records what it changed",
     "changes.move": "each caller records why it moved the state",
     "changes.queue_due": "what was scheduled is due; its start is recorded by runs.start",
     "changes.refresh_counts": "a cached sum of items that have entries each",
     "changes.sweep_stopped": "settles items through unsent.stop_waiting, which records each",
     "claims.claim": "a lease before anything is sent; the outcome is recorded by settle",
     "claims.give_back": "the end of a lease; settle.put_off records what was tried",
+    "clean_up.clean_up": "what is over by the settings: syncs, sessions, pasted lists; in the log",
     "drafts.drop": "each caller records who discarded it and why",
-    "identity.learn": "a name that the vendor's replies showed, to tell our changes by",
+    "heartbeats.forget_old": "workers that are long gone",
     "mirror.apply_campaigns": "what the vendor says of campaigns, which batchops cannot change",
     "mirror.keep_campaigns": "nameless rows for campaigns that are not known yet",
     "mirror.notice": "gives its facts to settle, which records them with the outcome",
@@ -131,10 +140,35 @@ def see_an_outside_change(world: World) -> None:
     mirror.apply_page([record], timezone.now())
 
 
+def ask_for_archive(world: World) -> AuditEntry:
+    world.settings.AUDIT_RETENTION_DAYS = 0
+    User.objects.update(is_superuser=True)
+    world.auditor.refresh_from_db()
+    return audit_archive.request(timezone.now(), reason="old", **as_(world.auditor))
+
+
 def archive(world: World) -> None:
-    world.auditor.is_superuser = True
-    world.auditor.save()
-    audit_archive.archive(timezone.now(), world.folder / "archive", **as_(world.auditor))
+    asked = ask_for_archive(world)
+    world.approver.refresh_from_db()
+    audit_archive.carry_out(asked.pk, world.folder / "archive", **as_(world.approver))
+
+
+def acknowledge(world: World) -> None:
+    AuditHead.objects.update(hash="0" * 64)
+    User.objects.update(is_superuser=True)
+    world.auditor.refresh_from_db()
+    audit_anchors.acknowledge("a test", **as_(world.auditor))
+
+
+def roll_back(world: World) -> None:
+    audit_last_seen.remember()
+    with trail.triggers_dropped():
+        trail.change(last_sequence(), hash="f" * 64)
+    audit_last_seen.check()
+
+
+def verify_at_night(world: World) -> None:
+    audit_watch.nightly()
 
 
 def export(world: World) -> None:
@@ -162,8 +196,11 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         Action.AUDIT_ANCHORED,
         lambda w: audit_anchors.anchor_if_due(),
     ),
-    "audit_archive.archive": (Action.AUDIT_ARCHIVED, archive),
+    "audit_anchors.acknowledge": (Action.AUDIT_ACKNOWLEDGED, acknowledge),
+    "audit_archive.carry_out": (Action.AUDIT_ARCHIVED, archive),
+    "audit_archive.request": (Action.AUDIT_ARCHIVE_REQUESTED, ask_for_archive),
     "audit_export.export": (Action.AUDIT_EXPORTED, export),
+    "audit_last_seen.check": (Action.AUDIT_ROLLED_BACK, roll_back),
     "audit_reviews.draw_sample": (
         Action.AUDIT_SAMPLED,
         lambda w: audit_reviews.draw_sample(TrailFilter(), 2, **as_(w.auditor)),
@@ -177,6 +214,12 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         lambda w: audit_reviews.mark_filtered(TrailFilter(), comment="seen", **as_(w.auditor)),
     ),
     "audit_reviews.sign_off": (Action.AUDIT_SIGNED_OFF, sign_off),
+    "audit_verdicts.record": (Action.AUDIT_VERIFIED, verify_at_night),
+    "audit_verdicts.record_once": (
+        Action.AUDIT_VERIFIED,
+        lambda _: audit_verdicts.record_once(Verdict(others=["broken"])),
+    ),
+    "audit_watch.nightly": (Action.AUDIT_VERIFIED, verify_at_night),
     "changes.confirm": (Action.CHANGE_CONFIRMED, lambda w: w.confirmed()),
     "changes.discard": (
         Action.CHANGE_DISCARDED,
@@ -206,10 +249,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         lambda w: emergency.draft_pause(**as_(w.operator)),
     ),
     "mirror.apply_page": (Action.BATCH_CHANGED_OUTSIDE, see_an_outside_change),
-    "mirror.mark_missing": (
-        Action.BATCH_MISSING,
-        lambda w: mirror.mark_missing([BATCH], timezone.now()),
-    ),
+    "mirror.mark_missing": (Action.BATCH_MISSING, lambda w: mirror.mark_missing([BATCH])),
     "pauses.move_resume": (
         Action.RESUME_MOVED,
         lambda w: pauses.move_resume(w.pushed(), later(), **as_(w.operator)),
@@ -273,7 +313,11 @@ def denied_tries(world: World, viewer: User) -> dict[str, Callable[[], object]]:
         "sign off": lambda: audit_reviews.sign_off(
             waiting - dt.timedelta(days=1), waiting, comment="seen", **nobody
         ),
-        "archive": lambda: audit_archive.archive(waiting, world.folder / "archive", **nobody),
+        "ask for an archive": lambda: audit_archive.request(waiting, reason="old", **nobody),
+        "carry out an archive": lambda: audit_archive.carry_out(
+            1, world.folder / "archive", **nobody
+        ),
+        "acknowledge": lambda: audit_anchors.acknowledge("a test", **nobody),
     }
 
 

@@ -15,8 +15,9 @@ from django.core.management import call_command, get_commands
 from django.utils import timezone
 
 from batchops.models import Action, AuditEntry, Batch, Change
-from batchops.services import audit, changes, demo
+from batchops.services import audit, audit_last_seen, changes, demo
 from batchops.services.audit_anchors import generate_key
+from tests.audit import trail
 from tests.audit.world import BATCH, World, actions_since, last_sequence, later
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -56,11 +57,22 @@ def halted(world: World) -> None:
     changes.halt(world.confirmed(), "the key was refused")
 
 
+def ask_for_archive(world: World) -> None:
+    world.settings.AUDIT_RETENTION_DAYS = 0
+    User.objects.update(is_superuser=True)
+    before = timezone.now().isoformat()
+    run("archive_audit", "--as", "ada", "--before", before, "--reason", "old")
+
+
 def archive(world: World) -> None:
-    run(
-        *("archive_audit", "--as", "ada", "--before", timezone.now().isoformat()),
-        *("--to", str(world.folder / "archive.jsonl")),
-    )
+    path = str(world.folder / "archive.jsonl")
+    run("archive_audit", "--as", "audrey", "--confirm", str(last_sequence()), "--to", path)
+
+
+def rolled_back(world: World) -> None:
+    audit_last_seen.remember()
+    with trail.triggers_dropped():
+        trail.change(last_sequence(), hash="f" * 64)
 
 
 def change_password(world: World) -> None:
@@ -75,7 +87,13 @@ def sign_heads(world: World) -> None:
 REQUESTED_AND_CONFIRMED: Final = (Action.CHANGE_REQUESTED, Action.CHANGE_CONFIRMED)
 CHANGES: dict[tuple[str, str], Way] = {
     ("anchor_audit", ""): Way((Action.AUDIT_ANCHORED,), command("anchor_audit"), sign_heads),
-    ("archive_audit", ""): Way((Action.AUDIT_ARCHIVED,), archive),
+    ("acknowledge_audit", ""): Way(
+        (Action.AUDIT_ACKNOWLEDGED, Action.AUDIT_ANCHORED),
+        command("acknowledge_audit", "--as", "ada", "--reason", "restored on purpose"),
+        rolled_back,
+    ),
+    ("archive_audit", "asked for"): Way((Action.AUDIT_ARCHIVE_REQUESTED,), ask_for_archive),
+    ("archive_audit", "carried out"): Way((Action.AUDIT_ARCHIVED,), archive, ask_for_archive),
     ("change", "confirmed"): Way(
         REQUESTED_AND_CONFIRMED, command("change", "--pause", "--batch", BATCH, *SURE, "--yes")
     ),
@@ -99,6 +117,9 @@ CHANGES: dict[tuple[str, str], Way] = {
         (Action.SYNC_REQUESTED, Action.BATCH_CHANGED_OUTSIDE),
         command("sync", "--full", "--quiet"),
         lambda w: w.sandbox.edit_batch(BATCH, paused=True),
+    ),
+    ("verify_audit", "at night"): Way(
+        (Action.AUDIT_VERIFIED,), command("verify_audit", "--nightly")
     ),
     ("verify_audit", "recorded"): Way(
         (Action.AUDIT_VERIFIED,), command("verify_audit", "--quiet", "--record")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,6 +23,7 @@ from pytest_django import Settings
 
 from batchops.models import Action, AuditEntry
 from batchops.services import audit
+from batchops.services.audit_anchor_form import Anchor
 from batchops.services.audit_export import Export, Kind, export
 from batchops.services.audit_filter import TrailFilter
 from batchops.services.audit_form import json_line
@@ -176,7 +178,7 @@ def test_an_outsider_verifies_a_signed_export_with_the_public_key_alone(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Integrity: good" in done.stdout
-    assert "is signed with the key" in done.stdout
+    assert "The head is signed with the key" in done.stdout
 
 
 def test_a_filtered_export_verifies_and_says_that_it_is_filtered(
@@ -299,17 +301,16 @@ def example_export() -> list[bytes]:
         entry.hash = previous = audit.chain_hash(previous, audit.canonical(entry))
         entries_.append(json_line(audit.row_of(entry)).encode())
     header = {"format": "batchops-audit-1", "entries": 8, "whole": True}
-    public = KEY.public_key().public_bytes_raw()
-    head = {
-        "sequence": 8,
-        "hash": previous,
-        "at": "2026-03-24T06:00:00.000000+00:00",
-        "key_id": verify_audit_export.key_id(public),
-    }
-    message = verify_audit_export.canonical(head | {"purpose": verify_audit_export.PURPOSE})
-    head["signature"] = base64.b64encode(KEY.sign(message)).decode()
-    last = {"entries": 8, "head": head}
+    head = signed(Anchor(8, previous, "2026-03-24T06:00:00.000000+00:00"))
+    last = {"entries": 8, "anchor": None, "head": head.to_json()}
     return [json.dumps(header).encode() + b"\n", *entries_, json.dumps(last).encode() + b"\n"]
+
+
+def signed(anchor: Anchor) -> Anchor:
+    """An anchor signed as only the holder of the key can."""
+    public = KEY.public_key().public_bytes_raw()
+    anchor = replace(anchor, key_id=verify_audit_export.key_id(public))
+    return replace(anchor, signature=base64.b64encode(KEY.sign(anchor.message())).decode())
 
 
 def outcome_of(content: bytes, *, with_key: bool = True) -> int:

@@ -196,6 +196,7 @@ def test_a_rewritten_chain_is_found_by_the_signed_heads_in_the_trail(
             rewrite_from(sequence)
         verdict = verify()
         transaction.set_rollback(True)
+    trail.forget()
     assert good.is_good
     assert (good.signed_heads, good.signed_through) == (2, 10)
     assert fault_of(verdict) == (Kind.REWRITTEN, 2)
@@ -211,7 +212,7 @@ def test_a_rewritten_chain_is_found_though_its_heads_were_given_the_new_hashes(
         rewrite_from(3)
         entry = AuditEntry.objects.get(pk=6)
         settings.AUDIT_SIGNING_KEY = OTHER_KEY
-        forged = audit_anchors.sign_head(5, entry.previous_hash)
+        forged = audit_anchors.signed(5, entry.previous_hash, number=1, interval=3600)
         settings.AUDIT_SIGNING_KEY = KEY
         AuditEntry.objects.filter(pk=6).update(detail=forged.to_json())
         trail.compute_anew(6)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import StringIO
 from typing import Any
 
+from django.core.management import call_command
 from django.db import connection
 
 from batchops.models import Action, AuditEntry, AuditHead, audit_triggers
-from batchops.services import audit
+from batchops.services import audit, audit_last_seen
 from batchops.services.audit_form import row_hash
 from batchops.services.audit_rows import by_sequences
 
@@ -34,6 +36,18 @@ def fact(index: int, **more: Any) -> audit.Fact:
         "detail": {"asked": {"paused": True}, "number": index},
     }
     return audit.Fact(Action.BATCH_APPLIED, OLIVIA, **(values | more))
+
+
+def forget() -> None:
+    """As on a host that has not seen the trail yet."""
+    audit_last_seen._path().unlink(missing_ok=True)
+
+
+def command(name: str, *arguments: str) -> str:
+    """What a command prints."""
+    out = StringIO()
+    call_command(name, *arguments, stdout=out, no_color=True)
+    return out.getvalue()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""manage.py anchor_audit: sign the head of the audit trail now and send it out."""
+"""manage.py anchor_audit: sign the end of the audit trail now and send it out."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ class Command(TerminalCommand):
     """Prints the anchor as one line of JSON, for keeping."""
 
     help = (
-        "Sign the head of the audit trail, record that, and send it to the log, the file and the "
-        "addresses of the settings. Without AUDIT_SIGNING_KEY the anchor is not signed."
+        "Verify the audit trail since the last anchor, sign its end, record that, and send it to "
+        "the log, the file and the addresses of the settings. Without AUDIT_SIGNING_KEY the anchor "
+        "is not signed."
     )
 
     def handle(self, **_: Any) -> None:
         try:
             anchor = audit_anchors.anchor_head()
-        except audit_anchors.BadKey as error:
+        except (audit_anchors.NotVerified, audit_anchors.BadKey) as error:
             raise CommandError(str(error)) from error
         if anchor is None:
             self.stdout.write("Nothing is new since the last anchor.")

@@ -14,45 +14,64 @@ from batchops.services import audit, audit_archive
 from batchops.services.audit_anchors import BadKey
 from batchops.services.errors import ChangeError
 
+HOW = "Give --before and --reason to ask for an archive, or --confirm and --to to carry one out."
+
 
 class Command(TerminalCommand):
     """Exits with 1 or 2 when nothing was archived; the trail is then as it was."""
 
     help = (
-        "Write the entries before a day to a new file and remove them from the database. The "
-        "chain stays verifiable: an entry keeps the hash at the cut."
+        "In two steps, by two people: one asks that the entries before a day leave the database, "
+        "another confirms, which writes them to a new file and removes them. The chain stays "
+        "verifiable, with that file."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--before", required=True, metavar="DATE", help="YYYY-MM-DD, UTC.")
-        parser.add_argument("--to", required=True, metavar="FILE", help="A file that is not there.")
+        parser.add_argument("--before", metavar="DATE", help="Ask: YYYY-MM-DD, UTC.")
+        parser.add_argument("--reason", help="Ask: why; it becomes part of the trail.")
         parser.add_argument(
-            "--as",
-            required=True,
-            dest="username",
-            metavar="USERNAME",
-            help="Who answers for it; needs the permission to archive.",
+            "--confirm", type=int, metavar="ENTRY", help="Carry out what that entry asks for."
         )
+        parser.add_argument("--to", metavar="FILE", help="Carry out: a file that is not there.")
+        seeing_through.add_person(parser)
 
-    def handle(self, *, before: str, to: str, username: str, **_: Any) -> None:
-        user = seeing_through.person(username)
+    def handle(self, **options: Any) -> None:
+        asking = options["before"] is not None and options["reason"] is not None
+        confirming = options["confirm"] is not None and options["to"] is not None
+        if asking == confirming:
+            raise CommandError(HOW)
+        user = seeing_through.person(options["person"])
+        who: dict[str, Any] = {"user": user, "actor": audit.Actor.of_user(user)}
         try:
-            archive = audit_archive.archive(
-                _day(before), Path(to).absolute(), user=user, actor=audit.Actor.of_user(user)
-            )
+            said = self._request(options, who) if asking else self._carry_out(options, who)
         except (ChangeError, BadKey) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(
+        self.stdout.write(said)
+
+    def _request(self, options: dict[str, Any], who: dict[str, Any]) -> str:
+        asked = audit_archive.request(_day(options["before"]), reason=options["reason"], **who)
+        return (
+            f"Entry {asked.sequence} asks to archive entries {asked.detail['first']} to "
+            f"{asked.detail['through']}. Another person carries it out within "
+            f"{audit_archive.REQUEST_DAYS} days:\n"
+            f"manage.py archive_audit --confirm {asked.sequence} --to FILE --as USERNAME"
+        )
+
+    def _carry_out(self, options: dict[str, Any], who: dict[str, Any]) -> str:
+        path = Path(options["to"]).absolute()
+        archive = audit_archive.carry_out(options["confirm"], path, **who)
+        return (
             f"Entries {archive.first} to {archive.through} ({archive.entries:,}) are in "
-            f"{archive.path} and no longer in the database.\n"
+            f"{archive.file} and no longer in the database.\n"
             f"SHA-256 of the file: {archive.file_digest}\n"
-            "Keep the file; tools/verify_audit_export.py checks it."
+            "Keep the file: verify_audit --archive asks for it, and "
+            "tools/verify_audit_export.py checks it."
         )
 
 
 def _day(text: str) -> dt.datetime:
     try:
         moment = dt.datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     except ValueError:
         raise CommandError("--before must be a day such as 2026-03-24.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

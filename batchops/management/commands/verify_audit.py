@@ -2,86 +2,143 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from tqdm import tqdm
 
 from batchops.management.terminal import TerminalCommand
-from batchops.models import Action
-from batchops.services import audit, audit_anchors, audit_queries, audit_verification
+from batchops.services import (
+    audit_anchors,
+    audit_keys,
+    audit_outlets,
+    audit_queries,
+    audit_verdicts,
+    audit_watch,
+)
 from batchops.services.audit_anchors import Anchor
 from batchops.services.audit_verification import Verdict
 from batchops.services.errors import InvalidInput
 
+BROKEN: Final = 1
+NO_ANSWER: Final = 2
+NOT_PROVEN: Final = 3
+NICENESS: Final = 10
+"""How much the nightly walk steps back behind everything else."""
+
 
 class Command(TerminalCommand):
     """Exits with 0 when nothing speaks against the trail, 1 when something does, 2 when the
-    question cannot be answered.
+    question cannot be answered, 3 when a part of it is not proven because it was archived.
     """
 
     help = (
-        "Walk the hash chain of the audit trail and give two verdicts: integrity and completeness."
+        "Walk the hash chain of the audit trail and judge it: integrity, anchors, completeness. "
+        "Exits with 0: good, 1: something speaks against it, 2: no answer, 3: a part is archived "
+        "and its file was not given."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
+        add = parser.add_argument
+        add(
             "--since",
             metavar="DATE|SEQUENCE",
             help="Begin with the first entry of a day (YYYY-MM-DD, UTC) or with this entry.",
         )
-        parser.add_argument(
+        add(
             "--anchor",
+            action="append",
             metavar="FILE|HEAD",
             help="A file of anchors or an export, or a head written as SEQUENCE:HASH, kept "
-            "elsewhere. Default: AUDIT_ANCHOR_FILE, where it is set.",
+            "elsewhere; may be repeated. Default: AUDIT_ANCHOR_FILE, where it is set.",
         )
-        parser.add_argument("--record", action="store_true", help="Record the verdict as an entry.")
-        parser.add_argument("--quiet", action="store_true", help="Print nothing but faults.")
+        add(
+            "--archive",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="A file of archive_audit, for entries that left the database; may be repeated.",
+        )
+        add(
+            "--public-key",
+            action="append",
+            metavar="BASE64",
+            help="Count this key alone, whatever keys the environment names; may be repeated.",
+        )
+        add("--record", action="store_true", help="Record the verdict as an entry.")
+        add("--quiet", action="store_true", help="Print nothing but faults.")
+        add(
+            "--nightly",
+            action="store_true",
+            help="What the worker runs each night: what is new, once a week everything, recorded; "
+            "nothing when it is not due.",
+        )
 
-    def handle(
-        self, *, since: str | None, anchor: str | None, record: bool, quiet: bool, **_: Any
-    ) -> None:
+    def handle(self, **options: Any) -> None:
         try:
-            verdict = self._verify(_start(since), list(_anchors(anchor)), quiet)
+            verdict = self._nightly() if options["nightly"] else self._verify(options)
         except (InvalidInput, audit_anchors.BadKey) as error:
-            raise CommandError(str(error), returncode=2) from error
-        if record:
-            _record(verdict)
-        self._report(verdict, quiet)
+            raise CommandError(str(error), returncode=NO_ANSWER) from error
+        if verdict is None:
+            return
+        if options["record"]:
+            audit_verdicts.record(verdict, full=options["since"] is None)
+        self._report(verdict, options["quiet"] or options["nightly"])
         if not verdict.is_good:
-            raise CommandError("The audit trail does not verify.", returncode=1)
+            raise CommandError("The audit trail does not verify.", returncode=BROKEN)
+        if verdict.unproven and not options["nightly"]:
+            raise CommandError("A part of the audit trail is not proven.", returncode=NOT_PROVEN)
 
-    def _verify(self, since: int | None, anchors: list[Anchor], quiet: bool) -> Verdict:
+    def _nightly(self) -> Verdict | None:
+        with contextlib.suppress(OSError):
+            os.nice(NICENESS)
+        return audit_watch.nightly()
+
+    def _verify(self, options: dict[str, Any]) -> Verdict:
+        keys = options["public_key"]
         # disable=None: a bar on a terminal, nothing in a file or pipe.
-        with tqdm(unit=" entries", disable=True if quiet else None, leave=False) as bar:
+        with tqdm(unit=" entries", disable=True if options["quiet"] else None, leave=False) as bar:
 
             def show(checked: int, total: int) -> None:
                 bar.total = total
                 bar.update(checked - bar.n)
 
-            return audit_verification.verify(since=since, anchors=anchors, progress=show)
+            return audit_watch.judge(
+                since=_start(options["since"]),
+                anchors=None if options["anchor"] is None else list(_anchors(options["anchor"])),
+                archives=[Path(path) for path in options["archive"]],
+                keys=audit_keys.parse_public_keys(keys, "--public-key") if keys else None,
+                progress=show,
+            )
 
     def _report(self, verdict: Verdict, quiet: bool) -> None:
-        broken, whole = self.style.ERROR, self.style.SUCCESS
-        faults = {"Integrity": verdict.integrity, "Completeness": verdict.completeness}
-        for name, fault in faults.items():
+        parts = {
+            "Integrity": verdict.integrity,
+            "Anchors": verdict.anchoring,
+            "Completeness": verdict.completeness,
+        }
+        for name, fault in parts.items():
             if fault is not None:
-                self.stdout.write(broken(f"{name}: BROKEN. {fault}"))
+                self.stdout.write(f"{name}: BROKEN. {fault}", self.style.ERROR)
+        for problem in verdict.others:
+            self.stdout.write(f"BROKEN. {problem}", self.style.ERROR)
         if quiet:
             return
         if verdict.integrity is None:
-            self.stdout.write(whole(f"Integrity: good. {_span(verdict)}"))
-        if verdict.completeness is None and verdict.integrity is None:
-            self.stdout.write(_completeness(verdict))
+            self.stdout.write(f"Integrity: good. {_span(verdict)}", self.style.SUCCESS)
+            if verdict.completeness is None:
+                self.stdout.write(_completeness(verdict))
+        for words in (*verdict.unproven, *verdict.acknowledged):
+            self.stdout.write(words, self.style.WARNING)
         self.stdout.write(
             f"{verdict.rows:,} entries in {verdict.seconds:.1f} s, "
-            f"{verdict.rows_per_second:,.0f} a second; {verdict.signed_heads:,} signed heads and "
+            f"{verdict.rows_per_second:,.0f} a second; {verdict.signed_heads:,} signed anchors and "
             f"{verdict.anchors_used:,} anchors from elsewhere agree."
         )
         for open_question in verdict.cannot_exclude() if verdict.is_good else ():
@@ -104,15 +161,12 @@ def _start(text: str | None) -> int | None:
     return audit_queries.sequence_range(moment, None)[0]
 
 
-def _anchors(given: str | None) -> Iterator[Anchor]:
-    if given is None:
-        kept = Path(settings.AUDIT_ANCHOR_FILE) if settings.AUDIT_ANCHOR_FILE else None
-        if kept is not None and kept.exists():
-            yield from audit_anchors.read_file(kept)
-    elif Path(given).exists():
-        yield from audit_anchors.read_file(Path(given))
-    else:
-        yield audit_anchors.parse_head(given)
+def _anchors(given: list[str]) -> Iterator[Anchor]:
+    for text in given:
+        if Path(text).exists():
+            yield from audit_outlets.read_file(Path(text))
+        else:
+            yield audit_anchors.parse_head(text)
 
 
 def _span(verdict: Verdict) -> str:
@@ -125,22 +179,3 @@ def _completeness(verdict: Verdict) -> str:
     if verdict.anchored_through is None:
         return "Completeness: not proven. No anchor from elsewhere was given (--anchor)."
     return f"Completeness: good through entry {verdict.anchored_through}, as anchored elsewhere."
-
-
-def _record(verdict: Verdict) -> None:
-    faults = [str(fault) for fault in (verdict.integrity, verdict.completeness) if fault]
-    audit.record_now(
-        audit.Fact(
-            Action.AUDIT_VERIFIED,
-            audit.SYSTEM,
-            outcome="broken" if faults else "ok",
-            detail={
-                "entries": verdict.rows,
-                "first": verdict.first,
-                "last": verdict.last,
-                "faults": faults,
-                "signed_through": verdict.signed_through,
-                "anchored_through": verdict.anchored_through,
-            },
-        )
-    )

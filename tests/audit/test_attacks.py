@@ -1,0 +1,437 @@
+"""What the owner of the database or of the environment can try: verifying never calls it good."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth.models import User
+from django.core.management import CommandError
+from django.db import connection
+from django.utils import timezone
+from pytest_django import Settings
+
+from batchops.models import Action, AuditEntry, AuditHead, AuditReviewedRange
+from batchops.services import audit, audit_anchor_form, audit_anchors, audit_reviews, audit_watch
+from batchops.services.audit_anchors import Anchor, NotVerified
+from batchops.services.audit_diagnosis import Kind
+from batchops.services.audit_filter import TrailFilter
+from batchops.services.audit_verification import Verdict, verify
+from tests.audit import trail
+from tests.audit.trail import command
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+OTHER_KEY = base64.b64encode(bytes(range(1, 33))).decode()
+START = dt.datetime(2026, 3, 24, 6, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def signing(settings: Settings) -> Settings:
+    settings.AUDIT_SIGNING_KEY = KEY
+    settings.AUDIT_ANCHOR_INTERVAL = 3600
+    return settings
+
+
+@pytest.fixture
+def anchored(empty_trail: None, signing: Settings) -> list[Anchor]:
+    """Three times three entries and their anchor (entries 4, 8 and 12), and two entries more."""
+    anchors = []
+    for _ in range(3):
+        trail.fill(3)
+        anchor = audit_anchors.anchor_head()
+        assert anchor is not None
+        anchors.append(anchor)
+    trail.fill(2)
+    return anchors
+
+
+def broken(verdict: Verdict) -> str:
+    assert verdict.outcome == "broken"
+    return verdict.faults[0]
+
+
+def rewrite(sequence: int, **more: Any) -> None:
+    trail.change(sequence, reason="as if it had always been so", **more)
+
+
+def store(entry: int, anchor: Anchor) -> None:
+    """Put an anchor into an entry that holds another one."""
+    AuditEntry.objects.filter(pk=entry).update(detail=anchor.to_json())
+
+
+def give_anchors(change: Callable[[Anchor], Anchor]) -> None:
+    """Compute the chain anew with anchors that fit it, each changed in some way."""
+    before: Anchor | None = None
+    for entry in AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED).order_by("sequence"):
+        trail.compute_anew(1)
+        entry.refresh_from_db()
+        anchor = Anchor.from_json(entry.detail)
+        previous = before.digest() if before else audit.GENESIS
+        before = change(replace(anchor, hash=entry.previous_hash, previous=previous))
+        store(entry.sequence, before)
+    trail.compute_anew(1)
+
+
+# Anchors inside ------------------------------------------------------------------------------
+
+
+def test_an_untouched_trail_with_anchors_is_good(anchored: list[Anchor]) -> None:
+    verdict = verify()
+    assert (verdict.outcome, verdict.signed_heads, verdict.signed_through) == ("ok", 3, 11)
+    assert [anchor.number for anchor in anchored] == [1, 2, 3]
+    assert anchored[2].previous == anchored[1].digest()
+
+
+@pytest.mark.usefixtures("anchored")
+def test_a_rewritten_trail_with_emptied_signatures_is_not_good() -> None:
+    with trail.triggers_dropped():
+        rewrite(2)
+        give_anchors(lambda anchor: replace(anchor, key_id="", signature=""))
+    trail.forget()
+    assert "no signed anchor" in broken(verify())
+    with pytest.raises(CommandError) as caught:
+        command("verify_audit")
+    assert caught.value.returncode == 1
+
+
+@pytest.mark.usefixtures("anchored")
+def test_a_rewritten_trail_with_dropped_anchors_is_not_good() -> None:
+    with trail.triggers_dropped():
+        rewrite(2)
+        for sequence in (12, 8, 4):
+            trail.delete(sequence)
+            trail.shift(sequence + 1, -1)
+        trail.compute_anew(1)
+    trail.forget()
+    assert "no signed anchor" in broken(verify())
+
+
+@pytest.mark.usefixtures("anchored")
+def test_a_dropped_anchor_in_the_middle_is_missed() -> None:
+    with trail.triggers_dropped():
+        trail.delete(8)
+        trail.shift(9, -1)
+        trail.compute_anew(5)
+    # The third anchor no longer fits its place; put to its place, its signature is false.
+    assert "false" in broken(verify()) or "another hash" in broken(verify())
+
+
+def test_an_anchor_that_skips_a_number_is_missed(signing: Settings) -> None:
+    trail.fill(2)
+    audit_anchors.anchor_head()
+    trail.fill(2)
+    first = AuditEntry.objects.get(action=Action.AUDIT_ANCHORED)
+    head = AuditHead.objects.get()
+    before = Anchor.from_json(first.detail)
+    skipping = audit_anchor_form.signed(
+        head.sequence, head.hash, number=3, previous=before.digest(), interval=3600
+    )
+    audit.record_now(audit.Fact(Action.AUDIT_ANCHORED, audit.SYSTEM, detail=skipping.to_json()))
+    assert "anchor 3 where 2 should be" in broken(verify())
+
+
+def test_an_unsigned_anchor_after_a_signed_one_is_a_fault(signing: Settings) -> None:
+    trail.fill(2)
+    audit_anchors.anchor_head()
+    trail.fill(2)
+    signing.AUDIT_SIGNING_KEY, signing.AUDIT_PUBLIC_KEYS = "", []
+    audit_anchors._record(AuditHead.objects.get())
+    signing.AUDIT_SIGNING_KEY = KEY
+    trail.fill(1)
+    assert "not signed" in broken(verify())
+    with pytest.raises(NotVerified):
+        audit_anchors.anchor_head()
+
+
+def test_anchors_from_before_there_was_a_key_are_confirmed_by_the_first_signed_one(
+    settings: Settings,
+) -> None:
+    for _ in range(2):
+        trail.fill(2)
+        audit_anchors.anchor_head()
+    settings.AUDIT_SIGNING_KEY = KEY
+    assert "no signed anchor" in broken(verify())
+    trail.fill(1)
+    audit_anchors.anchor_head()
+    assert verify().is_good
+
+
+def test_a_late_anchor_is_a_fault_until_somebody_acknowledges_it(
+    signing: Settings, administrator: User
+) -> None:
+    with time_machine.travel(START, tick=False) as clock:
+        trail.fill(2)
+        audit_anchors.anchor_head()
+        clock.shift(dt.timedelta(hours=1))
+        audit_anchors.anchor_head()
+        assert verify().is_good
+        clock.shift(dt.timedelta(hours=3))
+        assert "is not there" in broken(verify())
+        trail.fill(1)
+        audit_anchors.anchor_head()
+        assert "came late" in broken(verify())
+        audit_anchors.acknowledge(
+            "the worker was stopped for a move",
+            user=administrator,
+            actor=audit.Actor.of_user(administrator),
+        )
+        verdict = verify()
+        assert verdict.is_good
+        assert "the worker was stopped for a move" in verdict.acknowledged[0]
+        assert "came late" in verdict.acknowledged[0]
+
+
+def test_an_idle_trail_goes_on_being_signed_so_that_silence_tells(signing: Settings) -> None:
+    with time_machine.travel(START, tick=False) as clock:
+        trail.fill(1)
+        for _ in range(3):
+            assert audit_anchors.anchor_if_due() is not None
+            assert audit_anchors.anchor_if_due() is None
+            clock.shift(dt.timedelta(hours=1))
+        assert verify().signed_heads == 3
+
+
+def test_an_acknowledgement_cannot_be_forged(signing: Settings) -> None:
+    with time_machine.travel(START, tick=False) as clock:
+        trail.fill(1)
+        audit_anchors.anchor_head()
+        clock.shift(dt.timedelta(hours=9))
+        trail.fill(1)
+        audit_anchors.anchor_head()
+        signing.AUDIT_SIGNING_KEY = OTHER_KEY
+        audit_anchors._record(AuditHead.objects.get(), reason="all is well", by="mallory")
+        signing.AUDIT_SIGNING_KEY = ""
+        audit_anchors._record(AuditHead.objects.get(), reason="all is well", by="mallory")
+        signing.AUDIT_SIGNING_KEY = KEY
+        assert verify().outcome == "broken"
+
+
+@pytest.mark.usefixtures("anchored")
+def test_a_replaced_key_of_the_environment_is_found_by_the_key_from_outside(
+    signing: Settings,
+) -> None:
+    true = audit_anchors.signing_key()
+    assert true is not None
+    public = base64.b64encode(true.public_key().public_bytes_raw()).decode()
+    signing.AUDIT_SIGNING_KEY = OTHER_KEY
+
+    def sign_anew(anchor: Anchor) -> Anchor:
+        return audit_anchor_form.signed(
+            anchor.sequence,
+            anchor.hash,
+            number=anchor.number,
+            previous=anchor.previous,
+            interval=anchor.interval,
+        )
+
+    with trail.triggers_dropped():
+        rewrite(2)
+        give_anchors(sign_anew)
+    trail.forget()
+    assert "Integrity: good" in command("verify_audit")
+    with pytest.raises(CommandError) as caught:
+        command("verify_audit", "--public-key", public)
+    assert caught.value.returncode == 1
+    with pytest.raises(CommandError) as caught:
+        command("verify_audit", "--public-key", "short")
+    assert caught.value.returncode == 2
+
+
+@pytest.mark.usefixtures("anchored")
+def test_a_key_from_outside_verifies_where_the_environment_has_none(signing: Settings) -> None:
+    true = audit_anchors.signing_key()
+    assert true is not None
+    public = base64.b64encode(true.public_key().public_bytes_raw()).decode()
+    signing.AUDIT_SIGNING_KEY = "not a key at all"
+    assert "3 signed anchors" in command("verify_audit", "--public-key", public)
+
+
+@pytest.mark.usefixtures("anchored")
+def test_nothing_is_signed_over_what_was_altered_since_the_last_signature() -> None:
+    with trail.triggers_dropped():
+        rewrite(13)
+    with pytest.raises(NotVerified, match="Entry 13 was changed"):
+        audit_anchors.anchor_head()
+    head, stored = audit_anchors.verified_end()
+    assert head.key_id == ""
+    assert stored is not None
+    verdict = AuditEntry.objects.get(action=Action.AUDIT_VERIFIED)
+    assert verdict.outcome == "broken"
+    with pytest.raises(CommandError, match="Nothing is signed"):
+        command("anchor_audit")
+
+
+# The beginning and the end -------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("anchored")
+def test_a_forged_archive_does_not_delete_the_beginning_unnoticed() -> None:
+    """By INSERT and UPDATE alone: no trigger has to be dropped for it."""
+    entry = AuditEntry.objects.get(pk=6)
+    detail = {"first": 1, "through": 6, "hash": entry.hash, "file": "old.jsonl", "request": 3}
+    audit.record_now(audit.Fact(Action.AUDIT_ARCHIVED, trail.OLIVIA, detail=detail))
+    AuditHead.objects.update(removable_through=6)
+    trail.run(f"DELETE FROM {trail.TABLE} WHERE sequence <= 6")
+    verdict = verify()
+    assert verdict.outcome == "not proven"
+    assert "Entries 1 to 6 are not proven: archived by olivia" in verdict.unproven[0]
+    with pytest.raises(CommandError) as caught:
+        command("verify_audit")
+    assert caught.value.returncode == 3
+
+
+@pytest.mark.usefixtures("anchored")
+@pytest.mark.parametrize("request_by", [None, trail.OLIVIA])
+def test_an_archive_that_no_second_person_asked_for_is_a_fault(
+    request_by: audit.Actor | None,
+) -> None:
+    number = AuditHead.objects.get().sequence + 1
+    if request_by:
+        audit.record_now(audit.Fact(Action.AUDIT_ARCHIVE_REQUESTED, request_by))
+    detail = {"first": 1, "through": 6, "hash": "0" * 64, "file": "old", "request": number}
+    audit.record_now(audit.Fact(Action.AUDIT_ARCHIVED, trail.OLIVIA, detail=detail))
+    assert "no second person" in broken(verify())
+
+
+@pytest.mark.usefixtures("anchored")
+def test_a_trail_opened_for_removal_without_an_archive_is_a_fault() -> None:
+    with trail.triggers_dropped():
+        AuditHead.objects.update(removable_through=5)
+    assert "open for removal up to entry 5" in broken(verify())
+
+
+@pytest.mark.usefixtures("anchored")
+def test_a_beginning_cut_off_before_the_archived_range_is_a_fault() -> None:
+    entry = AuditEntry.objects.get(pk=3)
+    detail = {"first": 1, "through": 3, "hash": entry.hash, "file": "old", "request": 2}
+    audit.record_now(audit.Fact(Action.AUDIT_ARCHIVED, trail.OLIVIA, detail=detail))
+    with trail.triggers_dropped():
+        AuditHead.objects.update(removable_through=3)
+        trail.run(f"DELETE FROM {trail.TABLE} WHERE sequence <= 5")
+    assert "no entry says that they were archived" in broken(verify())
+
+
+def test_the_last_anchors_cut_off_with_all_after_them_are_missed_by_this_host(
+    anchored: list[Anchor],
+) -> None:
+    with trail.triggers_dropped():
+        trail.run(f"DELETE FROM {trail.TABLE} WHERE sequence > 10")
+        trail.compute_anew(10)
+    assert verify().is_good
+    assert "rolled back" in broken(audit_watch.judge())
+    assert broken(verify(anchors=anchored))
+
+
+# Content -------------------------------------------------------------------------------------
+
+
+@pytest.mark.once
+def test_a_name_that_stands_twice_in_stored_json_is_found() -> None:
+    trail.fill(3)
+    detail = json.dumps(AuditEntry.objects.get(pk=2).detail)
+    with trail.triggers_dropped():
+        trail.change(2, detail=f'{{"number": 99, {detail[1:]}')
+    fault = verify().integrity
+    assert fault is not None
+    assert (fault.kind, fault.sequence) == (Kind.CHANGED, 2)
+
+
+SAME_IN_ANOTHER_FORM: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "an instant with a T": ("at", lambda entry: entry.at.isoformat(timespec="microseconds")),
+    "an instant as bytes": (
+        "at",
+        lambda entry: f"{entry.at.replace(tzinfo=None).isoformat(' ', 'microseconds')}".encode(),
+    ),
+    "an id with dashes": ("change_id", lambda entry: str(entry.change_id)),
+    "an id as bytes": ("change_id", lambda entry: entry.change_id.hex.encode()),
+    "JSON as bytes": ("detail", lambda entry: json.dumps(entry.detail).encode()),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", sorted(SAME_IN_ANOTHER_FORM))
+def test_a_value_in_a_form_that_no_filter_finds_is_a_change(name: str) -> None:
+    """The same value for whoever reads the row, but not for whoever searches by it."""
+    trail.fill(3, change_id="12345678-1234-5678-1234-567812345678")
+    column, form = SAME_IN_ANOTHER_FORM[name]
+    with trail.triggers_dropped():
+        trail.change(2, **{column: form(AuditEntry.objects.get(pk=2))})
+    fault = verify().integrity
+    assert fault is not None
+    assert fault.sequence == 2
+
+
+def test_entries_that_count_as_reviewed_by_nobody_are_found(auditor: User) -> None:
+    trail.fill(6)
+    last = AuditHead.objects.get().sequence
+    who: dict[str, Any] = {"user": auditor, "actor": audit.Actor.of_user(auditor)}
+    done = audit_reviews.mark_entries([last, last - 1], comment="seen", **who)
+    assert audit_watch.judge().is_good
+    AuditReviewedRange.objects.create(first=last - 4, last=last - 4, review=done.entry.sequence)
+    assert "is not what it covers" in broken(audit_watch.judge())
+    AuditReviewedRange.objects.filter(first=last - 4).update(review=last)
+    assert "which is no review" in broken(audit_watch.judge())
+    AuditReviewedRange.objects.filter(first=last - 4).update(review=-5)
+    assert audit_watch.judge().is_good
+    left = audit_reviews.mark_filtered(
+        TrailFilter(action="batch.applied"), comment="the rest", **who
+    )
+    assert left.newly == 4
+
+
+# The guards ----------------------------------------------------------------------------------
+
+UNGUARDING = {
+    "sqlite": {
+        "a trigger that is gone": ["DROP TRIGGER audit_no_update"],
+        "a trigger that does nothing": [
+            "DROP TRIGGER audit_no_delete",
+            f"CREATE TRIGGER audit_no_delete BEFORE DELETE ON {trail.TABLE} WHEN 0 "
+            "BEGIN SELECT 1; END",
+        ],
+        "a trigger of somebody else": [
+            f"CREATE TRIGGER hide AFTER INSERT ON {trail.TABLE} BEGIN SELECT 1; END"
+        ],
+    },
+    "postgresql": {
+        "a trigger that is gone": [f"DROP TRIGGER audit_no_update ON {trail.TABLE}"],
+        "a trigger switched off": [f"ALTER TABLE {trail.TABLE} DISABLE TRIGGER audit_no_delete"],
+        "a function that does nothing": [
+            "CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN RETURN NEW; END'"
+        ],
+        "a rule": [f"CREATE RULE hide AS ON DELETE TO {trail.TABLE} DO INSTEAD NOTHING"],
+        "row security": [f"ALTER TABLE {trail.TABLE} ENABLE ROW LEVEL SECURITY"],
+        "a table beneath": [f"CREATE TABLE beneath () INHERITS ({trail.TABLE})"],
+        "another owner": [
+            "CREATE ROLE somebody",
+            f"ALTER TABLE {trail.TABLE} OWNER TO somebody",
+        ],
+        "triggers off for all": ["SET LOCAL session_replication_role = 'replica'"],
+    },
+}
+
+
+@pytest.mark.parametrize("name", sorted(UNGUARDING[connection.vendor]))
+def test_a_database_that_no_longer_refuses_is_a_fault(name: str) -> None:
+    trail.fill(2)
+    assert verify().is_good
+    for statement in UNGUARDING[connection.vendor][name]:
+        trail.run(statement)
+    assert verify().outcome == "broken"
+
+
+def test_the_clock_of_the_verdict_is_now(signing: Settings) -> None:
+    trail.fill(1)
+    audit_anchors.anchor_head()
+    assert verify().is_good
+    with time_machine.travel(timezone.now() + dt.timedelta(hours=3)):
+        assert verify().outcome == "broken"
