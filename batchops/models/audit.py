@@ -44,6 +44,8 @@ class Action(models.TextChoices):
     BATCH_STATUS_CHANGED = "batch.status_changed", "Status moved by itself"
     BATCH_MISSING = "batch.missing", "Vanished at the vendor"
     BATCH_FOUND_AGAIN = "batch.found_again", "Found again at the vendor"
+    BATCH_ID_SHARED = "batch.id_shared", "Id found in several campaigns"
+    BATCH_ID_UNIQUE = "batch.id_unique", "Id in one campaign again"
 
     SYNC_REQUESTED = "sync.requested", "Pull requested"
     SYNC_FAILED = "sync.failed", "Pull failed"

@@ -84,6 +84,10 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def failed(self) -> BatchQuerySet:
         return self.present().filter(status=KnownStatus.FAILED)
 
+    def sharing_their_id(self) -> BatchQuerySet:
+        """With an id that the vendor has in other campaigns too."""
+        return self.present().filter(id_shared_since__isnull=False)
+
     def drifted(self) -> BatchQuerySet:
         """Changed outside since batchops last changed them."""
         return self.present().filter(drifted_at__isnull=False)
@@ -120,6 +124,14 @@ class Batch(models.Model):
         blank=True,
         help_text="When a change made outside was seen, after batchops had changed the batch.",
     )
+    id_shared_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Since when the vendor has the id in other campaigns too; nothing is sent to it.",
+    )
+    shared_with = models.JSONField(
+        default=list, blank=True, help_text="The numbers of those other campaigns."
+    )
     hold: models.ForeignKey[Change | None, Change | None] = models.ForeignKey(
         "batchops.Change",
         null=True,
@@ -149,6 +161,11 @@ class Batch(models.Model):
     def is_gone(self) -> bool:
         """Deleted or vanished at the vendor."""
         return self.deleted_at is not None or self.missing_since is not None
+
+    @property
+    def shares_its_id(self) -> bool:
+        """Whether what is sent to this id may reach a batch of another campaign."""
+        return self.id_shared_since is not None
 
     @property
     def has_ended(self) -> bool:

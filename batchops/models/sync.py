@@ -33,6 +33,14 @@ class SyncRun(models.Model):
     campaigns_seen = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
     key_rejected = models.BooleanField(default=False)
+    newest_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Up to when, by the vendor's dates, all changes on the list were seen.",
+    )
+    everything_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the last pull began that saw every batch."
+    )
     notes = models.JSONField(
         default=list, blank=True, help_text="Unknown fields and statuses, unreadable rows."
     )

@@ -51,6 +51,8 @@ _DID: Final[dict[str, str]] = {
     Action.BATCH_STATUS_CHANGED: "moved the status of",
     Action.BATCH_MISSING: "no longer found",
     Action.BATCH_FOUND_AGAIN: "found again",
+    Action.BATCH_ID_SHARED: "found in several campaigns the id of",
+    Action.BATCH_ID_UNIQUE: "found in one campaign alone again the id of",
     Action.BATCH_NOT_CONFIRMED: "could not confirm the change of",
     Action.SYNC_REQUESTED: "asked for a pull",
     Action.SYNC_FAILED: "could not pull from the vendor",

@@ -21,11 +21,13 @@ HALTED_SHOWN: Final = 3
 class Freshness:
     """What the last pulls met, and whether any worker runs.
 
-    Instants are UTC; `pulled_at` is when the last good pull began.
+    Instants are UTC. `pulled_at` is when the last good pull began, which saw at least what had
+    changed by its date, `everything_at` when the last began that saw every batch.
     """
 
     workers: Workers
     pulled_at: dt.datetime | None = None
+    everything_at: dt.datetime | None = None
     running: bool = False
     failing_since: dt.datetime | None = None
     key_rejected: bool = False
@@ -55,7 +57,12 @@ def freshness() -> Freshness:
             last = last or run
     workers = workers or heartbeats.workers()
     if last is None or last.state == SyncRun.State.DONE:
-        return Freshness(workers, last.started_at if last else None, running)
+        return Freshness(
+            workers,
+            last.started_at if last else None,
+            last.everything_at if last else None,
+            running,
+        )
     good = SyncRun.objects.filter(state=SyncRun.State.DONE).first()
     failed = SyncRun.objects.filter(state=SyncRun.State.FAILED)
     if good is not None:
@@ -64,6 +71,7 @@ def freshness() -> Freshness:
     return Freshness(
         workers,
         good.started_at if good else None,
+        good.everything_at if good else None,
         running,
         first.finished_at or first.started_at,
         last.key_rejected,

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batchops.models import Action, Batch, Campaign, ChangeItem
-from batchops.services import audit, bulk
+from batchops.services import audit, bulk, shared_ids
 from batchops.syllable.patch import PATCH_FIELDS, Values, same_value
 from batchops.syllable.records import BatchRecord, CampaignRecord
 
@@ -64,14 +64,20 @@ class Tally:
     facts: list[audit.Fact] = field(default_factory=list)
 
 
-def apply_page(records: Sequence[BatchRecord], observed_at: dt.datetime) -> Tally:
+def apply_page(
+    records: Sequence[BatchRecord],
+    observed_at: dt.datetime,
+    strangers: dict[str, tuple[BatchRecord, dt.datetime]] | None = None,
+) -> Tally:
     """Write the batches of one reply whose request was sent at `observed_at` (UTC).
 
     One transaction: changed rows, and a fact for each change that was made outside batchops.
+    A batch of another campaign than its row's is another batch: it is put into `strangers`, or
+    without one raises the alarm.
     """
-    latest = {record.batch_id: record for record in records}
     with transaction.atomic():
-        rows = locked_rows(latest)
+        rows = locked_rows({record.batch_id for record in records})
+        latest, others = shared_ids.told_apart(records, rows)
         in_flight = set(
             ChangeItem.objects.filter(
                 batch_id__in=list(latest), state=ChangeItem.State.SENDING
@@ -95,7 +101,32 @@ def apply_page(records: Sequence[BatchRecord], observed_at: dt.datetime) -> Tall
                 tally.changed += 1
         write_rows(written)
         audit.record(*tally.facts)
+        if strangers is None:
+            shared_ids.raise_alarms({one.batch_id: [one.campaign_id] for one in others})
+        else:
+            strangers |= {one.batch_id: (one, observed_at) for one in others}
     return tally
+
+
+def follow_to_campaign(record: BatchRecord, observed_at: dt.datetime) -> None:
+    """Take over a batch that is in another campaign than before, and there alone."""
+    with transaction.atomic():
+        keep_campaigns([record.campaign_id])
+        for row in locked_rows([record.batch_id]).values():
+            if is_older(row, observed_at):
+                return
+            detail = {"fields": ["campaign_id"], "campaigns": [row.campaign_id, record.campaign_id]}
+            audit.record(
+                audit.Fact.about_batch(
+                    Action.BATCH_CHANGED_OUTSIDE,
+                    audit.Actor.outside(record.last_updated_by or "unknown"),
+                    row,
+                    outcome="outside",
+                    detail=detail,
+                )
+            )
+            Batch.objects.filter(pk=row.pk).update(campaign_id=record.campaign_id)
+        apply_page([record], observed_at)
 
 
 def notice(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> list[audit.Fact] | None:

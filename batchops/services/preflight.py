@@ -17,8 +17,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from batchops.models import Batch, Change, ChangeItem
-from batchops.services import claims, mirror, sync
+from batchops.services import claims, list_pages, mirror, sync
 from batchops.syllable.client import SyllableClient
+from batchops.syllable.records import BatchRecord
 
 FEW: Final = 50
 """Up to this many batches are read one by one."""
@@ -29,6 +30,9 @@ PAGES_WAITING: Final = 4
 READ_AT_ONCE: Final = 4
 """Batches that were on no page and are read in one step."""
 POLL_SECONDS: Final = 0.1
+
+HandedOver = list_pages.Fetched[BatchRecord] | BaseException | None
+"""A page, what went wrong, or None at the end."""
 
 
 def reads_each(change: Change) -> bool:
@@ -72,7 +76,7 @@ class Refresh:
         self._seen: set[str] = set()
         self._just_seen: list[str] = []
         self._absent: list[str] | None = None
-        self._pages: queue.Queue[sync.Fetched | BaseException | None] = queue.Queue(PAGES_WAITING)
+        self._pages: queue.Queue[HandedOver] = queue.Queue(PAGES_WAITING)
         self._broken_off = threading.Event()
         threading.Thread(target=self._fetch, name="preflight", daemon=True).start()
 
@@ -131,14 +135,14 @@ class Refresh:
 
     def _fetch(self) -> None:
         try:
-            for fetched in sync.all_pages(self._client):
+            for fetched in list_pages.all_batches(self._client):
                 if not self._hand_over(fetched):
                     return
             self._hand_over(None)
         except BaseException as error:  # noqa: BLE001  the next step raises it
             self._hand_over(error)
 
-    def _hand_over(self, fetched: sync.Fetched | BaseException | None) -> bool:
+    def _hand_over(self, fetched: HandedOver) -> bool:
         while not self._broken_off.is_set():
             try:
                 self._pages.put(fetched, timeout=POLL_SECONDS)

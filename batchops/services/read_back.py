@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from batchops.models import Action, Change, ChangeItem
 from batchops.models.change import UNSETTLED_STATES
-from batchops.services import audit, changes, mirror, preflight, sync, vendor
+from batchops.services import audit, changes, list_pages, mirror, preflight, vendor
 from batchops.syllable.errors import MalformedReply, NotFound, Refused, SyllableError
 from batchops.syllable.patch import Values
 from batchops.syllable.records import BatchRecord
@@ -77,7 +77,7 @@ def _observations(wanted: Collection[str]) -> Iterator[Sequence[BatchRecord]]:
     """Fresh records of the batches in question: by list pages for many, one by one for few."""
     client = vendor.client()
     if not preflight.better_one_by_one(len(wanted)):
-        for fetched in sync.all_pages(client):
+        for fetched in list_pages.all_batches(client):
             yield fetched.page.items
         return
     for batch_id in wanted:

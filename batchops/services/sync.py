@@ -1,12 +1,15 @@
-"""Pulls the vendor's campaigns and batches into the mirror: all of them, or what changed lately."""
+"""Pulls the vendor's campaigns and batches into the mirror: all of them, or what changed lately.
+
+A list may be wrong in ways that its status 200 does not show. So a pull claims no more than it can
+know: what lacks too many of the known batches fails, and a pull of what changed lately that is in
+doubt whether it saw that becomes one of everything.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,21 +19,44 @@ from django.db.models import Max
 from django.utils import timezone
 
 from batchops.models import Action, Batch, KnownStatus, SyncRun
-from batchops.services import audit, mirror, vendor
+from batchops.services import audit, list_pages, mirror, shared_ids, single_reads, vendor
+from batchops.services.list_pages import Fetched
+from batchops.services.shared_ids import Sightings
 from batchops.syllable.client import SyllableClient
-from batchops.syllable.errors import NotFound, Refused, SyllableError, Unauthorized
-from batchops.syllable.records import BatchRecord, Page
+from batchops.syllable.errors import (
+    RateLimited,
+    ReplyLost,
+    SyllableError,
+    Unauthorized,
+    Unavailable,
+)
+from batchops.syllable.records import BatchRecord
 
 logger = logging.getLogger(__name__)
 
-PAGES_AT_A_TIME: Final = 4
-SMALLEST_PAGE: Final = 25
-"""The vendor's default page size, taken to be always allowed (vendor OpenAPI, limit)."""
+READ_AT_ONCE: Final = 100
 OVERLAP: Final = dt.timedelta(minutes=5)
-"""How far an incremental pull looks back behind the newest known `last_updated_at`."""
+"""How far an incremental pull looks back behind the latest change that the last pull saw, and how
+far ahead of the clock the date of a change may lie before it is taken for wrong."""
 DEAD_AFTER: Final = dt.timedelta(minutes=2)
 """A running pull without a sign of life for this long has lost its process."""
+MISSING_FLOOR: Final = 20
+"""So many batches may always be missing on the list, however few are known."""
+FAILED_READS_BORNE: Final = 20
+"""Batches that could not be read one by one, before the vendor counts as down."""
 MAX_NOTES: Final = 50
+LIVE_FIELDS: Final = (
+    "alive_at",
+    "kind",
+    "batches_seen",
+    "created",
+    "changed",
+    "missing",
+    "unreadable",
+    "campaigns_seen",
+    "notes",
+)
+"""What is written while a pull runs; its state is another's to write once it counts as lost."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the batches seen so far and the total, where the vendor tells it."""
@@ -40,24 +66,39 @@ class AlreadyRunning(Exception):
     """Another pull is under way; there is only ever one."""
 
 
+class ListIncomplete(SyllableError):
+    """The vendor's list of batches lacks too many of those that are known, and yet says 200."""
+
+
 @dataclass(slots=True)
 class _Pull:
-    """A pull under way."""
+    """A pull under way. `newest` is the latest believable `last_updated_at` on the list."""
 
-    client: SyllableClient
     run: SyncRun
     progress: Progress
-    seen: set[str] = field(default_factory=set)
+    accept_missing: bool
+    client: SyllableClient = field(init=False)
+    sightings: Sightings = field(default_factory=Sightings)
+    unreadable: set[str] = field(default_factory=set)
     total: int | None = None
+    newest: dt.datetime | None = None
+    has_seen_all: bool = False
+    failed_reads: int = 0
     unknown: set[str] = field(default_factory=set)
 
+    def has_seen(self, batch_id: str) -> bool:
+        """Whether the list showed it, readable or not."""
+        return batch_id in self.sightings.campaigns or batch_id in self.unreadable
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A page, and when the request for it was sent."""
+    def alive(self) -> None:
+        """Give a sign of life, at most one a second."""
+        now = timezone.now()
+        if (now - self.run.alive_at).total_seconds() >= 1:
+            self.run.alive_at = now
+            self.run.save(update_fields=LIVE_FIELDS)
 
-    page: Page[BatchRecord]
-    sent_at: dt.datetime
+    def note(self, *texts: str) -> None:
+        self.run.notes = [*self.run.notes, *texts][:MAX_NOTES]
 
 
 def record_request(actor: audit.Actor, kind: str, **more: object) -> None:
@@ -67,21 +108,30 @@ def record_request(actor: audit.Actor, kind: str, **more: object) -> None:
 
 
 def pull(
-    kind: SyncRun.Kind, *, asked_by: str = "", progress: Progress = lambda *_: None
+    kind: SyncRun.Kind,
+    *,
+    asked_by: str = "",
+    progress: Progress = lambda *_: None,
+    accept_missing: bool = False,
 ) -> SyncRun:
-    """Pull from the vendor and return the finished run; a failed pull leaves the mirror as it was.
+    """Pull from the vendor and return the finished run, which says how far it saw.
 
-    Raises AlreadyRunning when another pull is under way, and `SyllableError` when the vendor
-    fails; the run then holds the error.
+    With `accept_missing`, any number of batches may be missing on the list; each is asked for by
+    its id. Raises AlreadyRunning when another pull is under way, and `SyllableError` when the
+    vendor fails or its list lacks too much; the run then holds the error, and what was read
+    before that is kept.
     """
     run = _begin(kind, asked_by)
-    work = _Pull(vendor.client(), run, progress)
+    work = _Pull(run, progress, accept_missing)
     try:
+        work.client = vendor.client()
         _pull_campaigns(work)
         if kind == SyncRun.Kind.FULL:
             _pull_all(work)
-        else:
-            _pull_recent(work)
+        elif doubt := _pull_recent(work):
+            work.note(f"Everything was read, since {doubt}.")
+            run.kind = SyncRun.Kind.FULL
+            _pull_all(work)
     except SyllableError as error:
         _end(work, str(error), key_rejected=isinstance(error, Unauthorized))
         raise
@@ -103,8 +153,13 @@ def is_due(kind: SyncRun.Kind, interval: int) -> bool:
 
 def refresh(batch_ids: Sequence[str]) -> None:
     """Read a few batches anew, one GET each. Raises `SyllableError` when the vendor fails."""
-    client = vendor.client()
-    read_each(client, batch_ids)
+    read_each(vendor.client(), batch_ids)
+
+
+def read_each(client: SyllableClient, batch_ids: Sequence[str]) -> None:
+    """GET batches one by one; what could be read is kept. Raises the first `SyllableError`."""
+    for error in single_reads.read(client, batch_ids).errors.values():
+        raise error
 
 
 def _begin(kind: SyncRun.Kind, asked_by: str) -> SyncRun:
@@ -128,7 +183,9 @@ def _end(work: _Pull, error: str = "", *, key_rejected: bool = False) -> None:
     run.error = error
     run.key_rejected = key_rejected
     run.finished_at = timezone.now()
-    run.notes += [f"Unknown {what}" for what in sorted(work.unknown)][:MAX_NOTES]
+    work.note(*(f"Unknown {what}" for what in sorted(work.unknown)))
+    if not error:
+        _tell_how_far_it_saw(work)
     with transaction.atomic():
         run.save()
         failed_before = before is not None and before.state == SyncRun.State.FAILED
@@ -139,175 +196,178 @@ def _end(work: _Pull, error: str = "", *, key_rejected: bool = False) -> None:
         logger.warning("%s pull failed: %s", run.get_kind_display(), error)
 
 
+def _tell_how_far_it_saw(work: _Pull) -> None:
+    """Leave to the next pull where to begin, and to people since when everything is known."""
+    run = work.run
+    last = _last_good()
+    before = last.everything_at if last else None
+    run.everything_at = run.started_at if work.has_seen_all else before
+    if work.newest is not None and run.finished_at is not None:
+        # What changed while the list was read may be older than the newest that it showed.
+        run.newest_at = work.newest - (run.finished_at - run.started_at)
+
+
+def _last_good() -> SyncRun | None:
+    return SyncRun.objects.filter(state=SyncRun.State.DONE).first()
+
+
 def _pull_campaigns(work: _Pull) -> None:
-    page_number = 0
-    while True:
-        sent_at = timezone.now()
-        page = work.client.list_campaigns(page=page_number, limit=100)
-        mirror.apply_campaigns(page.items, sent_at)
-        work.run.campaigns_seen += len(page.items)
-        work.run.notes += [f"Campaign: {reason}" for reason in page.unreadable][:MAX_NOTES]
-        page_number += 1
-        if not page.items or (page.total_pages is not None and page_number >= page.total_pages):
-            return
-        if page.total_pages is None and len(page.items) < 100:
-            return
+    for fetched in list_pages.all_campaigns(work.client, work.alive):
+        mirror.apply_campaigns(fetched.page.items, fetched.sent_at)
+        work.run.campaigns_seen += len(fetched.page.items)
+        work.note(*(f"Campaign: {reason}" for reason in fetched.page.unreadable))
+        work.alive()
+
+
+# Everything ----------------------------------------------------------------------------------
 
 
 def _pull_all(work: _Pull) -> None:
     started_at = timezone.now()
-    for fetched in all_pages(work.client):
-        _take(work, fetched)
-    unseen = (
-        Batch.objects.present()
-        .filter(observed_at__lt=started_at)
-        .values_list("batch_id", flat=True)
-        .order_by("batch_id")
-        .iterator(2000)
-    )
-    absent = [batch_id for batch_id in unseen if batch_id not in work.seen]
-    for start in range(0, len(absent), 100):
-        work.run.missing += read_each(work.client, absent[start : start + 100])
-        _sign_of_life(work.run)
+    if _walk_all(work):
+        # Batches that moved up meanwhile may have been passed over.
+        _walk_all(work)
+    shown = work.sightings.batches + work.run.unreadable
+    work.has_seen_all = work.total is None or work.total <= shown
+    if not work.has_seen_all:
+        work.note(f"The list shows {shown:,} batches and says that there are {work.total:,}.")
+    _read_absent(work, started_at)
+    _settle_shared_ids(work)
 
 
-def _pull_recent(work: _Pull) -> None:
-    newest = Batch.objects.aggregate(newest=Max("last_updated_at"))["newest"]
-    since = newest - OVERLAP if newest else None
-    limit = min(100, settings.SYLLABLE_PAGE_SIZE)
-    page_number = 0
-    while True:
-        sent_at = timezone.now()
-        page = work.client.list_batches(
-            page=page_number, limit=limit, order_by="last_updated_at", descending=True
+def _walk_all(work: _Pull) -> bool:
+    """Read the whole list; whether it became shorter meanwhile."""
+    totals = []
+    for fetched in list_pages.all_batches(work.client, work.alive):
+        _take(work, fetched, whole=True)
+        totals.append(fetched.page.total_count)
+    known = [total for total in totals if total is not None]
+    return bool(known) and known[-1] < known[0]
+
+
+def _read_absent(work: _Pull, started_at: dt.datetime) -> None:
+    """Ask by id for the batches that the list did not show. Raises ListIncomplete."""
+    present = Batch.objects.present()
+    known = present.count()
+    unseen = present.filter(observed_at__lt=started_at).values_list("batch_id", flat=True)
+    absent = [name for name in unseen.order_by("pk").iterator(2000) if not work.has_seen(name)]
+    if len(absent) > _bearable(known) and not work.accept_missing:
+        raise ListIncomplete(
+            f"The vendor's list of batches leaves out {len(absent):,} of the {known:,} that it had "
+            "before. So many at once look like a fault of the list, so none was marked as missing. "
+            "If they are really gone, run: manage.py sync --full --accept-missing"
         )
-        seen_before = len(work.seen)
-        _take(work, Fetched(page, sent_at))
-        page_number += 1
-        if len(work.seen) == seen_before:
-            return
-        moments = [item.last_updated_at for item in page.items if item.last_updated_at]
-        reached_known = since is not None and (not moments or min(moments) < since)
-        if reached_known or not _has_more(page, page_number):
-            return
+    left_out = 0
+    for start in range(0, len(absent), READ_AT_ONCE):
+        readings = single_reads.read(work.client, absent[start : start + READ_AT_ONCE], work.alive)
+        work.run.missing += readings.missing
+        left_out += readings.present
+        _bear(work, readings.errors)
+        work.alive()
+    if left_out and not work.sightings.campaigns:
+        raise ListIncomplete(
+            "The vendor's list of batches is empty, and yet it still has "
+            f"{left_out:,} of the {known:,} when asked for them by their ids."
+        )
+    if left_out:
+        work.note(f"The list left out {left_out:,} batches that the vendor still has.")
 
 
-def _take(work: _Pull, fetched: Fetched) -> None:
-    """Write one page into the mirror and count it."""
+def _bearable(known: int) -> int:
+    """How many of so many known batches a list may lack before it is taken for incomplete."""
+    return max(MISSING_FLOOR, known * settings.SYNC_MAX_MISSING_PERCENT // 100)
+
+
+def _bear(work: _Pull, errors: dict[str, SyllableError]) -> None:
+    """Note batches that cannot be read; raises when that is due to the vendor, not to them."""
+    for batch_id, error in errors.items():
+        work.run.unreadable += 1
+        work.note(f"{batch_id} cannot be read: {error}")
+        work.failed_reads += isinstance(error, RateLimited | ReplyLost | Unavailable)
+        if work.failed_reads > FAILED_READS_BORNE:
+            raise error
+
+
+def _settle_shared_ids(work: _Pull) -> None:
+    """Raise and end the alarms about ids, and follow batches that are in another campaign now."""
+    shared_ids.raise_alarms(work.sightings.shared)
+    for batch_id, (record, sent_at) in work.sightings.strangers.items():
+        if batch_id not in work.sightings.shared:
+            mirror.follow_to_campaign(record, sent_at)
+    shared_ids.end_alarms(work.sightings, work.unreadable)
+
+
+# What changed lately -------------------------------------------------------------------------
+
+
+def _pull_recent(work: _Pull) -> str:
+    """Read what changed since the last pull, the latest first.
+
+    Returns why that is in doubt, or nothing. No date is taken for granted: those ahead of the
+    clock are passed over, and the list may show what has none first or last.
+    """
+    last = _last_good()
+    since = last.newest_at - OVERLAP if last and last.newest_at else None
+    if since is None or since > timezone.now():
+        return "no earlier pull tells where to begin"
+    known = Batch.objects.present().count()
+    dates: list[dt.datetime] = []
+    totals: list[int] = []
+    for fetched in list_pages.recent_batches(work.client, work.alive):
+        _take(work, fetched)
+        items, total = fetched.page.items, fetched.page.total_count
+        dates = dates[-1:] + [item.last_updated_at for item in items if item.last_updated_at]
+        totals = totals[-1:] + [total for total in [total] if total is not None]
+        if dates != sorted(dates, reverse=True):
+            return "the list did not come in the order of its dates"
+        if totals and totals[-1] < totals[0]:
+            return "batches went while the list was read"
+        if totals and totals[-1] < known - _bearable(known):
+            return "the list is much shorter than what is known"
+        if dates and dates[-1] < since:
+            return _unseen_undated(work)
+    if known > len(work.sightings.campaigns) + len(work.unreadable):
+        return "the list ended before it came to what is known"
+    return ""
+
+
+def _unseen_undated(work: _Pull) -> str:
+    """Why batches without a date leave a doubt: whether they changed cannot be told."""
+    undated = Batch.objects.present().filter(last_updated_at=None)
+    unseen = undated.values_list("batch_id", flat=True).iterator(2000)
+    if any(not work.has_seen(batch_id) for batch_id in unseen):
+        return "some batches have no date of their last change"
+    return ""
+
+
+# Pages ---------------------------------------------------------------------------------------
+
+
+def _take(work: _Pull, fetched: Fetched[BatchRecord], *, whole: bool = False) -> None:
+    """Write one page into the mirror and count it; `whole`: it is one of all pages."""
     page, run = fetched.page, work.run
-    tally = mirror.apply_page(page.items, fetched.sent_at)
-    work.seen.update(item.batch_id for item in page.items)
+    tally = mirror.apply_page(
+        page.items, fetched.sent_at, work.sightings.strangers if whole else None
+    )
+    work.sightings.add(page.items)
+    work.unreadable |= page.unreadable_ids
     work.total = page.total_count if page.total_count is not None else work.total
+    work.newest = max(_believable(page.items, fetched.sent_at, work.newest), default=None)
     for item in page.items:
         work.unknown.update(f"field {name}" for name in item.unknown_fields)
         if item.status and item.status not in KnownStatus.values:
             work.unknown.add(f"status {item.status}")
-    run.batches_seen = len(work.seen)
+    run.batches_seen = len(work.sightings.campaigns)
     run.created += tally.created
     run.changed += tally.changed
     run.unreadable += len(page.unreadable)
-    run.notes = [*run.notes, *page.unreadable][:MAX_NOTES]
-    _sign_of_life(run)
-    work.progress(len(work.seen), work.total)
+    work.note(*page.unreadable)
+    work.alive()
+    work.progress(run.batches_seen, work.total)
 
 
-def _sign_of_life(run: SyncRun) -> None:
-    now = timezone.now()
-    if (now - run.alive_at).total_seconds() >= 1:
-        run.alive_at = now
-        run.save()
-
-
-def all_pages(client: SyllableClient) -> Iterator[Fetched]:
-    """Every page of the batch list, a few fetched at a time.
-
-    Ends at a page that shows nothing new, whatever total the vendor claims: a list that repeats
-    itself would have no end.
-    """
-    seen: set[str] = set()
-    with contextlib.closing(_claimed_pages(client)) as pages:
-        for fetched in pages:
-            ids = {item.batch_id for item in fetched.page.items}
-            if ids <= seen and not fetched.page.unreadable:
-                return
-            seen |= ids
-            yield fetched
-
-
-def _claimed_pages(client: SyllableClient) -> Generator[Fetched]:
-    limit = settings.SYLLABLE_PAGE_SIZE
-    first = _first_page(client, limit)
-    yield first
-    size = first.page.page_size or limit
-    known_pages = first.page.total_pages
-    next_page = 1
-    if known_pages is not None:
-        yield from _pages_at_once(client, size, range(1, known_pages))
-        next_page = max(1, known_pages)
-        # Without a full last page nothing can have been added behind it.
-        if first.page.total_count is not None and first.page.total_count % size:
-            return
-    while True:
-        fetched = _fetch(client, next_page, size)
-        yield fetched
-        next_page += 1
-        if not fetched.page.items and not fetched.page.unreadable:
-            return
-
-
-def _first_page(client: SyllableClient, limit: int) -> Fetched:
-    """The first page, with a smaller size where the vendor refuses a large one."""
-    while True:
-        try:
-            return _fetch(client, 0, limit)
-        except Refused:
-            if limit <= SMALLEST_PAGE:
-                raise
-            limit = max(SMALLEST_PAGE, limit // 2)
-
-
-def _pages_at_once(client: SyllableClient, limit: int, numbers: range) -> Iterator[Fetched]:
-    waiting = iter(numbers)
-    under_way: set[Future[Fetched]] = set()
-    with ThreadPoolExecutor(PAGES_AT_A_TIME, "pull") as pool:
-        try:
-            while True:
-                while len(under_way) < PAGES_AT_A_TIME and (number := next(waiting, None)):
-                    under_way.add(pool.submit(_fetch, client, number, limit))
-                if not under_way:
-                    return
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        finally:
-            for future in under_way:
-                future.cancel()
-
-
-def _fetch(client: SyllableClient, number: int, limit: int) -> Fetched:
-    sent_at = timezone.now()
-    return Fetched(client.list_batches(page=number, limit=limit, order_by="batch_id"), sent_at)
-
-
-def _has_more(page: Page[BatchRecord], next_page: int) -> bool:
-    if page.total_pages is not None:
-        return next_page < page.total_pages
-    return bool(page.items or page.unreadable)
-
-
-def read_each(client: SyllableClient, batch_ids: Sequence[str]) -> int:
-    """GET batches one by one; tombstone those the vendor does not know. Returns how many."""
-
-    def read(batch_id: str) -> tuple[str, BatchRecord | None, dt.datetime]:
-        sent_at = timezone.now()
-        try:
-            return batch_id, client.get_batch(batch_id).record, sent_at
-        except NotFound:
-            return batch_id, None, sent_at
-
-    with ThreadPoolExecutor(PAGES_AT_A_TIME, "read") as pool:
-        answers = list(pool.map(read, batch_ids))
-    for _batch_id, record, sent_at in answers:
-        if record is not None:
-            mirror.apply_page([record], sent_at)
-    return mirror.mark_missing([batch_id for batch_id, record, _ in answers if record is None])
+def _believable(
+    items: Iterable[BatchRecord], sent_at: dt.datetime, newest: dt.datetime | None
+) -> list[dt.datetime]:
+    dates = [newest, *(item.last_updated_at for item in items)]
+    return [date for date in dates if date is not None and date <= sent_at + OVERLAP]

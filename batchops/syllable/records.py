@@ -89,7 +89,8 @@ class Page(Generic[Record]):
     """One page of a list, counted from 0.
 
     `unreadable` holds one reason for each row that was no record, so that one bad row does not
-    lose the others. `page_size` is the vendor's, which may be less than was asked for.
+    lose the others; `unreadable_ids` the batch ids of those that have one. `page_size` is the
+    vendor's, which may be less than was asked for.
     """
 
     items: tuple[Record, ...]
@@ -98,6 +99,7 @@ class Page(Generic[Record]):
     page_size: int
     total_pages: int | None = None
     total_count: int | None = None
+    unreadable_ids: frozenset[str] = frozenset()
 
 
 _BATCH_FIELDS: Final = frozenset(BatchRecord.__slots__) - {"unknown_fields"} | {
@@ -202,11 +204,15 @@ def _page(data: object, parse: Callable[[object], Record]) -> Page[Record]:
         raise MalformedReply("A page needs items, page and page_size.", http_status=200)
     items: list[Record] = []
     unreadable: list[str] = []
+    unreadable_ids: set[str] = set()
     for number, row in enumerate(rows, start=1):
         try:
             items.append(parse(row))
         except MalformedReply as error:
-            unreadable.append(f"Row {number} of page {page}{_label(row)}: {error.message}")
+            name = _name(row)
+            label = f" ({_text(name, STATUS_LENGTH)})" if name else ""
+            unreadable.append(f"Row {number} of page {page}{label}: {error.message}")
+            unreadable_ids |= {name} if name else set()
     return Page(
         tuple(items),
         tuple(unreadable),
@@ -214,12 +220,13 @@ def _page(data: object, parse: Callable[[object], Record]) -> Page[Record]:
         page_size,
         _count(fields.get("total_pages")),
         _count(fields.get("total_count")),
+        frozenset(unreadable_ids),
     )
 
 
-def _label(row: object) -> str:
+def _name(row: object) -> str:
     name = row.get("batch_id") if isinstance(row, dict) else None
-    return f" ({_text(name, STATUS_LENGTH)})" if isinstance(name, str) and name else ""
+    return name if isinstance(name, str) else ""
 
 
 def _object(data: object, what: str) -> Mapping[str, Any]:

@@ -68,7 +68,16 @@ def test_the_vendor_is_named_when_it_is_real(client: Client, settings: Settings)
 def test_every_page_says_how_old_the_mirror_is(client: Client) -> None:
     assert "Mirror is empty" in text(client)
     run()
-    assert ">40 s</time> old" in text(client, LIST)
+    assert ">40 s</time> ago, everything never for certain" in text(client, LIST)
+    run(ago=7_000, everything_at=timezone.now() - dt.timedelta(seconds=7_000))
+    last = run(ago=20)
+    last.everything_at = timezone.now() - dt.timedelta(seconds=7_000)
+    last.save()
+    page = text(client, LIST)
+    assert "changes read" in page and "everything <time" in page
+    last.everything_at = last.started_at
+    last.save()
+    assert "Mirror: everything read" in text(client, LIST)
 
 
 def test_an_old_mirror_stands_out(client: Client, settings: Settings) -> None:
@@ -87,8 +96,8 @@ def test_an_unreachable_vendor_is_said_with_the_time_since_when(client: Client) 
     assert freshness.failing_since == first.finished_at
     assert freshness.running
     page = response.content.decode()
-    assert "Vendor unreachable since" in page
-    assert "changes wait" in page
+    assert "No pull has worked since" in page
+    assert "No answer within 5 s." in page
 
 
 def test_a_rejected_key_is_said(client: Client) -> None:

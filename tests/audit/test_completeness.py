@@ -28,6 +28,7 @@ from batchops.services import (
     pauses,
     permits,
     read_back,
+    shared_ids,
     sync,
 )
 from batchops.services.audit_filter import TrailFilter
@@ -147,6 +148,17 @@ def ask_for_archive(world: World) -> AuditEntry:
     return audit_archive.request(timezone.now(), reason="old", **as_(world.auditor))
 
 
+def in_campaign(number: int) -> BatchRecord:
+    return BatchRecord(batch_id=BATCH, campaign_id=number, status="ACTIVE", paused=False)
+
+
+def end_an_alarm(world: World) -> None:
+    shared_ids.raise_alarms({BATCH: [1, 2]})
+    sightings = shared_ids.Sightings()
+    sightings.add([in_campaign(1)])
+    shared_ids.end_alarms(sightings, [])
+
+
 def archive(world: World) -> None:
     asked = ask_for_archive(world)
     world.approver.refresh_from_db()
@@ -248,6 +260,10 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         Action.CHANGE_REQUESTED,
         lambda w: emergency.draft_pause(**as_(w.operator)),
     ),
+    "mirror.follow_to_campaign": (
+        Action.BATCH_CHANGED_OUTSIDE,
+        lambda w: mirror.follow_to_campaign(in_campaign(2), timezone.now()),
+    ),
     "mirror.apply_page": (Action.BATCH_CHANGED_OUTSIDE, see_an_outside_change),
     "mirror.mark_missing": (Action.BATCH_MISSING, lambda w: mirror.mark_missing([BATCH])),
     "pauses.move_resume": (
@@ -260,6 +276,11 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     "read_back.read_back": (
         Action.CHANGE_READ_BACK,
         lambda w: read_back.read_back(w.pushed(), delays=(0,)),
+    ),
+    "shared_ids.end_alarms": (Action.BATCH_ID_UNIQUE, end_an_alarm),
+    "shared_ids.raise_alarms": (
+        Action.BATCH_ID_SHARED,
+        lambda w: shared_ids.raise_alarms({BATCH: [1, 2]}),
     ),
     "sync.pull": (Action.SYNC_FAILED, fail_to_pull),
     "sync.record_request": (

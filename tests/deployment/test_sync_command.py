@@ -32,8 +32,10 @@ def test_a_full_pull_fills_the_mirror_and_says_what_it_found(sandbox: EmbeddedSa
 
 
 def test_without_full_it_reads_what_changed_lately(sandbox: EmbeddedSandbox) -> None:
-    assert run().startswith("Incremental pull: 0 batches seen")
-    assert SyncRun.objects.get().kind == SyncRun.Kind.INCREMENTAL
+    sandbox.add_batch()
+    assert run().startswith("Full pull: 1 batches seen")
+    assert run().startswith("Incremental pull: 1 batches seen")
+    assert [pull.kind for pull in SyncRun.objects.all()] == ["incremental", "full"]
 
 
 def test_quiet_says_nothing(sandbox: EmbeddedSandbox, capfd: pytest.CaptureFixture[str]) -> None:
@@ -52,7 +54,7 @@ def test_a_rejected_key_fails_with_what_it_means(
     sandbox: EmbeddedSandbox, settings: Settings
 ) -> None:
     settings.SYLLABLE_API_KEY = "another-key"
-    with pytest.raises(CommandError, match=r"The mirror is as it was\. .*key") as failed:
+    with pytest.raises(CommandError, match=r"what it had read is kept\. .*key") as failed:
         run()
     assert failed.value.returncode == 1
     assert SyncRun.objects.get().key_rejected

@@ -20,18 +20,24 @@ class Command(TerminalCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--full", action="store_true", help="Read every batch anew.")
+        parser.add_argument(
+            "--accept-missing",
+            action="store_true",
+            help="Read every batch, however many the vendor's list leaves out: they are gone.",
+        )
         parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
 
-    def handle(self, *, full: bool, quiet: bool, **_: Any) -> None:
-        kind = SyncRun.Kind.FULL if full else SyncRun.Kind.INCREMENTAL
+    def handle(self, *, full: bool, accept_missing: bool, quiet: bool, **_: Any) -> None:
+        kind = SyncRun.Kind.FULL if full or accept_missing else SyncRun.Kind.INCREMENTAL
         actor = audit.of_command_line()
-        sync.record_request(actor, kind.value)
+        more = {"accept_missing": True} if accept_missing else {}
+        sync.record_request(actor, kind.value, **more)
         try:
-            run = self._pull(kind, actor.name, quiet)
+            run = self._pull(kind, actor.name, quiet, accept_missing)
         except sync.AlreadyRunning as error:
             raise CommandError(str(error)) from error
         except SyllableError as error:
-            raise CommandError(f"The mirror is as it was. {error}") from error
+            raise CommandError(f"The pull failed; what it had read is kept. {error}") from error
         except KeyboardInterrupt:
             raise CommandError(
                 "Broken off; what was read so far is kept.", returncode=130
@@ -39,7 +45,9 @@ class Command(TerminalCommand):
         if not quiet:
             self.stdout.write(_summary(run))
 
-    def _pull(self, kind: SyncRun.Kind, asked_by: str, quiet: bool) -> SyncRun:
+    def _pull(
+        self, kind: SyncRun.Kind, asked_by: str, quiet: bool, accept_missing: bool
+    ) -> SyncRun:
         # disable=None: a bar on a terminal, nothing in a file or pipe.
         with tqdm(unit=" batches", disable=True if quiet else None, leave=False) as bar:
 
@@ -47,7 +55,7 @@ class Command(TerminalCommand):
                 bar.total = total
                 bar.update(seen - bar.n)
 
-            return sync.pull(kind, asked_by=asked_by, progress=show)
+            return sync.pull(kind, asked_by=asked_by, progress=show, accept_missing=accept_missing)
 
 
 def _summary(run: SyncRun) -> str:
