@@ -19,7 +19,14 @@ from batchops.admin.audit_forms import ExportForm, ReportForm, ReviewForm, Trail
 from batchops.admin.parameters import takes
 from batchops.admin.site import site
 from batchops.models import Action, AuditEntry, AuditHead
-from batchops.services import audit, audit_queries, audit_reports, audit_reviews, audit_sentences
+from batchops.services import (
+    audit,
+    audit_queries,
+    audit_reports,
+    audit_reviews,
+    audit_sentences,
+    audit_watch,
+)
 from batchops.services.audit_queries import Page
 
 REPORT_DAYS: Final = 30
@@ -69,6 +76,7 @@ def trail_page(
         "change_list",
         "trail",
         "Audit trail",
+        standing=audit_watch.standing(),
         filter=form,
         query=form.query,
         page=page,

@@ -18,7 +18,7 @@ from django.utils.functional import SimpleLazyObject
 from batchops import permissions
 from batchops.admin import dashboard, parameters, problems
 from batchops.admin.base import SturdyLists
-from batchops.services import freshness
+from batchops.services import audit_watch, freshness
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
@@ -47,12 +47,13 @@ class BatchopsAdminSite(admin.AdminSite):
         super().register(model_or_iterable, own, **more)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """Add what every page says: sandbox or not, how fresh the mirror is, what is halted."""
+        """Add what every page says: sandbox or not, how fresh the mirror, what needs a person."""
         context: dict[str, Any] = super().each_context(request)
         context["is_sandbox"] = settings.DEMO
         context["vendor_host"] = urlsplit(settings.SYLLABLE_BASE_URL).hostname or ""
         if request.user.is_authenticated and context["has_permission"]:
             context["freshness"] = SimpleLazyObject(freshness.freshness)
+            context["trail_alarm"] = SimpleLazyObject(audit_watch.alarm_text)
             if request.user.has_perm(permissions.VIEW_CHANGES):
                 context["halted_changes"] = SimpleLazyObject(freshness.halted_changes)
         return context

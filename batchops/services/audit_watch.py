@@ -78,6 +78,18 @@ class Standing:
     def outcome(self) -> str:
         return self.verdict.outcome if self.verdict else "not verified yet"
 
+    @property
+    def words(self) -> str:
+        """The last verdict as people read it."""
+        if self.verdict is None or self.verdict.outcome == "broken":
+            return "something speaks against it"
+        detail = self.verdict.detail
+        span = f"entries {detail.get('first')} to {detail.get('last')} are as they were written"
+        left = (
+            "; what was archived is proven by its files alone" if detail.get("not_proven") else ""
+        )
+        return f"{span}{left}"
+
 
 def judge(
     *,
@@ -131,7 +143,7 @@ def standing() -> Standing:
     """How the trail stands now, with few queries."""
     verdict = audit_verdicts.latest()
     found = [alarm] if (alarm := alarm_text()) else []
-    if not found and (problem := audit_last_seen.contradiction()):
+    if not found and (problem := audit_last_seen.contradiction(at_once=True)):
         found.append(f"The audit trail was rolled back or replaced: {problem}")
     found += [f"Anchors do not go out: {outlet.error}" for outlet in audit_outlets.failing()]
     scheduled, oldest = _scheduled(), AuditEntry.objects.order_by("sequence").first()

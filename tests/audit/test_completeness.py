@@ -56,6 +56,8 @@ PART_OF = {
     "changes.sweep_stopped": "settles items through unsent.stop_waiting, which records each",
     "claims.claim": "a lease before anything is sent; the outcome is recorded by settle",
     "claims.give_back": "the end of a lease; settle.put_off records what was tried",
+    "claims.renew": "a lease that goes on",
+    "claims.take_lapsed": "a lease that ended; what was tried is recorded by settle",
     "clean_up.clean_up": "what is over by the settings: syncs, sessions, pasted lists; in the log",
     "drafts.drop": "each caller records who discarded it and why",
     "heartbeats.forget_old": "workers that are long gone",

@@ -20,7 +20,9 @@ WRITES = frozenset(
 """Methods of rows and querysets that write, whoever they are called on."""
 CONDITIONAL_WRITES = frozenset(("update", "execute"))
 """Methods that write when they are called on a queryset or a cursor."""
-WRITING_FUNCTIONS = frozenset(("update_rows", "write_rows", "record", "record_now"))
+WRITING_FUNCTIONS = frozenset(
+    ("update_rows", "write_rows", "update_in_order", "record", "record_now")
+)
 
 
 def writing_functions() -> set[str]:
