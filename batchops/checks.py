@@ -75,12 +75,12 @@ def demo_in_production(**_: Any) -> list[CheckMessage]:
 @register(deploy=True)
 def approval_rule(**_: Any) -> list[CheckMessage]:
     """A second person stands between a slip and many calls."""
-    if settings.APPROVAL_THRESHOLD or settings.APPROVE_RESUME:
+    if settings.APPROVAL_THRESHOLD or settings.APPROVAL_FOR != "none":
         return []
     return [
         Warning(
             "No change needs another person's approval.",
-            hint="Set APPROVE_RESUME=on, or APPROVAL_THRESHOLD to a number of batches.",
+            hint="Set APPROVAL_FOR=release, or APPROVAL_THRESHOLD to a number of batches.",
             id="batchops.W002",
         )
     ]

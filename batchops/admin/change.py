@@ -37,7 +37,7 @@ from batchops.admin.change_filters import (
 )
 from batchops.admin.parameters import takes
 from batchops.models import Change
-from batchops.models.change import TROUBLE_STATES
+from batchops.models.change import DRAFT_STATES, TROUBLE_STATES
 from batchops.services import upcoming
 
 
@@ -91,7 +91,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Change]:
         """All but drafts, which are only their author's."""
-        hidden = (Change.State.DRAFT, Change.State.DISCARDED)
+        hidden = (*DRAFT_STATES, Change.State.DISCARDED)
         own_draft = Q(state=Change.State.DRAFT, requested_by=request.user.pk)
         return super().get_queryset(request).filter(~Q(state__in=hidden) | own_draft)
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
 
 from batchops.admin.addresses import to_review
 from batchops.admin.base import person
-from batchops.admin.change_forms import CommentForm, EndForm
+from batchops.admin.change_forms import CancelEndForm, DecisionForm, EndForm
 from batchops.admin.times import in_words
 from batchops.models import Change
-from batchops.services import approvals, audit, changes, drafts, pauses
-from batchops.services.errors import ChangeError, InvalidInput
+from batchops.services import approvals, audit, audit_sentences, changes, drafts, pauses
+from batchops.services.errors import ChangeError, InvalidInput, Moved
 
 Action = Callable[[HttpRequest, Change, User, audit.Actor], HttpResponseRedirect]
 
@@ -32,6 +33,9 @@ def act(request: HttpRequest, pk: uuid.UUID, action: str) -> HttpResponseRedirec
             return to_review(DRAFTS[action](change, user=user, actor=actor))
         if action in ACTIONS:
             return ACTIONS[action](request, change, user, actor)
+    except Moved as moved:
+        _tell_moves(request, moved)
+        return to_page(change)
     except ChangeError as error:
         messages.error(request, error.message)
         return to_page(change)
@@ -61,7 +65,9 @@ def _continue(
 def _approve(
     request: HttpRequest, change: Change, user: User, actor: audit.Actor
 ) -> HttpResponseRedirect:
-    approvals.approve(change, user=user, actor=actor, comment=_comment(request))
+    approvals.require_may_decide(change, user, actor)
+    decision = _cleaned(DecisionForm(request.POST))
+    approvals.approve(change, user=user, actor=actor, **decision)
     messages.success(request, "Approved.")
     return to_page(change)
 
@@ -69,7 +75,9 @@ def _approve(
 def _reject(
     request: HttpRequest, change: Change, user: User, actor: audit.Actor
 ) -> HttpResponseRedirect:
-    approvals.reject(change, user=user, actor=actor, comment=_comment(request))
+    approvals.require_may_decide(change, user, actor)
+    decision = _cleaned(DecisionForm(request.POST))
+    approvals.reject(change, user=user, actor=actor, comment=decision["comment"])
     messages.success(request, "Rejected. Nothing is sent.")
     return to_page(change)
 
@@ -77,11 +85,10 @@ def _reject(
 def _move_end(
     request: HttpRequest, change: Change, user: User, actor: audit.Actor
 ) -> HttpResponseRedirect:
-    form = EndForm(request.POST)
-    if not form.is_valid():
-        raise InvalidInput(_said(form, "resume_at"), "resume_at")
-    end = form.cleaned_data["resume_at"]
-    moved = pauses.move_resume(change, end, user=user, actor=actor)
+    pauses.require_may_set_end(change, user, actor)
+    given = _cleaned(EndForm(request.POST))
+    end = given["resume_at"]
+    moved = pauses.move_resume(change, end, user=user, actor=actor, reason=given["reason"])
     messages.success(request, f"The pause ends on {in_words(end)}.")
     if moved.state == Change.State.AWAITING_APPROVAL:
         messages.warning(request, "This differs from what was approved: it has to be approved.")
@@ -91,21 +98,30 @@ def _move_end(
 def _cancel_end(
     request: HttpRequest, change: Change, user: User, actor: audit.Actor
 ) -> HttpResponseRedirect:
-    pauses.move_resume(change, None, user=user, actor=actor)
+    given = _cleaned(CancelEndForm(request.POST))
+    pauses.move_resume(change, None, user=user, actor=actor, reason=given["reason"])
     messages.success(request, "The pause lasts until somebody ends it.")
     return to_page(change)
 
 
-def _comment(request: HttpRequest) -> str:
-    form = CommentForm(request.POST)
-    if not form.is_valid():
-        raise InvalidInput(_said(form, "comment"), "comment")
-    return str(form.cleaned_data["comment"])
+def _cleaned(form: forms.Form) -> dict[str, Any]:
+    """What a form gives. Raises InvalidInput in its words."""
+    for field, said in form.errors.items():
+        raise InvalidInput(" ".join(str(message) for message in said), field)
+    return form.cleaned_data
 
 
-def _said(form: forms.Form, field: str) -> str:
-    """What is wrong with a field, in words."""
-    return " ".join(str(message) for message in form.errors[field])
+def _tell_moves(request: HttpRequest, moved: Moved) -> None:
+    """Say what moved the terms since the page was shown, by whom, and from what to what."""
+    messages.error(request, moved.message)
+    for entry in moved.since:
+        zone = timezone.get_current_timezone()
+        values = (
+            f"{one.field.replace('_', ' ')}: {one.before} → {one.after}"
+            for one in audit_sentences.differences(entry, zone)
+        )
+        words = " · ".join([audit_sentences.sentence(entry, zone), *values])
+        messages.warning(request, f"Since then: {words}")
 
 
 DRAFTS: Final = {

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from batchops.admin import times
 from batchops.models import Change
-from batchops.services.changes import REASON_LIMIT
 from batchops.services.review import EMERGENCY_REASONS, Review, recent_reasons
+from batchops.services.terms import REASON_LIMIT
 from batchops.syllable.patch import BatchPatch
 
 INSTANT_FORMATS: Final = (
@@ -40,8 +40,9 @@ class InstantField(forms.DateTimeField):
 
 
 class ConfirmForm(forms.Form):
-    """Why, and where wanted when, and for how long."""
+    """Why, and where wanted when, and for how long; and what the page showed."""
 
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
     reason = forms.CharField(
         max_length=REASON_LIMIT,
         label="Why",
@@ -85,9 +86,10 @@ class ConfirmForm(forms.Form):
         self.ends = presets() if "resume_at" in self.fields else []
 
 
-class CommentForm(forms.Form):
-    """What an approver says."""
+class DecisionForm(forms.Form):
+    """What an approver says, and what the page showed them."""
 
+    seen = forms.CharField(required=False)
     comment = forms.CharField(required=False, max_length=REASON_LIMIT)
 
 
@@ -97,11 +99,19 @@ class EndForm(forms.Form):
     resume_at = InstantField(
         label="Pause until", error_messages={"required": "Give a date and a time."}
     )
+    reason = forms.CharField(label="Why", required=False, max_length=REASON_LIMIT)
+
+
+class CancelEndForm(forms.Form):
+    """Why a pause is to last."""
+
+    reason = forms.CharField(required=False, max_length=REASON_LIMIT)
 
 
 def initial_for(change: Change, opening: dt.datetime | None) -> dict[str, Any]:
     """What a draft is confirmed with when the person types nothing."""
     initial: dict[str, Any] = {"reason": change.reason, "reference": change.reference}
+    initial["seen"] = change.fingerprint
     if change.priority == Change.Priority.EMERGENCY:
         initial["reason"] = EMERGENCY_REASONS[0]
     if change.source == Change.Source.RETRY and change.follows:

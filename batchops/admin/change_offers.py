@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from batchops import permissions
 from batchops.models import Change, ChangeItem
-from batchops.models.change import RUNNABLE_STATES, TROUBLE_STATES
+from batchops.models.change import DRAFT_STATES, RUNNABLE_STATES, TROUBLE_STATES
 from batchops.services.progress import Progress
 from batchops.syllable.patch import BatchPatch
 
@@ -45,7 +45,7 @@ def may_decide(change: Change, user: User) -> bool:
     """Whether the person can approve or reject now."""
     return (
         change.state == State.AWAITING_APPROVAL
-        and change.requested_by_id != user.pk
+        and user.pk not in change.author_ids
         and user.has_perm(permissions.APPROVE_CHANGE)
     )
 
@@ -61,7 +61,7 @@ def may_cancel_end(change: Change, user: User) -> bool:
 
 
 def _stop(change: Change, user: User) -> Offer | None:
-    mine = change.requested_by_id == user.pk
+    mine = user.pk in (change.requested_by_id, change.responsible_id)
     if not change.is_open or not (mine or user.has_perm(permissions.CONTROL_CHANGE)):
         return None
     if change.state in RUNNABLE_STATES:
@@ -75,6 +75,8 @@ def _proceed(progress: Progress, user: User) -> Offer | None:
     left = stopped and progress.counts.get(ChangeItem.State.STOPPED, 0)
     halted = change.is_halted and change.state in RUNNABLE_STATES
     if not (left or halted) or not user.has_perm(permissions.CONTROL_CHANGE):
+        return None
+    if change.approval_required and change.decided_by_id == user.pk:
         return None
     return Offer("continue", "Continue", "play", "main") if _may_ask(change, user) else None
 
@@ -110,6 +112,6 @@ def _may_ask(change: Change, user: User) -> bool:
 
 
 def _is_pause_with_hold(change: Change) -> bool:
-    if change.patch != BatchPatch(paused=True) or change.state in (State.DRAFT, State.REJECTED):
+    if change.patch != BatchPatch(paused=True) or change.state in (State.REJECTED, *DRAFT_STATES):
         return False
     return change.is_open or change.held_batches.exists()

@@ -19,7 +19,8 @@ from batchops.admin.change_forms import EndForm, presets
 from batchops.admin.change_offers import may_cancel_end, may_decide, may_move_end, offers
 from batchops.admin.parameters import require_choice, searched
 from batchops.models import AuditEntry, Change, ChangeItem
-from batchops.models.change import UNSETTLED_STATES
+from batchops.models.change import DRAFT_STATES, UNSETTLED_STATES
+from batchops.services import approvals
 from batchops.services import progress as progresses
 from batchops.services import review as reviews
 from batchops.services.progress import Progress
@@ -37,7 +38,7 @@ POLL_WAITING_MS: Final = 4_000
 def change_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpResponse:
     """The page of a change; a draft is shown for review to its author alone."""
     change = _change(pk)
-    if change.state in (Change.State.DRAFT, Change.State.DISCARDED):
+    if change.state in (*DRAFT_STATES, Change.State.DISCARDED):
         return _draft(request, change)
     context = _live_context(request, change)
     progress: Progress = context["progress"]
@@ -56,7 +57,7 @@ def change_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRes
 def state_view(request: HttpRequest, pk: uuid.UUID) -> JsonResponse:
     """How a change stands, as numbers, and as the parts of the page that may have moved."""
     change = _change(pk)
-    if change.state in (Change.State.DRAFT, Change.State.DISCARDED):
+    if change.state in (*DRAFT_STATES, Change.State.DISCARDED):
         raise PermissionDenied
     context = _live_context(request, change)
     progress: Progress = context["progress"]
@@ -96,6 +97,8 @@ def _live_context(request: HttpRequest, change: Change) -> dict[str, Any]:
         "offers": offers(progress, user),
         "may_decide": decides,
         "risks": reviews.risks(change) if decides else (),
+        "moves": approvals.moved_since(change) if decides else (),
+        "approval_until": approvals.expiry(change) if decides else None,
         "may_move_end": may_move_end(change, user),
         "may_cancel_end": may_cancel_end(change, user),
         "held": change.held_batches.count(),

@@ -55,6 +55,7 @@ STATUS_LOOKS: Final = {
 UNKNOWN: Final = Look("question", "quiet")
 
 CHANGE_LOOKS: Final = {
+    Change.State.DRAFTING: Look("clock", "quiet"),
     Change.State.DRAFT: Look("list", "quiet"),
     Change.State.AWAITING_APPROVAL: Look("person", "warn"),
     Change.State.SCHEDULED: Look("calendar", "info"),

@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -20,7 +20,7 @@ from batchops.admin.parameters import require_choice, searched
 from batchops.models import Change, ChangeItem
 from batchops.services import audit, changes, permits
 from batchops.services import review as reviews
-from batchops.services.errors import ChangeError, NotAllowed, WrongState
+from batchops.services.errors import ChangeError, Moved, NotAllowed, WrongState
 from batchops.services.outlook import outlook
 from batchops.services.review import Review
 
@@ -39,8 +39,14 @@ def review_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRes
     form = ConfirmForm(review, request.POST or None, initial=initial)
     if request.method == "POST":
         form = ConfirmForm(review, request.POST, initial=initial)
-        if form.is_valid() and (done := _confirm(request, change, form)):
-            return done
+        try:
+            if form.is_valid() and (done := _confirm(request, change, form)):
+                return done
+        except Moved as moved:
+            # Shown anew, with what was typed; the next click confirms what is shown now.
+            messages.error(request, moved.message)
+            change, review = moved.change, reviews.review(moved.change)
+            form = ConfirmForm(review, _seen_now(request, change), initial=initial)
     context = {
         **site.each_context(request),
         "title": "Emergency pause" if _is_emergency(change) else "Review",
@@ -70,6 +76,12 @@ def discard_view(request: HttpRequest, pk: uuid.UUID) -> HttpResponseRedirect:
     return redirect("admin:batchops_batch_changelist")
 
 
+def _seen_now(request: HttpRequest, change: Change) -> QueryDict:
+    data = request.POST.copy()
+    data["seen"] = change.fingerprint
+    return data
+
+
 def _confirm(
     request: HttpRequest, change: Change, form: ConfirmForm
 ) -> HttpResponseRedirect | None:
@@ -81,6 +93,8 @@ def _confirm(
         )
     except WrongState:
         return _already(request, change)
+    except Moved:
+        raise
     except NotAllowed as error:
         messages.error(request, error.message)
         return redirect("admin:index")

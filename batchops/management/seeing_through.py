@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib.auth import get_user_model
-from django.core.management.base import OutputWrapper
+from django.core.management.base import CommandError, OutputWrapper
 from django.db import close_old_connections
 from tqdm import tqdm
 
@@ -18,7 +18,7 @@ from batchops.management.selection import bad
 from batchops.management.wishes import instant, reference, unicode_text
 from batchops.models import Change
 from batchops.models.change import SUCCESS_STATES
-from batchops.services import audit, changes, review
+from batchops.services import audit, changes, denials, review, terms
 from batchops.services.progress import Progress, progress
 
 if TYPE_CHECKING:
@@ -65,10 +65,21 @@ def person(username: str) -> User:
     """The active user of that name. Raises CommandError."""
     user: User | None = get_user_model().objects.filter(username=username).first()
     if user is None:
-        raise bad(f"--as: there is no user {username!r}.")
+        raise _denied(f"--as: there is no user {username!r}.")
     if not user.is_active:
-        raise bad(f"--as: the account {username!r} is not active.")
+        raise _denied(f"--as: the account {username!r} is not active.")
     return user
+
+
+def _denied(words: str) -> CommandError:
+    fact = audit.Fact(
+        audit.Action.ACCESS_DENIED,
+        audit.of_command_line(),
+        outcome="denied",
+        detail={"why": audit.storable_text(words, 300)},
+    )
+    denials.record(fact)
+    return bad(words)
 
 
 def review_json(change: Change) -> dict[str, Any]:
@@ -138,7 +149,7 @@ def _confirm(change: Change, user: User, options: Mapping[str, Any]) -> Change:
         reason=options["reason"],
         reference=options["reference"],
         run_at=options["at"],
-        typed_count=changes.acting_count(change),
+        typed_count=change.acting_count,
     )
 
 
@@ -158,8 +169,8 @@ def _report(
 
 
 def _agreed(change: Change, err: OutputWrapper) -> bool:
-    typed = changes.needs_typed_count(change)
-    expected = str(changes.acting_count(change)) if typed else "yes"
+    typed = terms.needs_typed_count(change)
+    expected = str(change.acting_count) if typed else "yes"
     err.write(f"Type {expected} to confirm: ", ending="")
     err.flush()
     answer = sys.stdin.readline()

@@ -11,6 +11,7 @@ from batchops.models.audit import (
 )
 from batchops.models.batch import ENDED_STATUSES, Batch, BatchQuerySet, Campaign, KnownStatus
 from batchops.models.change import Change, ChangeItem, ChangeQuerySet
+from batchops.models.denials import DeniedTries
 from batchops.models.heartbeat import Heartbeat
 from batchops.models.selection import PastedIds
 from batchops.models.sync import SyncRun
@@ -30,6 +31,7 @@ __all__ = [
     "Change",
     "ChangeItem",
     "ChangeQuerySet",
+    "DeniedTries",
     "Heartbeat",
     "KnownStatus",
     "PastedIds",

@@ -15,6 +15,7 @@ class Action(models.TextChoices):
     CHANGE_CONFIRMED = "change.confirmed", "Change confirmed"
     CHANGE_DISCARDED = "change.discarded", "Draft discarded"
     CHANGE_APPROVED = "change.approved", "Change approved"
+    CHANGE_APPROVAL_EXPIRED = "change.approval_expired", "Approval expired"
     CHANGE_REJECTED = "change.rejected", "Change rejected"
     CHANGE_SCHEDULED = "change.scheduled", "Change scheduled"
     CHANGE_RESCHEDULED = "change.rescheduled", "Time of a change moved"
@@ -63,6 +64,7 @@ class Action(models.TextChoices):
     GROUP_CHANGED = "group.changed", "Group changed"
     GROUP_DELETED = "group.deleted", "Group deleted"
     ACCESS_DENIED = "access.denied", "Access denied"
+    ACCESS_DENIALS_SUMMED_UP = "access.denials_summed_up", "More tries denied"
 
     AUDIT_EXPORTED = "audit.exported", "Trail exported"
     AUDIT_ANCHORED = "audit.anchored", "Head of the trail signed"

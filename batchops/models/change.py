@@ -27,13 +27,14 @@ class ChangeQuerySet(models.QuerySet["Change"]):
 
     def visible(self) -> ChangeQuerySet:
         """All but drafts, which are only their author's."""
-        return self.exclude(state__in=(Change.State.DRAFT, Change.State.DISCARDED))
+        return self.exclude(state__in=(*DRAFT_STATES, Change.State.DISCARDED))
 
 
 class Change(models.Model):
     """What should be so, on which batches, and why; and how far it has come."""
 
     class State(models.TextChoices):
+        DRAFTING = "drafting", "Being drafted"
         DRAFT = "draft", "Draft"
         AWAITING_APPROVAL = "awaiting_approval", "Awaiting approval"
         SCHEDULED = "scheduled", "Scheduled"
@@ -86,6 +87,20 @@ class Change(models.Model):
     resume_at = models.DateTimeField(
         null=True, blank=True, help_text="When exactly the batches that this paused are resumed."
     )
+    resume_set_by: models.ForeignKey[User | None, User | None] = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Who last set, moved or cancelled the end of this pause, and answers for it.",
+    )
+    resume_set_by_name = models.CharField(max_length=150, blank=True)
+    resume_set_from = models.CharField(max_length=45, blank=True, help_text="IP address.")
+    resume_reason = models.TextField(blank=True, help_text="Why it ends then.")
+    resume_lease_until = models.DateTimeField(
+        null=True, blank=True, help_text="Until then one worker alone ends this pause."
+    )
     preflight_at = models.DateTimeField(
         null=True, blank=True, help_text="When the batches were last compared with the vendor."
     )
@@ -106,10 +121,14 @@ class Change(models.Model):
 
     approval_required = models.BooleanField(default=False)
     approval_reason = models.TextField(blank=True)
+    items_fingerprint = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 over the items as they were frozen."
+    )
     fingerprint = models.CharField(
-        max_length=64, blank=True, help_text="SHA-256 over the patch and the items."
+        max_length=64, blank=True, help_text="SHA-256 over all that determines what runs."
     )
     approved_fingerprint = models.CharField(max_length=64, blank=True)
+    approval_expires_at = models.DateTimeField(null=True, blank=True)
     decided_by: models.ForeignKey[User | None, User | None] = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -118,6 +137,9 @@ class Change(models.Model):
     decision_comment = models.TextField(blank=True)
 
     item_count = models.PositiveIntegerField(default=0)
+    acting_count = models.PositiveIntegerField(
+        default=0, help_text="Batches that it is foreseen to change."
+    )
     releasing_count = models.PositiveIntegerField(
         default=0, help_text="Batches on which it lets outreach reach more people."
     )
@@ -183,6 +205,12 @@ class Change(models.Model):
         return self.proceeded_by_name or self.requested_by_name
 
     @property
+    def author_ids(self) -> set[int]:
+        """Whoever determined what will run: none of them can approve it."""
+        found = (self.requested_by_id, self.resume_set_by_id, self.proceeded_by_id)
+        return {one for one in found if one is not None}
+
+    @property
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
 
@@ -195,6 +223,7 @@ class Change(models.Model):
         return str(self.id)[:8]
 
 
+DRAFT_STATES = (Change.State.DRAFTING, Change.State.DRAFT)
 OPEN_STATES = (
     Change.State.AWAITING_APPROVAL,
     Change.State.SCHEDULED,

@@ -1,39 +1,61 @@
 """Four eyes: another person approves or rejects a change before it runs.
 
-What was approved is what runs: the engine compares the fingerprint once more before the start.
+What was approved is what runs: an approval names the fingerprint of what the approver saw, and the
+engine compares it once more before the start.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import datetime as dt
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from batchops import permissions
-from batchops.models import Action, Change
-from batchops.services import audit, changes, drafts, permits, unsent, wake
-from batchops.services.errors import ChangeError, InvalidInput, WrongState
+from batchops.models import Action, AuditEntry, Change
+from batchops.services import audit, changes, fingerprints, permits, terms, unsent, wake
+from batchops.services.errors import ChangeError, InvalidInput, Moved, WrongState
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 State = Change.State
 
+TERMS_MOVED_BY: Final = (
+    Action.CHANGE_CONFIRMED,
+    Action.CHANGE_RESCHEDULED,
+    Action.CHANGE_CONTINUED,
+    Action.RESUME_MOVED,
+    Action.RESUME_CANCELLED,
+)
+"""What settles or moves the terms of a change; such an entry names the fingerprint since."""
+MOVES_SHOWN: Final = 20
+
 
 @permits.records_denials
-def approve(change: Change, *, user: User, actor: audit.Actor, comment: str = "") -> Change:
-    """Let a change run that another person asked for.
+def approve(
+    change: Change, *, user: User, actor: audit.Actor, seen: str, comment: str = ""
+) -> Change:
+    """Let a change run that others asked for, as the approver saw it: `seen` is its fingerprint.
 
-    Raises NotAllowed (also for the requester), ChangeError when it is no longer what was
-    reviewed, or WrongState.
+    Raises NotAllowed (also for whoever determined any of it), Moved when it is no longer what was
+    seen, ChangeError when it was tampered with, or WrongState.
     """
+    require_may_decide(change, user, actor)
+    if not fingerprints.is_whole(change):
+        raise ChangeError("This is no longer what was reviewed. It has to be drafted anew.")
     with transaction.atomic():
-        change = _decidable(change, user, actor)
-        if drafts.fingerprint(change) != change.fingerprint:
-            raise ChangeError("This is no longer what was reviewed. It has to be drafted anew.")
-        change.approved_fingerprint = change.fingerprint
+        change = changes.locked(change)
+        _require_decidable(change, user, actor)
+        if change.fingerprint != seen:
+            words = "This is no longer what you were shown. Look at it again, then decide."
+            raise Moved(words, change, moved_since(change, seen))
         changes.open_window(change)
+        change.fingerprint = change.approved_fingerprint = fingerprints.of(change)
+        change.approval_expires_at = expiry(change)
         change.state = changes.ready_state(change)
         _decide(change, user, actor, comment, Action.CHANGE_APPROVED)
         wake.workers(at=change.run_at)
@@ -42,11 +64,13 @@ def approve(change: Change, *, user: User, actor: audit.Actor, comment: str = ""
 
 @permits.records_denials
 def reject(change: Change, *, user: User, actor: audit.Actor, comment: str) -> Change:
-    """Refuse a change that another person asked for. Raises as `approve` does."""
+    """Refuse a change that others asked for. Raises as `approve` does."""
+    require_may_decide(change, user, actor)
     if not comment.strip():
         raise InvalidInput("Say why it is rejected.", "comment")
     with transaction.atomic():
-        change = _decidable(change, user, actor)
+        change = changes.locked(change)
+        _require_decidable(change, user, actor)
         change.state = State.REJECTED
         change.finished_at = timezone.now()
         _decide(change, user, actor, comment, Action.CHANGE_REJECTED)
@@ -55,28 +79,76 @@ def reject(change: Change, *, user: User, actor: audit.Actor, comment: str) -> C
     return change
 
 
-def _decidable(change: Change, user: User, actor: audit.Actor) -> Change:
-    change = changes.locked(change)
+@permits.records_denials
+def require_may_decide(change: Change, user: User, actor: audit.Actor) -> None:
+    """Raise NotAllowed or WrongState, before anything is looked at or locked."""
+    change.refresh_from_db()
     permits.require(user, permissions.APPROVE_CHANGE, actor, change)
-    if change.requested_by_id == user.pk:
-        raise permits.denied(
-            "You asked for this change: another person has to decide.", actor, change
+    _require_decidable(change, user, actor)
+
+
+def moved_since(change: Change, seen: str = "") -> Sequence[AuditEntry]:
+    """What moved the terms of a change after they had a fingerprint, or since its confirmation."""
+    about = AuditEntry.objects.filter(
+        change_id=change.pk, batch_id="", action__in=TERMS_MOVED_BY
+    ).order_by("-sequence")
+    found: list[AuditEntry] = []
+    for entry in about[:MOVES_SHOWN]:
+        known = entry.detail.get("fingerprint") == seen
+        if known or entry.action == Action.CHANGE_CONFIRMED:
+            break
+        found.append(entry)
+    return found[::-1]
+
+
+def expiry(change: Change) -> dt.datetime | None:
+    """Until when an approval given now lets a change start, its schedule counted in."""
+    if not settings.APPROVAL_HOURS:
+        return None
+    start = max(timezone.now(), change.run_at or timezone.now())
+    return start + dt.timedelta(hours=settings.APPROVAL_HOURS)
+
+
+def require(change: Change) -> bool:
+    """Whether a change may start, as far as approval goes; one that has expired is asked for anew.
+
+    Raises ChangeError when it is not what was approved.
+    """
+    if not change.approval_required:
+        return True
+    if change.approved_fingerprint != change.fingerprint or not fingerprints.is_whole(change):
+        raise ChangeError("This is not what was approved. Stop it, and draft it anew.")
+    if not changes.has_expired(change):
+        return True
+    with transaction.atomic():
+        states = (State.QUEUED, State.SCHEDULED)
+        changes.move(change, states, State.AWAITING_APPROVAL, approved_fingerprint="")
+        expired = changes.iso(change.approval_expires_at)
+        audit.record(
+            audit.Fact.about_change(
+                Action.CHANGE_APPROVAL_EXPIRED,
+                audit.Actor.system_for(change),
+                change,
+                detail={"approved_by": change.decided_by_name, "expired_at": expired},
+            )
         )
+    return False
+
+
+def _require_decidable(change: Change, user: User, actor: audit.Actor) -> None:
+    if user.pk in change.author_ids:
+        did = "asked for" if user.pk == change.requested_by_id else "changed what is asked for in"
+        raise permits.denied(f"You {did} this change: another person has to decide.", actor, change)
     if change.state != State.AWAITING_APPROVAL:
         raise WrongState("This change does not wait for approval any more.", change)
-    return change
 
 
 def _decide(change: Change, user: User, actor: audit.Actor, comment: str, action: Action) -> None:
     change.decided_by, change.decided_by_name = user, actor.name
     change.decided_at = timezone.now()
-    change.decision_comment = audit.storable_text(comment.strip(), changes.REASON_LIMIT)
+    change.decision_comment = audit.storable_text(comment.strip(), terms.REASON_LIMIT)
     change.save()
-    audit.record(
-        audit.Fact.about_change(
-            action,
-            actor,
-            change,
-            detail={"comment": change.decision_comment, "fingerprint": change.fingerprint},
-        )
-    )
+    detail = {"comment": change.decision_comment, "fingerprint": change.fingerprint}
+    if change.approval_expires_at and action == Action.CHANGE_APPROVED:
+        detail["expires_at"] = change.approval_expires_at.isoformat()
+    audit.record(audit.Fact.about_change(action, actor, change, detail=detail))

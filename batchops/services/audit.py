@@ -94,12 +94,12 @@ class Actor:
     @classmethod
     def system_for(cls, change: Change) -> Actor:
         """batchops itself, for whoever answers for a change: what workers and the schedule do."""
-        return cls(
-            SYSTEM.name,
-            kind=ActorKind.SYSTEM,
-            on_behalf_of_name=change.responsible_name,
-            on_behalf_of_id=change.responsible_id,
-        )
+        return cls.system_for_person(change.responsible_name, change.responsible_id)
+
+    @classmethod
+    def system_for_person(cls, name: str, id: int | None) -> Actor:
+        """batchops itself, for a person by their name as it was then."""
+        return cls(SYSTEM.name, kind=ActorKind.SYSTEM, on_behalf_of_name=name, on_behalf_of_id=id)
 
     @classmethod
     def outside(cls, name: str) -> Actor:

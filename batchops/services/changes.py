@@ -9,44 +9,30 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
 from batchops import permissions
-from batchops.models import Action, Batch, Change, ChangeItem
+from batchops.models import Action, Change, ChangeItem
 from batchops.models.change import OPEN_STATES, RUNNABLE_STATES, UNSETTLED_STATES
-from batchops.services import audit, drafts, effects, permits, unsent, wake
+from batchops.services import audit, drafts, fingerprints, permits, terms, unsent, wake
 from batchops.services.bulk import update_in_order
-from batchops.services.errors import InvalidInput, WrongState
-from batchops.syllable.patch import BatchPatch
+from batchops.services.errors import Moved, WrongState
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 State, ItemState = Change.State, ChangeItem.State
 CHUNK: Final = 1_000
-REASON_LIMIT: Final = 2_000
 STOPPED_UNSENT: Final = "Stopped before it was sent."
-FURTHEST_AHEAD: Final = dt.timedelta(days=366)
+REOPENING: Final = "It is being taken up again. If that does not end, choose Continue once more."
 
 
 def counts(change: Change) -> dict[str, int]:
     """The items of a change by state, counted now; they add up to the number selected."""
     rows = change.items.values_list("state").annotate(number=Count("id")).order_by()
     return dict(rows)
-
-
-def acting_count(change: Change) -> int:
-    """How many batches a draft will change."""
-    return change.items.filter(plan=ChangeItem.Plan.ACT).count()
-
-
-def needs_typed_count(change: Change) -> bool:
-    """Whether the number of batches has to be typed; an emergency never waits for that."""
-    emergency = change.priority == Change.Priority.EMERGENCY
-    return not emergency and acting_count(change) > settings.TYPED_CONFIRMATION_ABOVE
 
 
 @permits.records_denials
@@ -60,34 +46,45 @@ def confirm(
     run_at: dt.datetime | None = None,
     resume_at: dt.datetime | None = None,
     typed_count: int | None = None,
+    seen: str | None = None,
+    ends: Change | None = None,
 ) -> Change:
     """Confirm a reviewed draft: from here on batchops sees it through.
 
     `run_at` schedules it; `resume_at` ends a pause by itself (both aware). `typed_count` is the
-    number of batches as the person typed it, asked for above `TYPED_CONFIRMATION_ABOVE`.
-    Raises InvalidInput (with the field), NotAllowed, ResumeWindowClosed or WrongState.
+    number of batches as the person typed it, asked for above `TYPED_CONFIRMATION_ABOVE`. `seen` is
+    the fingerprint of what the person was shown; else what was given counts as seen. `ends` is the
+    pause whose end has come with this: it is over in the same transaction.
+    Raises InvalidInput (with the field), NotAllowed, ResumeWindowClosed, WrongState, or Moved.
     """
     now = timezone.now()
-    reason = required_reason(reason)
+    seen = change.fingerprint if seen is None else seen
+    change.refresh_from_db()
+    _require_may_confirm(change, user, actor, resume_at)
+    reason = terms.required_reason(reason)
+    terms.check(change, now, run_at, resume_at, typed_count)
+    permits.require_open_window(change, run_at)
+    numbers = counts(change)
     with transaction.atomic():
+        permits.lock_person(user)
+        if ends is not None:
+            _end_pause(ends)
         change = locked(change)
-        if change.state != State.DRAFT:
-            raise WrongState("This change was confirmed already.", change)
-        if change.requested_by_id != user.pk:
-            raise permits.denied("Only its author can confirm a draft.", actor, change)
-        permits.require_for(change, user, actor)
-        if resume_at is not None:
-            permits.require(user, permissions.RELEASE_CHANGE, actor, change)
-        _check_draft(change, now, run_at, resume_at, typed_count)
+        _require_draft(change)
+        if change.fingerprint != seen:
+            raise Moved("This draft is no longer what your page showed. Look at it again.", change)
+        change.requested_by_name = user.get_username()
+        change.requested_from = actor.ip or change.requested_from
         change.reason, change.reference = reason, reference.strip()[:100]
         change.run_at, change.resume_at = run_at, resume_at
-        permits.require_open_window(change, run_at)
+        if resume_at is not None:
+            terms.set_end(change, resume_at, user, actor, "")
         change.approval_reason = permits.approval_reason(change)
         change.approval_required = bool(change.approval_reason)
-        change.fingerprint = drafts.fingerprint(change)
+        change.fingerprint = fingerprints.of(change)
         change.confirmed_at = now
         change.state = State.AWAITING_APPROVAL if change.approval_required else ready_state(change)
-        change.counts_json = counts(change)
+        change.counts_json = numbers
         change.save()
         _record_confirmation(change, actor)
         wake.workers(at=run_at)
@@ -98,13 +95,11 @@ def confirm(
 @permits.records_denials
 def discard(change: Change, *, user: User, actor: audit.Actor) -> Change:
     """Throw a draft away. Raises NotAllowed or WrongState."""
-    with transaction.atomic():
-        change = locked(change)
-        if change.requested_by_id != user.pk:
-            raise permits.denied("Only its author can discard a draft.", actor, change)
-        if not drafts.drop(change):
-            raise WrongState("This change was confirmed already and cannot be discarded.", change)
-        audit.record(audit.Fact.about_change(Action.CHANGE_DISCARDED, actor, change))
+    change.refresh_from_db()
+    if change.requested_by_id != user.pk:
+        raise permits.denied("Only its author can discard a draft.", actor, change)
+    if not drafts.drop(change, actor):
+        raise WrongState("This change was confirmed already and cannot be discarded.", change)
     return change
 
 
@@ -112,13 +107,14 @@ def discard(change: Change, *, user: User, actor: audit.Actor) -> Change:
 def stop(change: Change, *, user: User, actor: audit.Actor, reason: str = "") -> Change:
     """Stop a change, or cancel one that is scheduled: what is not sent yet is not sent.
 
-    Requests under way settle. The requester may always stop; others need the permission.
+    Requests under way settle. Who answers for it may always stop it; others need the permission.
     Raises NotAllowed or WrongState.
     """
+    change.refresh_from_db()
+    if user.pk not in (change.requested_by_id, change.responsible_id):
+        permits.require(user, permissions.CONTROL_CHANGE, actor, change)
     with transaction.atomic():
         change = locked(change)
-        if change.requested_by_id != user.pk:
-            permits.require(user, permissions.CONTROL_CHANGE, actor, change)
         move(change, OPEN_STATES, State.STOPPED, finished_at=timezone.now())
         action = Action.CHANGE_STOPPED if change.started_at else Action.CHANGE_CANCELLED
         audit.record(audit.Fact.about_change(action, actor, change, detail={"why": reason}))
@@ -134,31 +130,49 @@ def stop(change: Change, *, user: User, actor: audit.Actor, reason: str = "") ->
 def proceed(change: Change, *, user: User, actor: audit.Actor) -> Change:
     """Go on with a change that was stopped or that has halted.
 
-    Raises NotAllowed, ResumeWindowClosed, or WrongState when there is nothing to go on with.
+    From now on this person answers for it, so it cannot be whoever approved it; an approval that
+    has expired meanwhile has to be given again. Raises NotAllowed, ResumeWindowClosed, or
+    WrongState when there is nothing to go on with.
     """
+    change.refresh_from_db()
+    permits.require(user, permissions.CONTROL_CHANGE, actor, change)
+    permits.require_for(change, user, actor)
+    if change.approval_required and change.decided_by_id == user.pk:
+        raise permits.denied(
+            "You approved this change: another person has to go on with it.", actor, change
+        )
+    permits.require_open_window(change)
+    left = change.items.filter(state=ItemState.STOPPED)
+    if change.state == State.STOPPED and change.started_at and left.exists():
+        # Halted while its batches are taken up again, slice by slice; a worker keeps off it.
+        fields = {"halted_reason": REOPENING, "finished_at": None, "read_back_at": None}
+        move(change, (State.STOPPED,), State.QUEUED, **fields)
+    elif not (change.is_halted and change.state in RUNNABLE_STATES):
+        raise WrongState("There is nothing to go on with.", change)
+    _reopen(change)
     with transaction.atomic():
         change = locked(change)
-        permits.require(user, permissions.CONTROL_CHANGE, actor, change)
-        permits.require_for(change, user, actor)
-        permits.require_open_window(change)
-        if change.state == State.STOPPED and change.started_at:
-            _reopen(change)
-        elif not (change.is_halted and change.state in RUNNABLE_STATES):
-            raise WrongState("There is nothing to go on with.", change)
-        # A halt for the requester's sake ends here: from now on this person answers for it.
-        Change.objects.filter(pk=change.pk).update(
-            halted_reason="",
-            waiting_reason="",
-            waiting_since=None,
-            waiting_until=None,
-            preflight_at=None,
-            proceeded_by=user,
-            proceeded_by_name=actor.name,
+        if not (change.is_halted and change.state in RUNNABLE_STATES):
+            raise WrongState("Somebody else went on with it, or stopped it.", change)
+        change.halted_reason, change.preflight_at = "", None
+        change.waiting_reason, change.waiting_since, change.waiting_until = "", None, None
+        change.proceeded_by, change.proceeded_by_name = user, user.get_username()
+        if has_expired(change):
+            change.state, change.approved_fingerprint = State.AWAITING_APPROVAL, ""
+        change.save()
+        audit.record(
+            audit.Fact.about_change(
+                Action.CHANGE_CONTINUED, actor, change, detail={"fingerprint": change.fingerprint}
+            )
         )
-        change.refresh_from_db()
-        audit.record(audit.Fact.about_change(Action.CHANGE_CONTINUED, actor, change))
         wake.workers()
     return change
+
+
+def has_expired(change: Change) -> bool:
+    """Whether the approval of a change was given too long ago to start or continue it."""
+    expires = change.approval_expires_at
+    return change.approval_required and expires is not None and expires <= timezone.now()
 
 
 def queue_due() -> int:
@@ -177,21 +191,29 @@ def postpone(change: Change) -> bool:
     """Move a change that would start in closed hours to when they open; whether it was moved."""
     if not open_window(change):
         return False
+    start = change.run_at
     with transaction.atomic():
-        moved = Change.objects.filter(
-            pk=change.pk, state__in=(State.SCHEDULED, State.QUEUED), started_at=None
-        ).update(state=State.SCHEDULED, run_at=change.run_at)
-        if moved:
-            fact = audit.Fact.about_change(
+        change = locked(change)
+        if change.state not in (State.SCHEDULED, State.QUEUED) or change.started_at:
+            return False
+        before, change.run_at, change.state = change.run_at, start, State.SCHEDULED
+        terms.restamp(change)
+        change.save()
+        audit.record(
+            audit.Fact.about_change(
                 Action.CHANGE_RESCHEDULED,
                 audit.SYSTEM,
                 change,
-                after={"run_at": iso(change.run_at)},
-                detail={"why": "Resuming is not allowed at this hour."},
+                before={"run_at": iso(before)},
+                after={"run_at": iso(start)},
+                detail={
+                    "why": "Resuming is not allowed at this hour.",
+                    "fingerprint": change.fingerprint,
+                },
             )
-            audit.record(fact)
-            wake.workers(at=change.run_at)
-    return bool(moved)
+        )
+        wake.workers(at=start)
+    return True
 
 
 def open_window(change: Change) -> bool:
@@ -288,56 +310,33 @@ def move(change: Change, allowed: Iterable[Change.State], to: Change.State, **fi
     change.refresh_from_db()
 
 
-def required_reason(reason: str) -> str:
-    reason = reason.strip()
-    if not reason:
-        raise InvalidInput("Say why: the reason becomes part of the audit trail.", "reason")
-    if len(reason) > REASON_LIMIT:
-        raise InvalidInput(f"Keep the reason below {REASON_LIMIT:,} characters.", "reason")
-    return audit.storable_text(reason)
-
-
-def _check_draft(
-    change: Change,
-    now: dt.datetime,
-    run_at: dt.datetime | None,
-    resume_at: dt.datetime | None,
-    typed_count: int | None,
+def _require_may_confirm(
+    change: Change, user: User, actor: audit.Actor, resume_at: dt.datetime | None
 ) -> None:
-    """Raise InvalidInput for what a draft cannot be confirmed with."""
-    _check_something_left(change)
-    if run_at is not None:
-        check_time(run_at, now, "run_at")
+    """Raise NotAllowed, or WrongState, before anything is looked at or locked."""
+    if change.requested_by_id != user.pk:
+        raise permits.denied("Only its author can confirm a draft.", actor, change)
+    permits.require_for(change, user, actor)
     if resume_at is not None:
-        if change.patch != BatchPatch(paused=True):
-            raise InvalidInput("Only a pause can end by itself.", "resume_at")
-        check_time(resume_at, now, "resume_at")
-        if run_at is not None and resume_at <= run_at:
-            raise InvalidInput("The pause would end before it begins.", "resume_at")
-    if needs_typed_count(change) and typed_count != (acting := acting_count(change)):
-        raise InvalidInput(
-            f"Type the number of batches that will be changed ({acting}) to confirm.",
-            "typed_count",
-        )
+        permits.require(user, permissions.RELEASE_CHANGE, actor, change)
+    _require_draft(change)
 
 
-def check_time(moment: dt.datetime, now: dt.datetime, field: str) -> None:
-    """Raise InvalidInput for an instant that is not ahead, or is further ahead than makes sense."""
-    if moment <= now:
-        raise InvalidInput("This time is in the past. Choose a later one.", field)
-    if moment > now + FURTHEST_AHEAD:
-        raise InvalidInput("Choose a time within a year from now.", field)
+def _require_draft(change: Change) -> None:
+    if change.state == State.DRAFTING:
+        raise WrongState("This change is still being drafted. Try again in a moment.", change)
+    if change.state != State.DRAFT:
+        raise WrongState("This change was confirmed already.", change)
 
 
-def _check_something_left(change: Change) -> None:
-    waiting = change.items.filter(state=ItemState.PENDING)
-    if not waiting.exists():
-        raise InvalidInput("Nothing is left to do: every batch of this draft is skipped.")
-    still = Batch.objects.exclude(effects.ineligible(change.patch))
-    if not waiting.filter(batch__in=still).exists():
-        raise InvalidInput(
-            "None of these batches can be changed any more. Discard this draft and select again."
-        )
+def _end_pause(pause: Change) -> None:
+    """Take the end off a pause, unless it was moved since it was looked at."""
+    due, pause = pause.resume_at, locked(pause)
+    if pause.resume_at != due:
+        raise WrongState("The end of this pause was moved meanwhile.", pause)
+    pause.resume_at = pause.resume_lease_until = None
+    terms.restamp(pause)
+    pause.save()
 
 
 def _record_confirmation(change: Change, actor: audit.Actor) -> None:
@@ -359,11 +358,12 @@ def _record_confirmation(change: Change, actor: audit.Actor) -> None:
 
 
 def _reopen(change: Change) -> None:
+    """Make pending again what was stopped, slice by slice."""
     stopped = change.items.filter(state=ItemState.STOPPED)
-    if not stopped.exists():
-        raise WrongState("There is nothing to go on with.", change)
-    update_in_order(stopped, state=ItemState.PENDING, message="", settled_at=None)
-    move(change, (State.STOPPED,), State.QUEUED, finished_at=None, read_back_at=None)
+    while keys := list(stopped.order_by("pk").values_list("pk", flat=True)[:CHUNK]):
+        with transaction.atomic():
+            again = change.items.filter(pk__in=keys, state=ItemState.STOPPED)
+            update_in_order(again, state=ItemState.PENDING, message="", settled_at=None)
 
 
 def _all_well(numbers: dict[str, int]) -> bool:

@@ -1,24 +1,24 @@
 """Drafts: a selection frozen into items, with what is foreseen for each, before anyone confirms.
 
-Whatever was selected, also "all 48,312 matching", goes into the database in one statement.
+The right is checked before anything is written, and no lock is held while many are frozen.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import connection, transaction
-from django.db.models import Case, JSONField, QuerySet, UUIDField, Value, When
-from django.db.models.fields import BooleanField, CharField, SmallIntegerField
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from batchops import permissions
 from batchops.models import Action, Batch, Change, ChangeItem
-from batchops.models.change import DRAFT_LIFETIME, TROUBLE_STATES
-from batchops.services import audit, effects, mirror, permits
+from batchops.models.change import DRAFT_LIFETIME, DRAFT_STATES, TROUBLE_STATES
+from batchops.services import audit, effects, fingerprints, freezing, mirror, permits
 from batchops.services.errors import EmptySelection, InvalidInput, WrongState
 from batchops.syllable.patch import BatchPatch, InvalidPatch, Values
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 State, Plan, Source = ChangeItem.State, ChangeItem.Plan, Change.Source
-CHUNK: Final = 2_000
+
+DRAFTING_LIFETIME: Final = dt.timedelta(minutes=15)
+"""After so long a draft that is still being made was broken off."""
 
 
 @permits.records_denials
@@ -47,11 +49,15 @@ def draft(
     (with the field), or NotAllowed when the person may not do this to some of the batches.
     """
     now = timezone.now()
+    permits.require_any(user, actor)
+    if patch.paused is False:
+        permits.require(user, permissions.RELEASE_CHANGE, actor)
     check_patch(patch, now, expire_now=expire_now)
-    with transaction.atomic():
-        change = _new_change(user, actor, source, patch, selection=selection, priority=priority)
-        change.save(force_insert=True)
-        _insert_items(change, batches, now)
+    change = _new_change(user, actor, source, patch, selection=selection, priority=priority)
+    if not user.has_perm(permissions.RELEASE_CHANGE):
+        _require_nothing_released(batches.filter(effects.releases(patch, now)), patch, user, actor)
+    with _drafting(change, actor):
+        freezing.selection(change, batches, now)
         return _finish_draft(change, user, actor)
 
 
@@ -74,27 +80,23 @@ def draft_retry(change: Change, *, user: User, actor: audit.Actor) -> Change:
     Raises as `draft` does, and WrongState before the change has ended.
     """
     permits.require(user, permissions.CONTROL_CHANGE, actor, change)
-    _require_ended(change)
-    batches = Batch.objects.filter(
-        pk__in=change.items.filter(state__in=TROUBLE_STATES).values("batch_id")
-    )
-    own = change.items.filter(state__in=TROUBLE_STATES, patch_json__isnull=False).exists()
-    with transaction.atomic():
-        follower = _new_change(user, actor, Source.RETRY, change.patch, follows=change)
-        follower.reason, follower.reference = change.reason, change.reference
-        follower.selection = f"What failed in change {change.short_id}"
-        follower.save(force_insert=True)
-        if own:
-            items = change.items.filter(state__in=TROUBLE_STATES).select_related("batch")
-            _insert_each(
-                follower,
-                (
-                    (item.batch, item.wanted(change), Values.of(item.batch))
-                    for item in items.iterator(CHUNK)
-                ),
-            )
-        else:
-            _insert_items(follower, batches, timezone.now())
+    permits.require_for(change, user, actor)
+    follower = _follower(change, Source.RETRY, change.patch, user, actor)
+    follower.reason = change.reason
+    follower.selection = f"What failed in change {change.short_id}"
+    failed = change.items.filter(state__in=TROUBLE_STATES)
+    if failed.filter(patch_json__isnull=False).exists():
+
+        def planned() -> Iterator[ChangeItem]:
+            now = timezone.now()
+            for item in freezing.pages(failed.select_related("batch")):
+                seen = Values.of(item.batch)
+                yield _item(follower, item.batch, item.wanted(change), seen, now=now)
+
+        return _drafted_each(follower, planned, user, actor)
+    with _drafting(follower, actor):
+        batches = Batch.objects.filter(pk__in=failed.values("batch_id"))
+        freezing.selection(follower, batches, timezone.now())
         return _finish_draft(follower, user, actor)
 
 
@@ -104,68 +106,108 @@ def draft_undo(change: Change, *, user: User, actor: audit.Actor) -> Change:
 
     Batches that are no longer as the change left them become conflicts at once.
     """
+    permits.require_any(user, actor, change)
+    follower = _follower(change, Source.UNDO, BatchPatch(), user, actor)
     applied = change.items.filter(state=State.APPLIED).select_related("batch")
-    with transaction.atomic():
-        follower = _follower(change, Source.UNDO, BatchPatch(), user, actor)
-        _insert_each(
-            follower,
-            (
-                (item.batch, _put_back(item, change), item.after_values or item.before)
-                for item in applied.iterator(CHUNK)
-            ),
-        )
-        return _finish_draft(follower, user, actor)
+
+    def planned() -> Iterator[ChangeItem]:
+        now = timezone.now()
+        for item in freezing.pages(applied):
+            left = item.after_values or item.before
+            yield _item(follower, item.batch, _put_back(item, change), left, now=now)
+
+    return _drafted_each(follower, planned, user, actor)
 
 
 @permits.records_denials
-def draft_resume(change: Change, *, user: User, actor: audit.Actor) -> Change:
-    """A draft that resumes exactly the batches a change paused and that are still on its hold."""
-    with transaction.atomic():
-        follower = _follower(change, Source.RESUME, BatchPatch(paused=False), user, actor)
-        _insert_items(follower, Batch.objects.filter(hold=change, paused=True), timezone.now())
+def draft_resume(
+    change: Change, *, user: User, actor: audit.Actor, asked_from: str | None = None
+) -> Change:
+    """A draft that resumes exactly the batches a change paused and that are still on its hold.
+
+    `asked_from` is the address that the person asked from, where it is not the actor's.
+    """
+    permits.require(user, permissions.RELEASE_CHANGE, actor, change)
+    follower = _follower(change, Source.RESUME, BatchPatch(paused=False), user, actor)
+    if asked_from is not None:
+        follower.requested_from = asked_from
+    with _drafting(follower, actor):
+        freezing.selection(follower, Batch.objects.filter(hold=change, paused=True), timezone.now())
         return _finish_draft(follower, user, actor)
 
 
 def lapse_drafts() -> int:
-    """Discard drafts that nobody confirmed within a day; returns how many."""
-    old = Change.objects.filter(
-        state=Change.State.DRAFT, created_at__lt=timezone.now() - DRAFT_LIFETIME
+    """Discard drafts that nobody confirmed within a day; returns how many.
+
+    What was broken off while it was made, or while it was dropped, goes as well.
+    """
+    now = timezone.now()
+    broken_off = Change.objects.filter(
+        state=Change.State.DRAFTING, created_at__lt=now - DRAFTING_LIFETIME
     )
-    count = 0
-    for change in old:
-        with transaction.atomic():
-            if drop(change):
-                audit.record(
-                    audit.Fact.about_change(
-                        Action.CHANGE_DISCARDED,
-                        audit.SYSTEM,
-                        change,
-                        detail={"why": "Not confirmed within a day."},
-                    )
-                )
-                count += 1
-    return count
-
-
-def drop(change: Change) -> bool:
-    """Discard a draft with its items; False when it is no longer a draft."""
-    dropped = Change.objects.filter(pk=change.pk, state=Change.State.DRAFT).update(
-        state=Change.State.DISCARDED, finished_at=timezone.now()
+    for change in broken_off:
+        _abandon(change)
+    lately = Change.objects.filter(
+        state=Change.State.DISCARDED, finished_at__gt=now - 2 * DRAFT_LIFETIME
     )
-    if dropped:
-        change.items.all().delete()
-        change.refresh_from_db()
-    return bool(dropped)
+    for change in lately.filter(Exists(ChangeItem.objects.filter(change=OuterRef("pk")))):
+        freezing.drop_items(change)
+    old = Change.objects.filter(state=Change.State.DRAFT, created_at__lt=now - DRAFT_LIFETIME)
+    return sum(drop(change, audit.SYSTEM, "Not confirmed within a day.") for change in old)
 
 
-def fingerprint(change: Change) -> str:
-    """SHA-256 over the patch and all items: what was reviewed and approved is what runs."""
-    digest = hashlib.sha256(audit.canonical_json(change.patch_json))
-    digest.update(b"skip" if change.resume_at is None else change.resume_at.isoformat().encode())
-    rows = change.items.order_by("batch_id").values_list("batch_id", "plan", "patch_json")
-    for row in rows.iterator(CHUNK):
-        digest.update(audit.canonical_json(row))
-    return digest.hexdigest()
+def drop(change: Change, actor: audit.Actor, why: str = "") -> bool:
+    """Discard a draft and record it; False when it is no longer a draft."""
+    with transaction.atomic():
+        dropped = Change.objects.filter(pk=change.pk, state=Change.State.DRAFT).update(
+            state=Change.State.DISCARDED, finished_at=timezone.now()
+        )
+        if not dropped:
+            return False
+        detail = {"why": why} if why else {}
+        audit.record(audit.Fact.about_change(Action.CHANGE_DISCARDED, actor, change, detail=detail))
+    freezing.drop_items(change)
+    change.refresh_from_db()
+    return True
+
+
+@contextlib.contextmanager
+def _drafting(change: Change, actor: audit.Actor) -> Iterator[None]:
+    """Keep a change as being drafted while its items are frozen; what fails leaves nothing."""
+    _require_room(change, actor)
+    change.state = Change.State.DRAFTING
+    change.save(force_insert=True)
+    try:
+        yield
+    except BaseException:
+        _abandon(change)
+        raise
+
+
+def _abandon(change: Change) -> None:
+    freezing.drop_items(change)
+    Change.objects.filter(pk=change.pk, state=Change.State.DRAFTING).delete()
+
+
+def _require_room(change: Change, actor: audit.Actor) -> None:
+    """Raise InvalidInput when a person has too many drafts open; an emergency finds room."""
+    emergency = change.priority == Change.Priority.EMERGENCY
+    if emergency or actor.kind != audit.ActorKind.PERSON:
+        return
+    drafts = Change.objects.filter(state__in=DRAFT_STATES, requested_by=change.requested_by_id)
+    if drafts.count() >= settings.OPEN_DRAFTS:
+        raise InvalidInput(
+            f"You have {settings.OPEN_DRAFTS:,} drafts open, and no more are allowed. Confirm or "
+            "discard some of them: they are in the list of changes."
+        )
+
+
+def _require_nothing_released(
+    releasing: QuerySet[Batch], patch: BatchPatch, user: User, actor: audit.Actor
+) -> None:
+    """Raise NotAllowed where a person who may only pause would let outreach reach more people."""
+    if releasing.exclude(effects.ineligible(patch)).exists():
+        permits.require(user, permissions.RELEASE_CHANGE, actor)
 
 
 def _new_change(
@@ -185,91 +227,62 @@ def _new_change(
 
 def _finish_draft(change: Change, user: User, actor: audit.Actor) -> Change:
     """Count what was frozen, check that the person may ask for it, and record that they did."""
-    change.item_count = change.items.count()
+    counted = change.items.aggregate(
+        items=Count("pk"),
+        acting=Count("pk", filter=Q(plan=Plan.ACT)),
+        releasing=Count("pk", filter=Q(plan=Plan.ACT, releases=True)),
+    )
+    change.item_count, change.acting_count = counted["items"], counted["acting"]
+    change.releasing_count = counted["releasing"]
     if not change.item_count:
         raise EmptySelection("No batch is selected. Select at least one, then try again.")
-    change.releasing_count = change.items.filter(plan=Plan.ACT, releases=True).count()
     permits.require_for(change, user, actor)
-    change.save(update_fields=["item_count", "releasing_count"])
-    audit.record(
-        audit.Fact.about_change(
-            Action.CHANGE_REQUESTED,
-            actor,
-            change,
-            after=change.patch_json,
-            detail={
-                "batches": change.item_count,
-                "source": change.source,
-                "selection": change.selection,
-                "follows": str(change.follows_id) if change.follows_id else None,
-            },
+    change.items_fingerprint = fingerprints.of_items(change)
+    change.fingerprint = fingerprints.of(change)
+    change.state = Change.State.DRAFT
+    with transaction.atomic():
+        change.save()
+        audit.record(
+            audit.Fact.about_change(
+                Action.CHANGE_REQUESTED,
+                actor,
+                change,
+                after=change.patch_json,
+                detail={
+                    "batches": change.item_count,
+                    "source": change.source,
+                    "selection": change.selection,
+                    "follows": str(change.follows_id) if change.follows_id else None,
+                },
+            )
         )
-    )
     return change
 
 
-def _insert_items(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
-    """Freeze batches into items by one INSERT … SELECT."""
-    patch = change.patch
-    skipped = {"plan_": Plan.SKIP}
-    columns: dict[str, Any] = {
-        "change_id": Value(change.pk, UUIDField()),
-        "batch_id": "batch_id",
-        "plan": effects.plan(patch),
-        "state": Case(
-            When(**skipped, then=Value(State.SKIPPED.value)),
-            default=Value(State.PENDING.value),
-            output_field=CharField(),
-        ),
-        "releases": Case(
-            When(effects.releases(patch, now), then=Value(True)),
-            default=Value(False),
-            output_field=BooleanField(),
-        ),
-        "message": effects.skip_message(patch),
-        "before_paused": "paused",
-        "before_expires_on": "expires_on",
-        "before_call_rate": "call_rate",
-        "before_auto_call_rate": "auto_call_rate",
-        "before_status": "status",
-        "attempts": Value(0, SmallIntegerField()),
-        "lease": Value("", CharField()),
-        "confirmation": Value("", CharField()),
-        "unasked": Value([], JSONField()),
-    }
-    annotations = {
-        f"{name}_": value for name, value in columns.items() if not isinstance(value, str)
-    }
-    source = (
-        Batch.objects.filter(pk__in=batches.order_by().values("pk"))
-        .annotate(**annotations)
-        .order_by("batch_id")
-        .values_list(
-            *(value if isinstance(value, str) else f"{name}_" for name, value in columns.items())
-        )
-    )
-    select, parameters = source.query.get_compiler(connection=connection).as_sql()
-    names = ", ".join(connection.ops.quote_name(name) for name in columns)
-    table = connection.ops.quote_name(ChangeItem._meta.db_table)
-    with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO {table} ({names}) {select}", parameters)
+def _drafted_each(
+    change: Change, planned: Callable[[], Iterator[ChangeItem]], user: User, actor: audit.Actor
+) -> Change:
+    """A draft whose batches are each asked for something of their own."""
+    releases = permissions.RELEASE_CHANGE
+    acting = (item for item in planned() if item.plan == Plan.ACT)
+    # Looked at before anything is written, however many they are.
+    if not user.has_perm(releases) and any(item.releases for item in acting):
+        permits.require(user, releases, actor, change.follows)
+    with _drafting(change, actor):
+        freezing.each(planned())
+        return _finish_draft(change, user, actor)
 
 
 def _follower(
     change: Change, source: Change.Source, patch: BatchPatch, user: User, actor: audit.Actor
 ) -> Change:
     """An empty draft that follows a change which has ended."""
-    _require_ended(change)
+    if change.state not in (Change.State.FINISHED, Change.State.STOPPED):
+        raise WrongState("This change has not ended yet. Stop it first.", change)
     follower = _new_change(user, actor, source, patch, follows=change)
     follower.reference = change.reference
     follower.selection = f"What change {change.short_id} did"
-    follower.save(force_insert=True)
     return follower
-
-
-def _require_ended(change: Change) -> None:
-    if change.state not in (Change.State.FINISHED, Change.State.STOPPED):
-        raise WrongState("This change has not ended yet. Stop it first.", change)
 
 
 def _put_back(item: ChangeItem, change: Change) -> BatchPatch:
@@ -278,13 +291,6 @@ def _put_back(item: ChangeItem, change: Change) -> BatchPatch:
     except InvalidPatch:
         # What was before cannot be asked for again; leave it and say so.
         return BatchPatch()
-
-
-def _insert_each(change: Change, rows: Iterable[tuple[Batch, BatchPatch, Values]]) -> None:
-    """Freeze batches that are each asked for something of their own."""
-    now = timezone.now()
-    for chunk in _chunks(_item(change, *row, now=now) for row in rows):
-        ChangeItem.objects.bulk_create(chunk)
 
 
 def _item(
@@ -314,14 +320,3 @@ def _why_not(batch: Batch, patch: BatchPatch) -> str:
     if not patch:
         return "What it was before cannot be asked for."
     return effects.why_not(batch, patch)
-
-
-def _chunks(items: Iterable[ChangeItem]) -> Iterator[list[ChangeItem]]:
-    chunk: list[ChangeItem] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

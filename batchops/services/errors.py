@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from batchops.models import Change
+    from batchops.models import AuditEntry, Change
     from batchops.services.audit import Fact
 
 
@@ -40,6 +41,15 @@ class WrongState(ChangeError):
     def __init__(self, message: str, change: Change) -> None:
         super().__init__(message)
         self.change = change
+
+
+class Moved(ChangeError):
+    """What would run is no longer what the person was shown. `since` tells what moved it."""
+
+    def __init__(self, message: str, change: Change, since: Sequence[AuditEntry] = ()) -> None:
+        super().__init__(message)
+        self.change = change
+        self.since = since
 
 
 class ResumeWindowClosed(ChangeError):

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from batchops import permissions
 from batchops.models import Action, Change
-from batchops.services import audit, changes, drafts, permits, wake
-from batchops.services.errors import ChangeError, InvalidInput, NotAllowed, WrongState
+from batchops.models.change import DRAFT_STATES
+from batchops.services import audit, changes, drafts, fingerprints, permits, terms, wake
+from batchops.services.errors import (
+    ChangeError,
+    EmptySelection,
+    InvalidInput,
+    NotAllowed,
+    WrongState,
+)
+from batchops.services.terms import REASON_LIMIT
 from batchops.syllable.patch import BatchPatch
 
 if TYPE_CHECKING:
@@ -19,29 +28,35 @@ if TYPE_CHECKING:
 
 State = Change.State
 
+LEASE: Final = dt.timedelta(minutes=5)
+"""After so long another worker ends a pause whose worker died over it."""
+
 
 @permits.records_denials
 def move_resume(
-    change: Change, resume_at: dt.datetime | None, *, user: User, actor: audit.Actor
+    change: Change,
+    resume_at: dt.datetime | None,
+    *,
+    user: User,
+    actor: audit.Actor,
+    reason: str = "",
 ) -> Change:
     """Move, or with None cancel, the time at which a pause ends by itself.
 
-    Raises InvalidInput, NotAllowed or WrongState.
+    Whoever does so answers for the end from then on, with a reason of their own: it is needed to
+    set an end to somebody else's pause. Raises InvalidInput, NotAllowed or WrongState.
     """
-    now = timezone.now()
+    if resume_at is None:
+        permits.require(user, permissions.REQUEST_CHANGE, actor, change)
+    else:
+        require_may_set_end(change, user, actor)
+    reason = _reason(change, resume_at, user, reason)
     with transaction.atomic():
         change = changes.locked(change)
-        if change.patch != BatchPatch(paused=True) or change.state in (State.REJECTED, State.DRAFT):
-            raise WrongState("Only a pause can end by itself.", change)
-        if change.followed_by.filter(source=Change.Source.RESUME).exclude(
-            state__in=(State.DRAFT, State.DISCARDED, State.REJECTED)
-        ):
-            raise WrongState("This pause has ended already.", change)
-        permission = permissions.REQUEST_CHANGE if resume_at is None else permissions.RELEASE_CHANGE
-        permits.require(user, permission, actor, change)
-        _check_end(change, resume_at, now)
-        before = change.resume_at
-        change.resume_at = resume_at
+        _require_pause(change)
+        _check_end(change, resume_at, timezone.now())
+        before, author = change.resume_at, change.resume_set_by_name
+        terms.set_end(change, resume_at, user, actor, reason)
         _keep_approval_true(change)
         change.save()
         audit.record(
@@ -51,27 +66,55 @@ def move_resume(
                 change,
                 before={"resume_at": changes.iso(before)},
                 after={"resume_at": changes.iso(resume_at)},
+                detail={
+                    "why": reason,
+                    "set_before_by": author,
+                    "fingerprint": change.fingerprint,
+                },
             )
         )
         wake.workers(at=resume_at)
     return change
 
 
+@permits.records_denials
+def require_may_set_end(change: Change, user: User, actor: audit.Actor) -> None:
+    """Raise NotAllowed for whoever may not let a pause end."""
+    permits.require(user, permissions.RELEASE_CHANGE, actor, change)
+
+
 def resume_due() -> list[Change]:
     """Resume what pauses left that end by themselves and whose time has come.
 
-    Each becomes a linked change in its author's name; it waits for an open resume window, and
-    for approval where that is asked for.
+    Each becomes a linked change in the name of whoever set the end; it waits for an open resume
+    window, and for approval where that is asked for.
     """
     now = timezone.now()
     due = Change.objects.filter(resume_at__lte=now, state__in=(State.FINISHED, State.STOPPED))
     return [resumed for pause in due if (resumed := _resume(pause, now)) is not None]
 
 
+def _reason(change: Change, resume_at: dt.datetime | None, user: User, reason: str) -> str:
+    if resume_at is None or user.pk == change.requested_by_id:
+        return audit.storable_text(reason.strip(), REASON_LIMIT)
+    return terms.required_reason(reason)
+
+
+def _require_pause(change: Change) -> None:
+    """Raise WrongState for what is no pause, or has ended."""
+    if change.patch != BatchPatch(paused=True) or change.state in (State.REJECTED, *DRAFT_STATES):
+        raise WrongState("Only a pause can end by itself.", change)
+    ended = change.followed_by.filter(source=Change.Source.RESUME).exclude(
+        state__in=(*DRAFT_STATES, State.DISCARDED, State.REJECTED)
+    )
+    if ended.exists():
+        raise WrongState("This pause has ended already.", change)
+
+
 def _check_end(change: Change, resume_at: dt.datetime | None, now: dt.datetime) -> None:
     if resume_at is None:
         return
-    changes.check_time(resume_at, now, "resume_at")
+    terms.check_time(resume_at, now, "resume_at")
     if change.state == State.SCHEDULED and change.run_at and resume_at <= change.run_at:
         raise InvalidInput("The pause would end before it begins.", "resume_at")
 
@@ -81,54 +124,67 @@ def _keep_approval_true(change: Change) -> None:
 
     The end of a pause that has begun is a change of its own, with an approval of its own.
     """
-    change.fingerprint = drafts.fingerprint(change)
-    if not change.approval_required:
-        return
     if change.started_at is not None:
-        change.approved_fingerprint = change.fingerprint
-    elif change.state in (State.SCHEDULED, State.QUEUED):
+        terms.restamp(change)
+        return
+    change.fingerprint = fingerprints.of(change)
+    if change.approval_required and change.state in (State.SCHEDULED, State.QUEUED):
         change.state = State.AWAITING_APPROVAL
         change.approved_fingerprint = ""
 
 
 def _resume(pause: Change, now: dt.datetime) -> Change | None:
-    """The change that ends a pause; None where nothing is on its hold any more."""
-    user = pause.requested_by
-    with transaction.atomic():
-        taken = Change.objects.filter(pk=pause.pk, resume_at=pause.resume_at).update(resume_at=None)
-        if not taken:
-            return None
-        actor = audit.Actor.system_for(pause)
+    """The change that ends a pause; None where it does not end, or another worker ends it.
+
+    The end is taken off the pause in the transaction that confirms that change. A worker that
+    dies before leaves a lease that lapses.
+    """
+    free = Q(resume_lease_until=None) | Q(resume_lease_until__lte=now)
+    mine = Change.objects.filter(free, pk=pause.pk, resume_at=pause.resume_at)
+    if not mine.update(resume_lease_until=now + LEASE):
+        return None
+    actor = audit.Actor.system_for_person(pause.resume_set_by_name, pause.resume_set_by_id)
+    try:
         if not pause.held_batches.filter(paused=True).exists():
-            _record_no_resume(pause, actor, "Nothing is on its hold any more.")
-            return None
-        try:
-            with transaction.atomic():
-                return _confirmed_resume(pause, user, actor, now)
-        except ChangeError as error:
-            _record_no_resume(pause, actor, error.message)
-            return None
+            raise EmptySelection("Nothing is on its hold any more.")
+        return _confirmed_resume(pause, actor, now)
+    except WrongState:
+        # Moved meanwhile, or ended by another worker.
+        Change.objects.filter(pk=pause.pk).update(resume_lease_until=None)
+    except ChangeError as error:
+        _stay_paused(pause, actor, error.message)
+    return None
 
 
-def _confirmed_resume(
-    pause: Change, user: User | None, actor: audit.Actor, now: dt.datetime
-) -> Change:
+def _confirmed_resume(pause: Change, actor: audit.Actor, now: dt.datetime) -> Change:
+    user = pause.resume_set_by
     if user is None or not user.is_active:
-        raise NotAllowed("The account of its author is not active any more.")
-    change = drafts.draft_resume(pause, user=user, actor=actor)
+        raise NotAllowed("The account of whoever set this end is not active any more.")
+    change = drafts.draft_resume(pause, user=user, actor=actor, asked_from=pause.resume_set_from)
     opening = permits.next_resume_opening(now)
-    return changes.confirm(
-        change,
-        user=user,
-        actor=actor,
-        reason=f"End of the pause: {pause.reason}"[: changes.REASON_LIMIT],
-        reference=pause.reference,
-        run_at=opening if opening > now else None,
-        typed_count=changes.acting_count(change),
-    )
+    try:
+        return changes.confirm(
+            change,
+            user=user,
+            actor=actor,
+            reason=f"End of the pause: {pause.resume_reason or pause.reason}"[:REASON_LIMIT],
+            reference=pause.reference,
+            run_at=opening if opening > now else None,
+            typed_count=change.acting_count,
+            ends=pause,
+        )
+    except ChangeError:
+        drafts.drop(change, actor, "The pause does not end.")
+        raise
 
 
-def _record_no_resume(pause: Change, actor: audit.Actor, why: str) -> None:
-    audit.record(
-        audit.Fact.about_change(Action.RESUME_CANCELLED, actor, pause, detail={"why": why})
-    )
+def _stay_paused(pause: Change, actor: audit.Actor, why: str) -> None:
+    with transaction.atomic():
+        locked = changes.locked(pause)
+        if locked.resume_at != pause.resume_at:
+            return
+        locked.resume_at = locked.resume_lease_until = None
+        terms.restamp(locked)
+        locked.save()
+        fact = audit.Fact.about_change(Action.RESUME_CANCELLED, actor, locked, detail={"why": why})
+        audit.record(fact)

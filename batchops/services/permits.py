@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db.models import Q, Sum
 from django.utils import timezone
 
 from batchops import permissions
-from batchops.models import Action, Change, ChangeItem
-from batchops.services import audit
+from batchops.models import Action, Change
+from batchops.services import audit, denials
 from batchops.services.errors import NotAllowed, ResumeWindowClosed
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+THRESHOLD_SPAN: Final = dt.timedelta(hours=1)
+"""Over so long the batches that a person changes are added up."""
 LOOK_AHEAD_MINUTES: Final = 8 * 24 * 60
 _WINDOW: Final = re.compile(
     r"(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?\s+"
@@ -81,19 +84,31 @@ def denied(
 
 
 def records_denials(service: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Record a denied try once what the service had begun is rolled back."""
+    """Record a denied try once what the service had begun is rolled back.
+
+    So that no denial is ever rolled back with something else, such a service is never called in
+    a transaction; RuntimeError says so.
+    """
 
     @functools.wraps(service)
     def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        if denials.is_in_transaction():
+            raise RuntimeError(f"{service.__name__} is called in a transaction.")
         try:
             return service(*args, **kwargs)
         except NotAllowed as error:
             if error.fact is not None:
-                audit.record_now(error.fact)
+                denials.record(error.fact)
                 error.fact = None
             raise
 
     return wrapper
+
+
+def require_any(user: User, actor: audit.Actor, change: Change | None = None) -> None:
+    """Raise NotAllowed unless the person may ask for changes of some kind."""
+    if not (user.is_active and user.has_perm(permissions.RELEASE_CHANGE)):
+        require(user, permissions.REQUEST_CHANGE, actor, change)
 
 
 def require_for(change: Change, user: User, actor: audit.Actor) -> None:
@@ -155,15 +170,47 @@ def require_open_window(change: Change, moment: dt.datetime | None = None) -> No
 
 
 def approval_reason(change: Change) -> str:
-    """Why another person has to approve, in words; empty when nobody has to."""
-    threshold = settings.APPROVAL_THRESHOLD
-    acting = change.items.filter(plan=ChangeItem.Plan.ACT).count()
-    emergency = change.priority == Change.Priority.EMERGENCY
-    if settings.APPROVE_RESUME and change.releasing_count:
+    """Why another person has to approve, in words; empty when nobody has to.
+
+    An emergency pause never waits for it.
+    """
+    if change.priority == Change.Priority.EMERGENCY:
+        return ""
+    if settings.APPROVAL_FOR == "all":
+        return "Every change needs the approval of another person."
+    if settings.APPROVAL_FOR == "release" and change.releasing_count:
         return "It lets outreach reach more people."
-    if threshold and acting > threshold and not emergency:
-        return f"It concerns {acting:,} batches, more than {threshold:,}."
+    threshold = settings.APPROVAL_THRESHOLD
+    if not threshold or not change.acting_count:
+        return ""
+    if change.acting_count > threshold:
+        return f"It concerns {change.acting_count:,} batches, more than {threshold:,}."
+    before = _not_approved_lately(change)
+    if before + change.acting_count > threshold:
+        return (
+            f"It concerns {change.acting_count:,} batches; with the {before:,} that "
+            f"{change.requested_by_name} changed within the hour that is more than {threshold:,}."
+        )
     return ""
+
+
+def lock_person(user: User) -> None:
+    """Let a person confirm one change at a time, so that two halves count as one whole.
+
+    Taken before the change itself is locked.
+    """
+    if settings.APPROVAL_THRESHOLD:
+        list(type(user)._default_manager.select_for_update(no_key=True).filter(pk=user.pk))
+
+
+def _not_approved_lately(change: Change) -> int:
+    """How many batches the person changed lately without another person's approval."""
+    lately = Change.objects.filter(
+        requested_by=change.requested_by_id,
+        confirmed_at__gt=timezone.now() - THRESHOLD_SPAN,
+        approval_required=False,
+    ).exclude(Q(pk=change.pk) | Q(priority=Change.Priority.EMERGENCY))
+    return lately.aggregate(number=Sum("acting_count"))["number"] or 0
 
 
 def _window(text: str) -> Window:

@@ -10,7 +10,7 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from batchops.models import Campaign, Change, ChangeItem
-from batchops.services import changes, permits
+from batchops.services import permits, terms
 from batchops.services.errors import ResumeWindowClosed
 from batchops.services.risks import Risk, risks_of
 from batchops.syllable.patch import PATCH_FIELDS, BatchPatch, describe_value, same_value
@@ -83,7 +83,7 @@ class Difference:
 
 
 def review(change: Change) -> Review:
-    """Count what a draft will do, in five queries."""
+    """Count what a draft will do, in six queries."""
     numbers = dict.fromkeys(Plan, 0)
     reasons: dict[str, int] = {}
     rows = change.items.values_list("plan", "message").annotate(number=Count("id")).order_by()
@@ -106,7 +106,7 @@ def review(change: Change) -> Review:
         risks=risks_of(change, numbers[Plan.ACT], campaigns),
         approval=permits.approval_reason(change),
         closed=_closed(change),
-        typed=changes.needs_typed_count(change),
+        typed=terms.needs_typed_count(change),
     )
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from batchops import permissions
 from batchops.models import Action, Change
 from batchops.models.change import RUNNABLE_STATES
-from batchops.services import audit, changes, drafts, wake
+from batchops.services import approvals, audit, changes, wake
 from batchops.services.errors import ChangeError
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ def start(change: Change) -> bool:
     """
     if change.state == State.RUNNING:
         return True
-    if change.approval_required and drafts.fingerprint(change) != change.approved_fingerprint:
-        raise ChangeError("This is not what was approved. Stop it, and draft it anew.")
+    if not approvals.require(change):
+        return False
     check_requester(change)
     if changes.postpone(change):
         return False

@@ -44,7 +44,7 @@ def under_way(user: User) -> Change:
 
 
 def waiting(user: User, settings: Settings) -> Change:
-    settings.APPROVE_RESUME = True
+    settings.APPROVAL_FOR = "release"
     batches(2, paused=True)
     return confirm(draft(user, RESUME), user)
 
@@ -116,7 +116,7 @@ def test_decisions(
 ) -> None:
     person: User = request.getfixturevalue(role)
     change = waiting(of_other(make_person), settings)
-    do(client, person, change, action, comment="looked at it")
+    do(client, person, change, action, comment="looked at it", seen=change.fingerprint)
     change.refresh_from_db()
     may = role in ("approver", "administrator")
     decided = {"approve": State.QUEUED, "reject": State.REJECTED}[action]
@@ -141,7 +141,7 @@ def test_the_end_of_a_pause(
     end = timezone.now().replace(second=0, microsecond=0) + dt.timedelta(days=1)
     Change.objects.update(resume_at=end)
     later = end + dt.timedelta(days=1)
-    do(client, person, pause, action, resume_at=f"{later:%Y-%m-%dT%H:%M}")
+    do(client, person, pause, action, resume_at=f"{later:%Y-%m-%dT%H:%M}", reason="asked to")
     pause.refresh_from_db()
     may = role in ("operator", "administrator")
     wanted = later if action == "move-end" else None
@@ -163,8 +163,8 @@ def test_nobody_approves_their_own(client: Client, administrator: User, settings
     [
         ("move-end", {"resume_at": ""}, "Give a date and a time."),
         ("move-end", {"resume_at": "tomorrow"}, "Give a date and a time"),
-        ("move-end", {"resume_at": "2020-01-01T00:00"}, "This time is in the past"),
-        ("move-end", {"resume_at": "9999-12-31T23:59"}, "within a year"),
+        ("move-end", {"resume_at": "2020-01-01T00:00", "reason": "x"}, "This time is in the past"),
+        ("move-end", {"resume_at": "9999-12-31T23:59", "reason": "x"}, "within a year"),
         ("cancel-end", {}, "lasts until somebody ends it"),
         ("stop", {}, "This change is finished already."),
         ("continue", {}, "There is nothing to go on with."),

@@ -50,7 +50,7 @@ def several(operator: User, make_person: Callable[..., User], settings: Settings
     confirm(
         draft(make_person("otto", "Operator")), User.objects.get(username="otto"), reason="of otto"
     )
-    settings.APPROVE_RESUME = True
+    settings.APPROVAL_FOR = "release"
     confirm(draft(operator, RESUME), operator, reason="waiting")
     draft(operator)
 

@@ -292,7 +292,7 @@ def test_the_decision_is_offered_to_approvers_with_the_risks(
     who: str,
     decides: bool,
 ) -> None:
-    settings.APPROVE_RESUME = True
+    settings.APPROVAL_FOR = "release"
     batch(paused=True)
     change = confirm(draft(operator, RESUME), operator)
     text = shown(client, request.getfixturevalue(who), change)
@@ -303,7 +303,7 @@ def test_the_decision_is_offered_to_approvers_with_the_risks(
 def test_the_requester_is_not_offered_to_approve_their_own(
     client: Client, administrator: User, settings: Settings
 ) -> None:
-    settings.APPROVE_RESUME = True
+    settings.APPROVAL_FOR = "release"
     batch(paused=True)
     change = confirm(draft(administrator, RESUME), administrator)
     assert "Your decision" not in shown(client, administrator, change)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops.models import AuditEntry, Batch, Change, SyncRun
-from batchops.services import drafts, emergency
+from batchops.services import drafts, emergency, terms
 from batchops.services import review as reviews
 from batchops.services.audit import Actor
 from batchops.syllable.patch import CLEAR, BatchPatch
@@ -161,11 +161,11 @@ def test_an_old_mirror_and_many_batches_are_flagged(
 def test_it_says_that_and_why_another_person_has_to_approve(
     signed_in: Client, operator: User, settings: Settings
 ) -> None:
-    settings.APPROVE_RESUME = True
+    settings.APPROVAL_FOR = "release"
     batch(paused=True)
     change = draft(operator, RESUME)
     assert "Another person has to approve it. It lets outreach" in text(signed_in, change)
-    signed_in.post(page(change), {"reason": "clean again"})
+    signed_in.post(page(change), {"seen": change.fingerprint, "reason": "clean again"})
     change.refresh_from_db()
     assert change.state == Change.State.AWAITING_APPROVAL
 
@@ -185,7 +185,9 @@ def test_a_closed_window_is_shown_and_its_opening_filled_in(
 def test_confirming_leads_to_the_change(signed_in: Client, operator: User) -> None:
     batch()
     change = draft(operator)
-    answer = signed_in.post(page(change), {"reason": "wrong list", "reference": "OPS-1"})
+    answer = signed_in.post(
+        page(change), {"seen": change.fingerprint, "reason": "wrong list", "reference": "OPS-1"}
+    )
     assert answer["Location"] == to_page(change)
     change.refresh_from_db()
     assert (change.state, change.reason, change.reference) == ("queued", "wrong list", "OPS-1")
@@ -198,7 +200,12 @@ def test_times_are_read_in_the_zone_of_the_reader(signed_in: Client, operator: U
     day = timezone.now().date() + dt.timedelta(days=10)
     signed_in.post(
         page(change),
-        {"reason": "x", "run_at": f"{day}T09:00", "resume_at": f"{day} 21:00"},
+        {
+            "seen": change.fingerprint,
+            "reason": "x",
+            "run_at": f"{day}T09:00",
+            "resume_at": f"{day} 21:00",
+        },
     )
     change.refresh_from_db()
     midnight = dt.datetime.combine(day, dt.time(), dt.UTC)
@@ -244,8 +251,10 @@ def test_a_second_click_another_tab_and_the_back_button_do_nothing_twice(
 ) -> None:
     batch()
     change = draft(operator)
-    signed_in.post(page(change), {"reason": "first"})
-    again = signed_in.post(page(change), {"reason": "second"}, follow=True)
+    signed_in.post(page(change), {"seen": change.fingerprint, "reason": "first"})
+    again = signed_in.post(
+        page(change), {"seen": change.fingerprint, "reason": "second"}, follow=True
+    )
     back = signed_in.get(page(change), follow=True)
     for answer in (again, back):
         assert answer.redirect_chain == [(to_page(change), 302)]
@@ -277,7 +286,7 @@ def test_a_permission_taken_away_meanwhile_is_said_and_recorded(
     batch(paused=True)
     change = draft(operator, RESUME)
     operator.groups.set(Group.objects.filter(name="Viewer"))
-    answer = signed_in.post(page(change), {"reason": "x"}, follow=True)
+    answer = signed_in.post(page(change), {"seen": change.fingerprint, "reason": "x"}, follow=True)
     assert "let outreach reach more people" in answer.content.decode()
     change.refresh_from_db()
     assert change.state == Change.State.DRAFT
@@ -290,7 +299,7 @@ def test_a_draft_whose_batches_all_became_ineligible_says_so(
     batches(2)
     change = draft(operator)
     Batch.objects.update(status="CANCELED")
-    answer = signed_in.post(page(change), {"reason": "x"})
+    answer = signed_in.post(page(change), {"seen": change.fingerprint, "reason": "x"})
     assert "None of these batches can be changed any more" in answer.content.decode()
 
 
@@ -321,7 +330,7 @@ def test_an_emergency_has_its_reason_filled_in_and_asks_for_no_number(
     shown = text(signed_in, change)
     assert 'value="Emergency: outreach has to stop now"' in shown
     assert "typed_count" not in shown
-    signed_in.post(page(change), {"reason": "Wrong list"})
+    signed_in.post(page(change), {"seen": change.fingerprint, "reason": "Wrong list"})
     change.refresh_from_db()
     assert change.state == Change.State.QUEUED
 
@@ -362,3 +371,36 @@ def test_an_undo_says_what_it_puts_back(signed_in: Client, operator: User) -> No
     assert "<del>5 an hour</del>" in shown
     assert "<ins>10 an hour</ins>" in shown
     confirm(undo, operator)
+
+
+def test_a_draft_that_is_no_longer_what_the_page_showed_is_shown_again(
+    signed_in: Client, operator: User
+) -> None:
+    batch()
+    change = draft(operator)
+    form = {"seen": change.fingerprint, "reason": "wrong list"}
+    # As if another tab had asked for something else.
+    change.patch = BatchPatch(paused=True, call_rate=9)
+    terms.restamp(change)
+    change.save()
+    answer = signed_in.post(page(change), form).content.decode()
+    assert "no longer what your page showed" in answer
+    assert "call rate" in answer
+    assert "wrong list" in answer, "what was typed stays"
+    change.refresh_from_db()
+    assert change.state == Change.State.DRAFT
+    assert change.fingerprint in answer, "the next click confirms what is shown now"
+    signed_in.post(page(change), form | {"seen": change.fingerprint})
+    change.refresh_from_db()
+    assert change.state == Change.State.QUEUED
+
+
+def test_a_form_that_does_not_say_what_it_showed_confirms_nothing(
+    signed_in: Client, operator: User
+) -> None:
+    batch()
+    change = draft(operator)
+    assert change.fingerprint in text(signed_in, change)
+    signed_in.post(page(change), {"reason": "wrong list"})
+    change.refresh_from_db()
+    assert change.state == Change.State.DRAFT

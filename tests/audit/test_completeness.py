@@ -10,9 +10,19 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from batchops import permissions
-from batchops.models import Action, AuditEntry, AuditHead, Batch, Change, ChangeItem, SyncRun
+from batchops.models import (
+    Action,
+    AuditEntry,
+    AuditHead,
+    Batch,
+    Change,
+    ChangeItem,
+    DeniedTries,
+    SyncRun,
+)
 from batchops.services import (
     approvals,
+    audit,
     audit_anchors,
     audit_archive,
     audit_export,
@@ -22,6 +32,7 @@ from batchops.services import (
     audit_verdicts,
     audit_watch,
     changes,
+    denials,
     drafts,
     emergency,
     mirror,
@@ -59,8 +70,10 @@ PART_OF = {
     "claims.renew": "a lease that goes on",
     "claims.take_lapsed": "a lease that ended; what was tried is recorded by settle",
     "clean_up.clean_up": "what is over by the settings: syncs, sessions, pasted lists; in the log",
-    "drafts.drop": "each caller records who discarded it and why",
     "heartbeats.forget_old": "workers that are long gone",
+    "freezing.drop_items": "a draft goes, which is recorded when it does",
+    "freezing.each": "part of a draft, which is recorded when it is whole",
+    "freezing.selection": "part of a draft, which is recorded when it is whole",
     "mirror.apply_campaigns": "what the vendor says of campaigns, which batchops cannot change",
     "mirror.keep_campaigns": "nameless rows for campaigns that are not known yet",
     "mirror.notice": "gives its facts to settle, which records them with the outcome",
@@ -161,6 +174,29 @@ def end_an_alarm(world: World) -> None:
     shared_ids.end_alarms(sightings, [])
 
 
+def approve(world: World) -> None:
+    change = world.awaiting()
+    approvals.approve(change, seen=change.fingerprint, **as_(world.approver))
+
+
+def let_an_approval_expire(world: World) -> None:
+    approve(world)
+    Change.objects.update(approval_expires_at=timezone.now())
+    assert not approvals.require(Change.objects.get())
+
+
+def recording_of_denials(world: World) -> None:
+    denials.record(audit.Fact(Action.ACCESS_DENIED, audit.Actor.nobody("x"), outcome="denied"))
+
+
+def sum_up(world: World) -> None:
+    world.settings.DENIALS_PER_MINUTE = 1
+    recording_of_denials(world)
+    recording_of_denials(world)
+    DeniedTries.objects.update(since=timezone.now() - denials.SPAN)
+    denials.sum_up_due()
+
+
 def archive(world: World) -> None:
     asked = ask_for_archive(world)
     world.approver.refresh_from_db()
@@ -197,10 +233,8 @@ def sign_off(world: World) -> None:
 
 
 LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
-    "approvals.approve": (
-        Action.CHANGE_APPROVED,
-        lambda w: approvals.approve(w.awaiting(), **as_(w.approver)),
-    ),
+    "approvals.approve": (Action.CHANGE_APPROVED, approve),
+    "approvals.require": (Action.CHANGE_APPROVAL_EXPIRED, let_an_approval_expire),
     "approvals.reject": (
         Action.CHANGE_REJECTED,
         lambda w: approvals.reject(w.awaiting(), comment="no", **as_(w.approver)),
@@ -257,6 +291,12 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         Action.CHANGE_REQUESTED,
         lambda w: drafts.draft_undo(w.pushed(), **as_(w.operator)),
     ),
+    "denials.record": (Action.ACCESS_DENIED, recording_of_denials),
+    "denials.sum_up_due": (Action.ACCESS_DENIALS_SUMMED_UP, sum_up),
+    "drafts.drop": (
+        Action.CHANGE_DISCARDED,
+        lambda w: drafts.drop(w.draft(), audit.SYSTEM, "why not"),
+    ),
     "drafts.lapse_drafts": (Action.CHANGE_DISCARDED, lapse),
     "emergency.draft_pause": (
         Action.CHANGE_REQUESTED,
@@ -294,7 +334,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
 
 
 def test_every_service_that_writes_is_known_to_leave_an_entry_or_to_be_part_of_one() -> None:
-    writing = writing_functions() | {"emergency.draft_pause"}
+    writing = writing_functions() | {"changes.discard", "emergency.draft_pause"}
     assert writing - LEAVE.keys() - PART_OF.keys() == set()
     assert (LEAVE.keys() | PART_OF.keys()) - writing == set()
 
@@ -325,7 +365,7 @@ def denied_tries(world: World, viewer: User) -> dict[str, Callable[[], object]]:
         "confirm": lambda: changes.confirm(world.draft(call_rate=8), reason="why", **nobody),
         "stop": lambda: changes.stop(change, **nobody),
         "proceed": lambda: changes.proceed(change, **nobody),
-        "approve": lambda: approvals.approve(change, **nobody),
+        "approve": lambda: approvals.approve(change, seen=change.fingerprint, **nobody),
         "reject": lambda: approvals.reject(change, comment="no", **nobody),
         "move_resume": lambda: pauses.move_resume(change, later(), **nobody),
         "export": lambda: audit_export.export(

@@ -128,6 +128,16 @@ def on_change(rest: str, **form: Any) -> Doing:
     return do
 
 
+def confirm(world: World, client: Client) -> None:
+    change = Change.objects.latest("created_at")
+    on_change("review/", reason="wrong list", seen=change.fingerprint)(world, client)
+
+
+def approve(world: World, client: Client) -> None:
+    change = Change.objects.latest("created_at")
+    on_change("do/approve/", seen=change.fingerprint)(world, client)
+
+
 def sign_off(world: World, client: Client) -> None:
     day = f"{timezone.now() - dt.timedelta(days=3):%Y-%m-%d}"
     send(client, "batchops/auditentry/sign-off/", since=day, until=day, comment="seen")
@@ -276,7 +286,7 @@ CHANGES: dict[tuple[str, str], Way] = {
     ),
     ("batchops/change/<uuid:pk>/review/", ""): Way(
         (Action.CHANGE_CONFIRMED,),
-        on_change("review/", reason="wrong list"),
+        confirm,
         own_draft,
     ),
     ("batchops/change/<uuid:pk>/discard/", ""): Way(
@@ -290,7 +300,7 @@ CHANGES: dict[tuple[str, str], Way] = {
         lambda w: w.confirmed(run_at=later()),
     ),
     (DO, "continue"): Way((Action.CHANGE_CONTINUED,), on_change("do/continue/"), halted),
-    (DO, "approve"): Way((Action.CHANGE_APPROVED,), on_change("do/approve/"), World.awaiting),
+    (DO, "approve"): Way((Action.CHANGE_APPROVED,), approve, World.awaiting),
     (DO, "reject"): Way(
         (Action.CHANGE_REJECTED, Action.BATCH_STOPPED),
         on_change("do/reject/", comment="no"),
@@ -298,7 +308,7 @@ CHANGES: dict[tuple[str, str], Way] = {
     ),
     (DO, "move-end"): Way(
         (Action.RESUME_MOVED,),
-        on_change("do/move-end/", resume_at=f"{later():%Y-%m-%dT%H:%M}"),
+        on_change("do/move-end/", reason="x", resume_at=f"{later():%Y-%m-%dT%H:%M}"),
         World.pushed,
     ),
     (DO, "cancel-end"): Way((Action.RESUME_CANCELLED,), on_change("do/cancel-end/"), ending),

@@ -72,7 +72,10 @@ def test_what_was_reviewed_before_is_not_counted_anew(auditor: User) -> None:
 def test_any_reviews_leave_exactly_the_rest(
     auditor: User, marks: list[set[int]], wide: int
 ) -> None:
-    with transaction.atomic(), pytest.MonkeyPatch.context() as patch:
+    example: Any = transaction.atomic()
+    # As the transaction around a test: what is done within is not part of something else.
+    example._from_testcase = True
+    with example, pytest.MonkeyPatch.context() as patch:
         patch.setattr(audit_queries, "WIDE_RANGE", wide)
         patch.setattr(audit_reviews, "CHUNK", 7)
         with trail.triggers_dropped():

@@ -50,7 +50,7 @@ class World:
         return change
 
     def awaiting(self) -> Change:
-        self.settings.APPROVE_RESUME = True
+        self.settings.APPROVAL_FOR = "release"
         Batch.objects.update(paused=True)
         self.sandbox.edit_batch(BATCH, paused=True)
         return self.confirmed(patch={"paused": False})

@@ -48,7 +48,7 @@ def test_batches_that_are_already_so_do_not_count(operator: User, settings: Sett
 
 
 def test_every_resume_waits_where_that_is_asked_for(operator: User, settings: Settings) -> None:
-    settings.APPROVE_RESUME = True
+    settings.APPROVAL_FOR = "release"
     batch("held", paused=True)
     batch("live")
     assert confirm(draft(operator, RESUME), operator).state == State.AWAITING_APPROVAL
@@ -56,11 +56,16 @@ def test_every_resume_waits_where_that_is_asked_for(operator: User, settings: Se
 
 
 def test_an_approved_change_runs(waiting: Change, approver: User) -> None:
-    approved = approvals.approve(waiting, comment="checked", **by(approver))
+    approved = approvals.approve(
+        waiting, seen=waiting.fingerprint, comment="checked", **by(approver)
+    )
     assert approved.state == State.QUEUED
     assert (approved.decided_by_name, approved.decision_comment) == ("amir", "checked")
     entry = AuditEntry.objects.get(action="change.approved")
-    assert entry.detail == {"comment": "checked", "fingerprint": waiting.fingerprint}
+    assert (entry.detail["comment"], entry.detail["fingerprint"]) == (
+        "checked",
+        waiting.fingerprint,
+    )
 
 
 def test_the_requester_never_approves_not_even_as_administrator(
@@ -70,7 +75,7 @@ def test_the_requester_never_approves_not_even_as_administrator(
     batches(2)
     change = confirm(draft(administrator), administrator)
     with pytest.raises(NotAllowed, match="another person has to decide"):
-        approvals.approve(change, **by(administrator))
+        approvals.approve(change, seen=change.fingerprint, **by(administrator))
     with pytest.raises(NotAllowed, match="another person has to decide"):
         approvals.reject(change, comment="no", **by(administrator))
     assert AuditEntry.objects.filter(action="change.denied").count() == 2
@@ -80,7 +85,7 @@ def test_who_may_not_approve_is_refused_and_recorded(
     waiting: Change, make_person: Callable[..., User]
 ) -> None:
     with pytest.raises(NotAllowed, match="may not approve"):
-        approvals.approve(waiting, **by(make_person("otto", "Operator")))
+        approvals.approve(waiting, seen=waiting.fingerprint, **by(make_person("otto", "Operator")))
     waiting.refresh_from_db()
     assert waiting.state == State.AWAITING_APPROVAL
     assert AuditEntry.objects.filter(action="change.denied", actor_name="otto").exists()
@@ -97,9 +102,9 @@ def test_a_rejection_needs_a_comment_and_ends_the_change(waiting: Change, approv
 
 
 def test_a_decision_is_made_once(waiting: Change, approver: User) -> None:
-    approvals.approve(waiting, **by(approver))
+    approvals.approve(waiting, seen=waiting.fingerprint, **by(approver))
     with pytest.raises(WrongState):
-        approvals.approve(waiting, **by(approver))
+        approvals.approve(waiting, seen=waiting.fingerprint, **by(approver))
     with pytest.raises(WrongState):
         approvals.reject(waiting, comment="no", **by(approver))
 
@@ -108,7 +113,7 @@ def test_what_differs_from_the_review_cannot_be_approved(waiting: Change, approv
     extra = batch("extra")
     ChangeItem.objects.create(change=waiting, batch=extra)
     with pytest.raises(ChangeError, match="no longer what was reviewed"):
-        approvals.approve(waiting, **by(approver))
+        approvals.approve(waiting, seen=waiting.fingerprint, **by(approver))
 
 
 def test_an_approved_schedule_waits_for_its_time(
@@ -118,7 +123,9 @@ def test_an_approved_schedule_waits_for_its_time(
     batches(2)
     later = timezone.now() + dt.timedelta(hours=1)
     change = confirm(draft(operator), operator, run_at=later)
-    assert approvals.approve(change, **by(approver)).state == State.SCHEDULED
+    assert (
+        approvals.approve(change, seen=change.fingerprint, **by(approver)).state == State.SCHEDULED
+    )
 
 
 def test_moving_the_end_of_an_approved_pause_asks_for_approval_anew(
@@ -128,18 +135,18 @@ def test_moving_the_end_of_an_approved_pause_asks_for_approval_anew(
     batches(2)
     soon = timezone.now() + dt.timedelta(hours=1)
     change = confirm(draft(operator), operator, run_at=soon)
-    change = approvals.approve(change, **by(approver))
+    change = approvals.approve(change, seen=change.fingerprint, **by(approver))
     end = soon + dt.timedelta(hours=5)
     moved = pauses.move_resume(change, end, **by(operator))
     assert (moved.state, moved.approved_fingerprint) == (State.AWAITING_APPROVAL, "")
-    assert approvals.approve(moved, **by(approver)).state == State.SCHEDULED
+    assert approvals.approve(moved, seen=moved.fingerprint, **by(approver)).state == State.SCHEDULED
 
 
 @pytest.mark.django_db(transaction=True)
 def test_what_was_changed_after_the_approval_does_not_run(
     sandbox: EmbeddedSandbox, waiting: Change, approver: User
 ) -> None:
-    approvals.approve(waiting, **by(approver))
+    approvals.approve(waiting, seen=waiting.fingerprint, **by(approver))
     Change.objects.filter(pk=waiting.pk).update(patch_json={"paused": False})
     push.drive()
     waiting.refresh_from_db()
@@ -164,4 +171,4 @@ def test_a_waiting_change_can_be_withdrawn_by_its_requester(
 ) -> None:
     changes.stop(waiting, **by(operator))
     with pytest.raises(WrongState):
-        approvals.approve(waiting, **by(approver))
+        approvals.approve(waiting, seen=waiting.fingerprint, **by(approver))

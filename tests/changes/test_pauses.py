@@ -33,7 +33,9 @@ def by(user: User) -> dict[str, Any]:
 def paused_until(user: User, end: dt.datetime, **more: Any) -> Change:
     """A pause that has been carried out and whose end is set."""
     pause = ended(user, **more)
-    Change.objects.filter(pk=pause.pk).update(resume_at=end)
+    Change.objects.filter(pk=pause.pk).update(
+        resume_at=end, resume_set_by=user, resume_set_by_name=user.username
+    )
     pause.refresh_from_db()
     return pause
 
@@ -86,7 +88,7 @@ def test_the_end_waits_for_an_open_window(operator: User, settings: Settings) ->
 def test_the_end_waits_for_approval_where_resuming_needs_it(
     operator: User, settings: Settings
 ) -> None:
-    settings.APPROVE_RESUME = True
+    settings.APPROVAL_FOR = "release"
     batches(2)
     paused_until(operator, past())
     [resume] = pauses.resume_due()

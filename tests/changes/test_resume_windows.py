@@ -106,13 +106,13 @@ class TestAtAClosedHour:
 def test_an_approval_at_a_closed_hour_waits_for_the_opening(
     operator: User, approver: User, settings: Settings
 ) -> None:
-    settings.APPROVE_RESUME = True
+    settings.APPROVAL_FOR = "release"
     with time_machine.travel(MONDAY, tick=False):
         batch(paused=True)
         change = confirm(draft(operator, RESUME), operator)
     with time_machine.travel(SATURDAY, tick=False):
         actor = audit.Actor.of_user(approver)
-        approved = approvals.approve(change, user=approver, actor=actor)
+        approved = approvals.approve(change, seen=change.fingerprint, user=approver, actor=actor)
     assert (approved.state, approved.run_at) == (Change.State.SCHEDULED, MONDAY)
 
 

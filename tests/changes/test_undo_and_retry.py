@@ -82,7 +82,7 @@ def test_a_batch_that_failed_since_is_skipped_with_the_same_words_as_anywhere(
 def test_undoing_a_pause_lets_outreach_start_and_needs_that_permission(
     operator: User, approver: User, settings: Settings
 ) -> None:
-    settings.APPROVE_RESUME = True
+    settings.APPROVAL_FOR = "release"
     batches(2)
     done = ended(operator)
     undo = drafts.draft_undo(done, **by(operator))

@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from batchops import tasks
 from batchops.models import AuditEntry, Change, PastedIds, SyncRun
-from batchops.services import clean_up, drafts, selection
+from batchops.services import audit, clean_up, drafts, selection
 from tests.changes import world
 
 pytestmark = pytest.mark.django_db
@@ -66,7 +66,7 @@ def test_discarded_drafts_go_and_confirmed_changes_never(operator: User) -> None
     world.batches(4)
     discarded, lately, confirmed = (world.draft(operator) for _ in range(3))
     for change in (discarded, lately):
-        drafts.drop(change)
+        drafts.drop(change, audit.SYSTEM)
     world.confirm(confirmed, operator)
     Change.objects.exclude(pk=lately.pk).update(created_at=days_ago(400), finished_at=days_ago(400))
     entries = AuditEntry.objects.count()

@@ -55,14 +55,14 @@ class TestTheDeploymentChecks:
         [
             (
                 {
-                    "APPROVE_RESUME": "off",
+                    "APPROVAL_FOR": "none",
                     "AUDIT_SIGNING_KEY": "",
                     "AUDIT_ANCHOR_FILE": "",
                     "STATIC_ROOT": "/no/such/folder",
                     "TRUSTED_PROXIES": "",
                 },
                 {
-                    "W002": "Set APPROVE_RESUME=on, or APPROVAL_THRESHOLD",
+                    "W002": "Set APPROVAL_FOR=release, or APPROVAL_THRESHOLD",
                     "W003": "manage.py generate_audit_key",
                     "W004": "Set AUDIT_ANCHOR_FILE",
                     "W007": "Run manage.py collectstatic",

@@ -12,7 +12,7 @@ from batchops.management import seeing_through, selection, wishes
 from batchops.management.selection import bad
 from batchops.management.terminal import TerminalCommand
 from batchops.models import Change
-from batchops.services import audit, changes, drafts
+from batchops.services import audit, drafts, terms
 from batchops.services.errors import ChangeError
 from batchops.syllable.patch import InvalidPatch
 
@@ -43,9 +43,9 @@ class Command(TerminalCommand):
         patch = wishes.patch_of(options, now)
         # Known before anything is drafted, so that nothing has to be taken back.
         drafts.check_patch(patch, now, expire_now=options["expire_now"])
-        changes.required_reason(options["reason"])
+        terms.required_reason(options["reason"])
         if options["at"]:
-            changes.check_time(options["at"], now, "run_at")
+            terms.check_time(options["at"], now, "run_at")
         user = seeing_through.person(options["person"])
         batches, words = selection.chosen(options)
         change = drafts.draft(

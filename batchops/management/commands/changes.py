@@ -1,7 +1,8 @@
-"""manage.py changes: list, show, stop, continue and undo changes from a command line."""
+"""manage.py changes: list, show, decide on, stop, continue and undo changes from a terminal."""
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import sys
 from collections.abc import Callable
@@ -14,11 +15,12 @@ from batchops.management import seeing_through
 from batchops.management.selection import bad
 from batchops.management.terminal import TerminalCommand
 from batchops.management.wishes import unicode_text, whole_number
-from batchops.models import Change
+from batchops.models import AuditEntry, Change
 from batchops.models.change import total
-from batchops.services import audit, changes, drafts
-from batchops.services.errors import ChangeError
+from batchops.services import approvals, audit, audit_sentences, changes, drafts, review, terms
+from batchops.services.errors import ChangeError, Moved
 from batchops.services.progress import progress
+from batchops.syllable.patch import describe_instant
 
 LISTED: Final = 20
 SHORTEST: Final = 4
@@ -28,7 +30,7 @@ SHORTEST: Final = 4
 class Command(TerminalCommand):
     """Exits as `change` does."""
 
-    help = "List, show, stop, continue and undo changes."
+    help = "List, show, approve, reject, stop, continue and undo changes."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -43,6 +45,17 @@ class Command(TerminalCommand):
         stopping.add_argument("--reason", type=unicode_text, default="")
         continuing = self._about_one(actions, "continue", "Go on after a halt or a stop.")
         seeing_through.add_person(continuing)
+        approving = self._about_one(actions, "approve", "Let it run, for another person.")
+        seeing_through.add_person(approving)
+        approving.add_argument("--comment", type=unicode_text, default="")
+        approving.add_argument(
+            "--fingerprint",
+            metavar="SHA256",
+            help="Of what you looked at, as `changes show` prints it; else it is shown and asked.",
+        )
+        rejecting = self._about_one(actions, "reject", "Refuse it, for another person.")
+        seeing_through.add_person(rejecting)
+        rejecting.add_argument("--comment", type=unicode_text, required=True, help="Why.")
         undoing = actions.add_parser("undo", help="Put back what was before it.")
         undoing.add_argument("change", metavar="ID")
         seeing_through.add_arguments(undoing)
@@ -59,10 +72,14 @@ class Command(TerminalCommand):
             "show": self._show,
             "stop": self._stop,
             "continue": self._continue,
+            "approve": self._approve,
+            "reject": self._reject,
             "undo": self._undo,
         }
         try:
             code = actions[options["action"]](options)
+        except Moved as error:
+            raise bad(" ".join([error.message, *map(_moved, error.since)])) from error
         except ChangeError as error:
             raise bad(error.message) from error
         if code:
@@ -97,6 +114,8 @@ class Command(TerminalCommand):
                 f"{change.requested_by_name}: {change.reason} {change.reference}".rstrip()
             )
             seeing_through.write_progress(seen, self.stdout)
+            if change.state == Change.State.AWAITING_APPROVAL:
+                self._write_terms(change)
         return seeing_through.exit_code(seen) if options["wait"] else seeing_through.ALL_WELL
 
     def _stop(self, options: dict[str, Any]) -> int:
@@ -116,8 +135,57 @@ class Command(TerminalCommand):
         )
         return self._told(change, options)
 
+    def _approve(self, options: dict[str, Any]) -> int:
+        user = seeing_through.person(options["person"])
+        actor = audit.Actor.of_user(user)
+        change = _named(options["change"])
+        seen = options["fingerprint"]
+        if seen is None:
+            approvals.require_may_decide(change, user, actor)
+            self._write_terms(change)
+            seen = change.fingerprint if self._agreed() else ""
+        if not seen:
+            return seeing_through.NOT_ALL
+        approved = approvals.approve(
+            change, user=user, actor=actor, seen=seen, comment=options["comment"]
+        )
+        return self._told(approved, options)
+
+    def _reject(self, options: dict[str, Any]) -> int:
+        user = seeing_through.person(options["person"])
+        rejected = approvals.reject(
+            _named(options["change"]),
+            user=user,
+            actor=audit.Actor.of_user(user),
+            comment=options["comment"],
+        )
+        return self._told(rejected, options)
+
+    def _agreed(self) -> bool:
+        self.stderr.write("Type yes to approve exactly this: ", ending="")
+        self.stderr.flush()
+        answer = sys.stdin.readline()
+        if not answer:
+            raise bad("Nobody can be asked here: give --fingerprint, as `changes show` prints it.")
+        return answer.strip() == "yes"
+
+    def _write_terms(self, change: Change) -> None:
+        """What an approver has to know: all that determines what would run."""
+        write = self.stdout.write
+        write(f"{change.requested_by_name} asks: {change.summary()}")
+        write(f"  {change.acting_count:,} of {change.item_count:,} batches: {change.selection}")
+        write(f"  why: {change.reason} {change.reference}".rstrip())
+        for words, moment in (("starts", change.run_at), ("paused until", change.resume_at)):
+            if moment:
+                write(f"  {words} {describe_instant(moment, dt.UTC)}")
+        for risk in review.risks(change):
+            write(f"  ! {risk.words}")
+        for entry in approvals.moved_since(change):
+            write(f"  ! since it was confirmed: {_moved(entry)}")
+        write(f"  fingerprint {change.fingerprint}")
+
     def _undo(self, options: dict[str, Any]) -> int:
-        changes.required_reason(options["reason"])
+        terms.required_reason(options["reason"])
         user = seeing_through.person(options["person"])
         undo = drafts.draft_undo(
             _named(options["change"]), user=user, actor=audit.Actor.of_user(user)
@@ -147,6 +215,13 @@ def _named(text: str) -> Change:
     return found[0]
 
 
+def _moved(entry: AuditEntry) -> str:
+    """What moved the terms of a change, in words."""
+    moves = audit_sentences.differences(entry)
+    values = "; ".join(f"{one.before} → {one.after}" for one in moves)
+    return f"{audit_sentences.sentence(entry)} ({values})" if values else f"{entry.who}."
+
+
 def _as_json(change: Change) -> dict[str, Any]:
     return {
         "id": str(change.pk),
@@ -158,6 +233,8 @@ def _as_json(change: Change) -> dict[str, Any]:
         "requested_by": change.requested_by_name,
         "created_at": change.created_at,
         "run_at": change.run_at,
+        "resume_at": change.resume_at,
+        "fingerprint": change.fingerprint,
         "finished_at": change.finished_at,
         "halted": change.halted_reason,
         "counts": change.counts_json,
