@@ -2,9 +2,9 @@
 
 To have something done regularly, write a function that does what is due (the database decides
 between workers on several hosts) and add it to the lane it belongs to, or, where it may hang on
-another system, as a lane of its own. A job for once a day belongs into `clean_up`. The queue only
-wakes lanes across processes and hosts: the truth is in the database, and each lane looks by itself
-when its interval is over.
+another system, as a lane of its own. A job for once a day belongs to "clean-up"; it also runs when
+a worker starts. The queue only wakes lanes across processes and hosts: the truth is in the
+database, and each lane looks by itself when its interval is over.
 """
 
 from __future__ import annotations
@@ -114,9 +114,12 @@ LANES: Final = {
         Lane("read-back", read_back.all_due, every=5),
         Lane("sync", keep_mirror_fresh, every=5),
         Lane("trail", all_of(audit_anchors.anchor_if_due, _night.start_if_due), every=10),
-        Lane("housekeeping", all_of(unsent.settle_rest, denials.sum_up_due), every=60),
-        Lane("clean-up", all_of(drafts.lapse_drafts, heartbeats.forget_old), every=3600),
-        Lane("daily", all_of(clean_up.clean_up), every=DAY),
+        Lane(
+            "housekeeping",
+            all_of(unsent.settle_rest, denials.sum_up_due, drafts.lapse_drafts),
+            every=60,
+        ),
+        Lane("clean-up", all_of(clean_up.clean_up, heartbeats.forget_old), every=DAY),
         Lane("queue", listen, every=0.1),
     )
 }

@@ -68,3 +68,10 @@ logconfig_dict = logging_settings(
     env.choice("LOG_FORMAT", "plain", ("plain", "json")),
     env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
 )
+
+
+def worker_exit(_server: Any, _worker: Any) -> None:
+    """What the process does besides serving ends with it, and hands back what it holds."""
+    from batchops import standby
+
+    standby.end()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from batchops.models import AuditHead, Change, ChangeItem
@@ -25,6 +27,24 @@ def has_work() -> bool:
         doubtful=claims.unsettled_of_stopped(now).order_by(),
     )
     return any(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Emergencies:
+    """Whether any emergency can be worked on, and whether there is one that nobody works on."""
+
+    are_open: bool
+    are_left_alone: bool
+
+
+def emergencies() -> Emergencies:
+    """Look for emergencies; one query."""
+    urgent = claims.runnable(timezone.now()).order_by().filter(priority=Change.Priority.EMERGENCY)
+    leased = ChangeItem.objects.filter(
+        change=OuterRef("pk"), state=ItemState.SENDING, lease_until__gte=Now()
+    )
+    found = _ask(are_open=urgent, are_left_alone=urgent.exclude(Exists(leased)))
+    return Emergencies(**found)
 
 
 def keep_time() -> bool:

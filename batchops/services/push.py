@@ -6,6 +6,7 @@ the vendor, and writes their outcomes in groups; the threads never use the datab
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import threading
 import time
@@ -17,6 +18,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from batchops.models import Change, ChangeItem
@@ -59,8 +61,10 @@ _call_again = threading.Event()
 _stop_asked: Callable[[], bool] = lambda: False  # noqa: E731
 
 
-def drive() -> None:
+def drive(*, only_emergency: bool = False) -> None:
     """Work until there is nothing left to do now; returns at once where an engine runs already.
+
+    `only_emergency`: of emergency changes alone.
 
     Raises DatabaseError when the database cannot be used. Nothing is lost by that: the leases
     lapse, and the next call finds out what became of their items.
@@ -71,7 +75,7 @@ def drive() -> None:
             return
         try:
             _call_again.clear()
-            _run_engine()
+            _run_engine(only_emergency)
         finally:
             _driving.release()
 
@@ -95,10 +99,12 @@ def longest_request_seconds() -> float:
     return settings.SYLLABLE_CONNECT_TIMEOUT + settings.SYLLABLE_TIMEOUT
 
 
-def _run_engine() -> None:
+def _run_engine(only_emergency: bool) -> None:
     try:
         # The engine tries again by itself, all threads together.
-        Engine(vendor.client(read_attempts=1)).run()
+        engine = Engine(vendor.client(read_attempts=1))
+        engine.only_emergency = only_emergency
+        engine.run()
     except Misconfigured as error:
         for change in claims.runnable(timezone.now()):
             changes.halt(change, f"{error.message} Mend the settings, then continue.")
@@ -125,6 +131,8 @@ class Rhythm:
 
 class Engine:
     """Claims, dispatches and settles until nothing is left that can be done now."""
+
+    only_emergency = False
 
     def __init__(self, client: SyllableClient, max_in_flight: int | None = None) -> None:
         self.maximum = max_in_flight or settings.SYLLABLE_MAX_IN_FLIGHT
@@ -200,7 +208,7 @@ class Engine:
     def _claim_up_to(self, room: int) -> int:
         claimed = 0
         now = timezone.now()
-        for change in claims.runnable(now):
+        for change in self._runnable(now):
             if claimed >= room:
                 break
             if self._prepare(change):
@@ -208,12 +216,16 @@ class Engine:
             elif change.pk in self.refreshes:
                 seen = self.refreshes[change.pk].take_seen()
                 claimed += self._claim(change, room - claimed, among=seen)
-        if claimed:
+        if claimed or self.only_emergency:
             return claimed
         for change in claims.unsettled_of_stopped(now):
             if changes.sweep_stopped(change):
                 claimed += self._claim(change, room)
         return claimed
+
+    def _runnable(self, now: dt.datetime) -> QuerySet[Change]:
+        lowest = Change.Priority.EMERGENCY if self.only_emergency else Change.Priority.NORMAL
+        return claims.runnable(now).filter(priority__gte=lowest)
 
     def _prepare(self, change: Change) -> bool:
         """Start a change, and bring the mirror up to date for it; whether it can be claimed."""
@@ -411,8 +423,8 @@ class Engine:
                 changes.refresh_counts(change)
         self.changes.clear()
         now = timezone.now()
-        more = claims.unsettled_of_stopped(now).exists()
-        for change in claims.runnable(now):
+        more = not self.only_emergency and claims.unsettled_of_stopped(now).exists()
+        for change in self._runnable(now):
             if change.items.filter(state=ItemState.PENDING).exists():
                 more = True
             elif self._prepare(change):

@@ -100,7 +100,7 @@ def sign_in(page: Page, context: BrowserContext, live_server: LiveServer) -> Sig
 
 
 @pytest.fixture
-def working(live_server: LiveServer) -> Iterator[None]:
+def working(live_server: LiveServer, running_worker: None) -> Iterator[None]:
     """What a worker does, again and again in the background, until the test has ended."""
     enough = threading.Event()
 

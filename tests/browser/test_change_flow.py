@@ -215,7 +215,7 @@ def test_a_typed_number_a_wrong_one_first(
     accessible(page)
     page.get_by_label("Number of batches").fill("12")
     page.get_by_role("button", name="Confirm: Pause").click()
-    expect_headline(page, "At 0 of 12. Nothing is being sent: no worker is running.")
+    expect_headline(page, "At 1 of 13. Nothing is being sent: no worker is running.")
 
 
 def test_a_time_is_typed_in_the_readers_zone_and_shown_in_utc(
