@@ -3,35 +3,60 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Self
 
 POLL_SECONDS: Final = 0.1
 STOP_SECONDS: Final = 45
 """Longer than the worker and the web server take to end what they are at."""
 LEAST_STOP_SECONDS: Final = 5
+QUICK_END_SECONDS: Final = 10.0
+"""A program that ended sooner after its start will hardly do better the next time."""
+QUICK_ENDS: Final = 3
+"""After so many quick ends in a row it is not started again."""
+PR_SET_PDEATHSIG: Final = 1
+"""From <linux/prctl.h>."""
 
 
 class ProgramEnded(Exception):
     """One of the programs ended by itself."""
 
 
+@dataclass(slots=True)
+class Program:
+    """A program that was started; `restarts` when it ends by itself."""
+
+    name: str
+    command: Sequence[str]
+    restarts: bool
+    process: subprocess.Popen[bytes]
+    started_at: float
+    quick_ends: int = 0
+
+
 class Crew:
     """A context manager: the programs started in it have ended when it is left.
 
     Inside, SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt. Each program gets a session of
-    its own, so that Ctrl-C reaches this process alone, which then ends them in order.
+    its own, so that Ctrl-C reaches this process alone, which then ends them in order. Where this
+    process is killed, Linux asks them to end. `say` is told what a person should know.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], say: Callable[[str], object] = lambda _: None
+    ) -> None:
         self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
-        self._programs: dict[str, subprocess.Popen[bytes]] = {}
+        self._say = say
+        self._programs: list[Program] = []
         self._is_starting = self._was_interrupted = False
 
     def __enter__(self) -> Self:
@@ -44,16 +69,30 @@ class Crew:
             self._stop()
         self._kill()
 
-    def start(self, name: str, command: Sequence[str]) -> None:
-        """Start a program; the first word of its command is looked up on PATH."""
+    def start(self, name: str, command: Sequence[str], *, restarts: bool = False) -> None:
+        """Start a program; the first word of its command is looked up on PATH.
+
+        With `restarts` it is started again when it ends by itself, unless it does so at once.
+        """
+        with self._noting_down():
+            process = self._launch(command)
+            self._programs.append(Program(name, command, restarts, process, time.monotonic()))
+
+    def _launch(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603
+            command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_end_with(os.getpid()),
+        )
+
+    @contextlib.contextmanager
+    def _noting_down(self) -> Iterator[None]:
+        """A program that runs but is not noted down yet would be left behind by an interruption."""
         self._is_starting = True
         try:
-            self._programs[name] = subprocess.Popen(  # noqa: S603
-                command,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            yield
         finally:
             self._is_starting = False
         if self._was_interrupted:
@@ -76,30 +115,53 @@ class Crew:
             time.sleep(POLL_SECONDS)
 
     def _interrupt(self, *_: object) -> None:
-        # A program that runs but is not noted down yet would be left behind.
         self._was_interrupted = True
         if not self._is_starting:
             raise KeyboardInterrupt
 
     def _watch(self) -> None:
-        for name, program in self._programs.items():
-            code = program.poll()
-            if code is not None:
-                raise ProgramEnded(f"The {name} ended with exit code {code}.")
+        for program in self._programs:
+            code = program.process.poll()
+            if code is None:
+                continue
+            words = f"The {program.name} ended with exit code {code}."
+            was_quick = time.monotonic() - program.started_at < QUICK_END_SECONDS
+            program.quick_ends = program.quick_ends + 1 if was_quick else 0
+            if not program.restarts or program.quick_ends >= QUICK_ENDS:
+                raise ProgramEnded(words)
+            self._say(f"{words} It is started again.")
+            with self._noting_down():
+                program.process = self._launch(program.command)
+                program.started_at = time.monotonic()
 
     def _stop(self) -> None:
         """End the programs one after the other, those that need others first."""
         deadline = time.monotonic() + STOP_SECONDS
-        for program in reversed(self._programs.values()):
-            program.terminate()
+        for program in reversed(self._programs):
+            program.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                program.wait(max(LEAST_STOP_SECONDS, deadline - time.monotonic()))
+                program.process.wait(max(LEAST_STOP_SECONDS, deadline - time.monotonic()))
 
     def _kill(self) -> None:
-        for program in self._programs.values():
+        for program in self._programs:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(program.pid, signal.SIGKILL)
-            program.wait()
+                os.killpg(program.process.pid, signal.SIGKILL)
+            program.process.wait()
+
+
+def _end_with(parent: int) -> Callable[[], None] | None:
+    """What a new program does first, so that it is asked to end when its parent is killed."""
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(None)
+
+    def ask_for_signal() -> None:
+        library.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            # It was killed in between.
+            os._exit(1)
+
+    return ask_for_signal
 
 
 def is_free(host: str, port: int) -> bool:

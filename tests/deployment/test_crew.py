@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchops.processes import Crew
+from batchops.processes import QUICK_ENDS, Crew, ProgramEnded
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +43,15 @@ def test_a_signal_while_a_program_is_being_started_leaves_no_orphan(
     finally:
         begun[0].kill()
         begun[0].wait()
+
+
+def test_a_program_that_ends_again_and_again_is_not_started_for_ever() -> None:
+    said: list[str] = []
+    failing = [sys.executable, "-c", "raise SystemExit(3)"]
+    with (
+        pytest.raises(ProgramEnded, match="The worker ended with exit code 3"),
+        Crew(os.environ, said.append) as crew,
+    ):
+        crew.start("worker", failing, restarts=True)
+        crew.wait()
+    assert said == ["The worker ended with exit code 3. It is started again."] * (QUICK_ENDS - 1)

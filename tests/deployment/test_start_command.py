@@ -157,15 +157,40 @@ def test_other_signals_end_it_as_cleanly(number: signal.Signals, tmp_path: Path)
         assert [program for program in programs if program.is_running()] == []
 
 
-def test_when_one_program_dies_the_others_end_and_it_is_said(tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_started_again_and_any_other_program_ends_all(
+    tmp_path: Path,
+) -> None:
+    with started(tmp_path) as run:
+        run.wait_for(EVERYTHING_RUNS)
+        worker = named(run, "worker")
+        worker.kill()
+        run.wait_for("The worker ended with exit code -9. It is started again.")
+        assert named(run, "worker").pid != worker.pid
+        programs = run.children()
+        named(run, "sandbox").kill()
+        assert run.wait() == 1
+        assert "The sandbox ended with exit code -9. The others were ended too." in run.output
+        assert [program for program in programs if program.is_running()] == []
+
+
+def named(run: Started, name: str) -> psutil.Process:
+    """The program of that name; a new one becomes itself a moment after it has begun."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        found = [program for program in run.children() if name in program.cmdline()]
+        if found:
+            return found[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_start_that_is_killed_leaves_no_program_running(tmp_path: Path) -> None:
     with started(tmp_path) as run:
         run.wait_for(EVERYTHING_RUNS)
         programs = run.children()
-        (worker,) = (program for program in programs if "worker" in program.cmdline())
-        worker.kill()
-        assert run.wait() == 1
-        assert "The worker ended with exit code -9. The others were ended too." in run.output
-        assert [program for program in programs if program.is_running()] == []
+        run.end(signal.SIGKILL)
+        _, alive = psutil.wait_procs(programs, PATIENCE_SECONDS)
+        assert alive == []
 
 
 @pytest.mark.parametrize("variable", ["WEB_PORT", "SANDBOX_PORT"])

@@ -45,7 +45,7 @@ class Command(BaseCommand):
         call_command("collectstatic", interactive=False, verbosity=0)
         people = demo.make_people(settings.DATA_DIR) if settings.DEMO else []
         try:
-            with Crew(_environment()) as crew:
+            with Crew(_environment(), self.stderr.write) as crew:
                 self._start(crew)
                 self._welcome(people)
                 crew.wait()
@@ -65,7 +65,8 @@ class Command(BaseCommand):
             _wait(crew, "sandbox", lambda: answers(SANDBOX_HOST, settings.SANDBOX_PORT))
         procfile = parse_procfile((settings.BASE_DIR / "Procfile").read_text())
         for name in ("worker", "web"):
-            crew.start(name, shlex.split(procfile.processes[name]))
+            command = shlex.split(procfile.processes[name])
+            crew.start(name, command, restarts=name == "worker")
         _wait(crew, "web server", _web_answers)
         pulls = SyncRun.objects.exclude(state=SyncRun.State.RUNNING)
         crew.wait_until(pulls.exists, FIRST_PULL_SECONDS)
