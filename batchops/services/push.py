@@ -102,9 +102,7 @@ def longest_request_seconds() -> float:
 def _run_engine(only_emergency: bool) -> None:
     try:
         # The engine tries again by itself, all threads together.
-        engine = Engine(vendor.client(read_attempts=1))
-        engine.only_emergency = only_emergency
-        engine.run()
+        Engine(vendor.client(read_attempts=1), only_emergency=only_emergency).run()
     except Misconfigured as error:
         for change in claims.runnable(timezone.now()):
             changes.halt(change, f"{error.message} Mend the settings, then continue.")
@@ -132,10 +130,11 @@ class Rhythm:
 class Engine:
     """Claims, dispatches and settles until nothing is left that can be done now."""
 
-    only_emergency = False
-
-    def __init__(self, client: SyllableClient, max_in_flight: int | None = None) -> None:
-        self.maximum = max_in_flight or settings.SYLLABLE_MAX_IN_FLIGHT
+    def __init__(
+        self, client: SyllableClient, maximum: int | None = None, *, only_emergency: bool = False
+    ) -> None:
+        self.only_emergency = only_emergency
+        self.maximum = maximum or settings.SYLLABLE_MAX_IN_FLIGHT
         self.dispatcher = Dispatcher(client, self.maximum)
         self.lease = claims.new_lease()
         self.capacity = self.maximum * HELD_PER_REQUEST

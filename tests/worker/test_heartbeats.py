@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -122,11 +123,12 @@ def test_a_worker_whose_engine_is_at_work_for_long_is_alive(
 ) -> None:
     fill(sandbox, 40)
     change = confirmed(operator)
-    sandbox.set_faults(latency=0.6)
+    sandbox.set_faults(latency=1.0)
     push_lane(Lane("push", push.drive, every=60))
     wait_for(lambda: len(sandbox.journal(method="PUT")) > 0)
-    while Change.objects.get(pk=change.pk).is_open:
-        assert has_beaten()
+    time.sleep(2 * heartbeats.HUNG_AFTER_SECONDS)
+    wait_for(has_beaten)
+    assert Change.objects.get(pk=change.pk).is_open
 
 
 def test_a_worker_whose_engine_fails_every_time_counts_as_none(
