@@ -27,6 +27,8 @@ from batchops.models import Batch, PastedIds
 from batchops.services import selection
 from batchops.services.errors import InvalidInput
 
+SHARED = Look("warning", "bad")
+
 
 class BatchList(SturdyList):
     """A list whose links lead to every batch, also to one named by dots."""
@@ -116,8 +118,9 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
 
     @admin.display(description="status", ordering="status")
     def status_and_drift(self, batch: Batch) -> SafeString:
+        alarm = pills.pill("Id in several campaigns", SHARED) if batch.shares_its_id else ""
         drift = pills.pill("Changed outside", Look("drift", "info")) if batch.drifted_at else ""
-        return format_html("{} {}", pills.batch_status(batch), drift)
+        return format_html("{} {} {}", pills.batch_status(batch), alarm, drift)
 
     @admin.display(description="hold", ordering="paused")
     def hold_and_why(self, batch: Batch) -> SafeString:

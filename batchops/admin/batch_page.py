@@ -16,9 +16,9 @@ from batchops.admin.addresses import batch_id_of, to_review
 from batchops.admin.base import blame, person
 from batchops.admin.forms import BatchForm
 from batchops.admin.parameters import takes
-from batchops.models import AuditEntry, Batch, Change
+from batchops.models import AuditEntry, Batch, Campaign, Change
 from batchops.models.change import OPEN_STATES
-from batchops.services import audit, drafts, request_counts
+from batchops.services import audit, drafts, effects, request_counts
 from batchops.services.errors import ChangeError
 from batchops.services.forecast import forecast
 from batchops.syllable.errors import SyllableError
@@ -59,7 +59,8 @@ class BatchPage(_Base):
             "opts": self.opts,
             "title": batch.batch_id,
             "batch": batch,
-            "form": form if may_request and not batch.is_gone else None,
+            "form": form if may_request and not effects.unsendable(batch) else None,
+            "others": Campaign.objects.filter(pk__in=batch.shared_with),
             "open_changes": _open_changes(batch),
             "entries": _entries(request, batch),
             **(_counts_of(batch) if "counts" in request.GET else {}),
@@ -124,6 +125,8 @@ def _counts_of(batch: Batch) -> dict[str, Any]:
     """The counts and the forecast, or why there are none."""
     if batch.is_gone:
         return {"counts_problem": "The vendor does not have this batch any more."}
+    if batch.shares_its_id:
+        return {"counts_problem": "The vendor has several batches with this id, and tells of one."}
     try:
         counts = request_counts.read(batch.batch_id)
     except SyllableError as error:

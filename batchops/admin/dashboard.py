@@ -22,6 +22,7 @@ TILES: Final = (
     ("expiring_24h", "Expiring in 24 h", "hourglass", "info"),
     ("failed", "Failed", "cross", "bad"),
     ("drifted", "Changed outside", "drift", "info"),
+    ("shared_id", "Id in several campaigns", "warning", "bad"),
     ("missing", "Missing at the vendor", "question", "bad"),
 )
 """Filter of the batch list, words, icon and tone."""

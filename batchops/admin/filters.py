@@ -96,6 +96,7 @@ class ShowFilter(BatchFilter):
         ),
         "failed": ("Failed", lambda batches, _: batches.failed()),
         "drifted": ("Changed outside", lambda batches, _: batches.drifted()),
+        "shared_id": ("Id in several campaigns", lambda batches, _: batches.sharing_their_id()),
         "missing": (
             "Missing",
             lambda batches, _: batches.filter(missing_since__isnull=False, deleted_at=None),

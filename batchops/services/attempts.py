@@ -14,7 +14,7 @@ from typing import Final
 from django.utils import timezone
 
 from batchops.models import ENDED_STATUSES, ChangeItem
-from batchops.services.effects import NEEDS_EXPIRY, revives
+from batchops.services.effects import NEEDS_EXPIRY, SHARED_ID, revives
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.errors import (
     MalformedReply,
@@ -67,6 +67,7 @@ class Assignment:
     before: Values
     known: Values | None
     known_status: str = ""
+    campaign_id: int | None = None
     rounds: int = 1
     in_doubt: bool = False
     read_only: bool = False
@@ -122,6 +123,8 @@ def foreseen(
 ) -> Outcome | None:
     """The outcome that needs no request: already so, changed meanwhile, ended. None: send it."""
     patch = assignment.patch
+    if record is not None and assignment.campaign_id not in (None, record.campaign_id):
+        return Outcome(assignment, State.SKIPPED, message=SHARED_ID)
     if record is not None and record.deleted_at is not None:
         return Outcome(assignment, State.SKIPPED, message="Deleted at the vendor.", record=record)
     if assignment.urgent:

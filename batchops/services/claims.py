@@ -45,6 +45,8 @@ NEEDED: Final = (
     "batch__status",
     "batch__deleted_at",
     "batch__missing_since",
+    "batch__id_shared_since",
+    "batch__campaign",
 )
 """Of an item and its batch, what has to be known to send it."""
 

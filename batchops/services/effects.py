@@ -19,6 +19,10 @@ from batchops.syllable.patch import CLEAR, BatchPatch
 Plan = ChangeItem.Plan
 SECOND = dt.timedelta(seconds=1)
 
+SHARED_ID: Final = (
+    "The vendor has this id in several campaigns, and an update names only the id: it could reach "
+    "the wrong batch. Change it in the vendor's console."
+)
 NEEDS_EXPIRY: Final = "Automatic pacing needs an expiry, and this batch has none."
 
 
@@ -41,6 +45,11 @@ ALWAYS: Final = (
         Q(missing_since__isnull=False),
         lambda batch: batch.missing_since is not None,
         "The vendor does not know this batch any more.",
+    ),
+    Obstacle(
+        Q(id_shared_since__isnull=False),
+        lambda batch: batch.shares_its_id,
+        SHARED_ID,
     ),
     Obstacle(
         Q(status=KnownStatus.CANCELED),
@@ -73,6 +82,13 @@ def obstacles(patch: BatchPatch) -> list[Obstacle]:
     if patch.auto_call_rate is True and not isinstance(patch.expires_on, dt.datetime):
         found.append(WITHOUT_EXPIRY)
     return found
+
+
+def unsendable(batch: Batch) -> str:
+    """Why nothing may be sent to a batch any more, whatever was confirmed; empty when it may."""
+    if batch.is_gone:
+        return "Deleted at the vendor, or not known there any more."
+    return SHARED_ID if batch.shares_its_id else ""
 
 
 def why_not(batch: Batch, patch: BatchPatch) -> str:

@@ -188,7 +188,12 @@ def differs(row: Batch, record: BatchRecord) -> bool:
 
 
 def take_over(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> None:
-    """Put a record's values into a row; a hold of ours ends with the pause itself."""
+    """Put a record's values into a row; a hold of ours ends with the pause itself.
+
+    A record of another campaign is about another batch: nothing of it is taken over.
+    """
+    if row.campaign_id not in (None, record.campaign_id):
+        return
     for name in RECORD_FIELDS:
         setattr(row, name, getattr(record, name))
     row.observed_at = observed_at

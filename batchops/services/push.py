@@ -26,6 +26,7 @@ from batchops.services import changes, claims, preflight, runs, settle, vendor
 from batchops.services.attempts import MAX_TRIES, Assignment, Outcome, halting
 from batchops.services.bulk import update_in_order
 from batchops.services.dispatch import Dispatcher
+from batchops.services.effects import unsendable
 from batchops.services.errors import ChangeError
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.errors import Misconfigured, SyllableError
@@ -269,8 +270,7 @@ class Engine:
         for item in items:
             assignment = self._assignment(change, item, patch)
             self.held[item.pk] = assignment
-            if item.batch.is_gone:
-                message = "Deleted at the vendor, or not known there any more."
+            if message := unsendable(item.batch):
                 self._settled(Outcome(assignment, ItemState.SKIPPED, message=message))
             else:
                 self.dispatcher.send(assignment)
@@ -282,6 +282,7 @@ class Engine:
             item_id=item.pk,
             change_id=change.pk,
             batch_id=item.batch_id,
+            campaign_id=item.batch.campaign_id,
             patch=patch if item.patch_json is None else item.wanted(change),
             before=item.before,
             known=Values.of(item.batch) if trusted else None,

@@ -33,6 +33,7 @@ def risks_of(change: Change, acting: int, campaigns: Shares) -> tuple[Risk, ...]
         _cuts_hours(change, campaigns),
         _many(acting),
         _left_out(change),
+        _sharing_ids(change),
         _old_mirror(),
     )
     return tuple(risk for risk in found if risk is not None)
@@ -83,6 +84,18 @@ def _left_out(change: Change) -> Risk | None:
     if not number:
         return None
     return Risk(f"{counted(number).capitalize()} changed since and will be left as they are.")
+
+
+def _sharing_ids(change: Change) -> Risk | None:
+    """Said above all in an emergency: who pauses everything should know what goes on."""
+    number = change.items.filter(batch__id_shared_since__isnull=False).count()
+    if not number:
+        return None
+    return Risk(
+        f"Nothing is sent to {counted(number)}, whose id the vendor has in several campaigns: it "
+        "could reach the wrong one. Change what has that id in the vendor's console.",
+        grave=True,
+    )
 
 
 def _old_mirror() -> Risk | None:

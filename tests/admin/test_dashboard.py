@@ -144,7 +144,7 @@ def all_kinds(user: User) -> None:
     world.batch("held-outside", 2, paused=True, status="PAUSED")
     world.batch("failed", 2, status="FAILED", paused=True)
     world.batch("expired", 3, status="EXPIRED")
-    world.batch("odd", 3, status="SLEEPING")
+    world.batch("odd", 3, status="SLEEPING", id_shared_since=now)
     world.batch("drifted", drifted_at=now)
     world.batch("missing", missing_since=now)
     world.batch("deleted", deleted_at=now, missing_since=now)
@@ -156,7 +156,7 @@ def all_kinds(user: User) -> None:
 def test_each_tile_counts_what_its_list_shows(client: Client, operator: User) -> None:
     all_kinds(operator)
     tiles = client.get(HOME).context["tiles"]
-    assert len(tiles) == 7
+    assert len(tiles) == 8
     for tile in tiles:
         shown = client.get(tile.address).context["cl"].result_count
         assert (tile.words, tile.number) == (tile.words, shown)
@@ -167,6 +167,7 @@ def test_each_tile_counts_what_its_list_shows(client: Client, operator: User) ->
         "Expiring in 24 h": 1,
         "Failed": 1,
         "Changed outside": 1,
+        "Id in several campaigns": 1,
         "Missing at the vendor": 1,
     }
 

@@ -21,6 +21,7 @@ from batchops.services import mirror, push, sync
 from batchops.syllable import records
 from batchops.syllable.errors import SyllableError
 from batchops.syllable.records import parse_batch
+from tests.mirror.lists import fill
 from tests.push.world import confirmed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,16 +32,6 @@ FULL, INCREMENTAL = SyncRun.Kind.FULL, SyncRun.Kind.INCREMENTAL
 @pytest.fixture(autouse=True)
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batchops.syllable.client._delay", lambda *_: 0.01)
-
-
-def fill(sandbox: EmbeddedSandbox, number: int) -> list[str]:
-    ids = [f"b{index:04}" for index in range(number)]
-    for age, batch_id in enumerate(ids, start=1):
-        changed = timezone.now() - dt.timedelta(minutes=age)
-        sandbox.add_batch(
-            batch_id=batch_id, campaign_id=1, status="ACTIVE", last_updated_at=changed
-        )
-    return ids
 
 
 def test_a_full_pull_brings_every_batch_and_campaign(sandbox: EmbeddedSandbox) -> None:
