@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
-import zoneinfo
 from collections.abc import Callable
 from typing import TypeAlias
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
@@ -17,6 +17,7 @@ from batchops import proxies
 from batchops.logs import request_id
 from batchops.models import Action
 from batchops.services import audit
+from batchops.wall_times import zone_named
 
 GetResponse: TypeAlias = Callable[[HttpRequest], HttpResponseBase]
 
@@ -73,12 +74,8 @@ class TimeZoneMiddleware:
         with timezone.override(self._zone(request)):
             return self.get_response(request)
 
-    def _zone(self, request: HttpRequest) -> zoneinfo.ZoneInfo | None:
-        name = request.COOKIES.get(TIME_ZONE_COOKIE, "")
-        try:
-            return zoneinfo.ZoneInfo(name) if name else None
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            return None
+    def _zone(self, request: HttpRequest) -> ZoneInfo | None:
+        return zone_named(request.COOKIES.get(TIME_ZONE_COOKIE, ""))
 
 
 class ActingPersonMiddleware:

@@ -8,6 +8,8 @@ from typing import Final
 from django.contrib.admin.utils import quote, unquote
 from django.http import HttpResponseRedirect
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import urlencode
 
 from batchops.models import Change
 
@@ -46,6 +48,7 @@ def batch_id_in_form(value: str) -> str:
     return batch_id_of(value.removeprefix(_KEY)) if value.startswith(_KEY) else value
 
 
-def to_review(draft: Change) -> HttpResponseRedirect:
-    """On to the page on which a draft is reviewed and confirmed."""
-    return redirect("admin:batchops_change_review", draft.pk)
+def to_review(draft: Change, zone: str = "") -> HttpResponseRedirect:
+    """On to the page on which a draft is reviewed and confirmed, in the zone it was asked in."""
+    address = reverse("admin:batchops_change_review", args=[draft.pk])
+    return redirect(f"{address}?{urlencode({'zone': zone})}" if zone else address)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.http import QueryDict
-from django.utils import timezone
 
+from batchops import wall_times
+from batchops.admin.instant_field import UNKNOWN_ZONE, reader_zone
 from batchops.admin.pills import ENTRY_OUTCOMES
 from batchops.models import Action, Campaign
 from batchops.services.audit_export import Kind
@@ -48,16 +50,26 @@ def day_field(label: str, **more: Any) -> forms.DateField:
     )
 
 
-def day_start(day: dt.date) -> dt.datetime:
-    """When a day begins in the reader's zone."""
-    return timezone.make_aware(dt.datetime.combine(day, dt.time()))
+def day_start(day: dt.date, zone: ZoneInfo) -> dt.datetime:
+    """When a day begins in a zone (UTC), also where midnight is skipped or comes twice."""
+    return wall_times.nearest(dt.datetime.combine(day, dt.time()), zone)
+
+
+class ZoneInput(forms.HiddenInput):
+    """The zone in which a form was shown; the reader's, where the form does not carry any."""
+
+    def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> Any:
+        return data.get(name) or reader_zone().key
 
 
 class DaysForm(forms.Form):
-    """A span of days in the reader's zone, both included."""
+    """A span of days in the zone that the form carries, both included."""
 
     since = day_field("From", required=False)
     until = day_field("To", required=False)
+    zone = forms.CharField(
+        required=False, strip=False, widget=ZoneInput, initial=lambda: reader_zone().key
+    )
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -65,6 +77,14 @@ class DaysForm(forms.Form):
         if since and until and until < since:
             self.add_error("until", UPSIDE_DOWN)
         return cleaned
+
+    def clean_zone(self) -> ZoneInfo:
+        zone = wall_times.zone_named(self.cleaned_data["zone"])
+        if zone is None:
+            # A hidden field has no place of its own for words.
+            self.add_error(None, UNKNOWN_ZONE)
+            return reader_zone()
+        return zone
 
     def clean_since(self) -> dt.date | None:
         return _within_the_calendar(self.cleaned_data["since"])
@@ -76,25 +96,32 @@ class DaysForm(forms.Form):
     def start(self) -> dt.datetime | None:
         """When the span begins, where it has a first day."""
         since = self.cleaned_data.get("since")
-        return day_start(since) if since else None
+        return day_start(since, self.cleaned_data["zone"]) if since else None
 
     @property
     def end(self) -> dt.datetime | None:
         """When the span is over (not part of it), where it has a last day."""
         until = self.cleaned_data.get("until")
-        return day_start(until + dt.timedelta(days=1)) if until else None
+        if not until:
+            return None
+        return day_start(until + dt.timedelta(days=1), self.cleaned_data["zone"])
+
+    @property
+    def zone_shown(self) -> str:
+        """The name of the zone in which the days begin and end."""
+        return str(self["zone"].value() or "")
 
 
 class TrailFilterForm(DaysForm):
     """Which entries are shown. It lives in the address, so that it can be shared."""
 
     search = forms.CharField(required=False, max_length=SEARCH_LIMIT)
-    person = forms.CharField(required=False, max_length=255)
+    person = forms.CharField(required=False, max_length=255, strip=False)
     group = forms.ChoiceField(label="Kind", required=False)
     action = forms.ChoiceField(required=False)
     outcome = forms.ChoiceField(required=False)
     campaign_id = forms.ChoiceField(label="Campaign", required=False)
-    batch_id = forms.CharField(label="Batch", required=False, max_length=255)
+    batch_id = forms.CharField(label="Batch", required=False, max_length=255, strip=False)
     change_id = forms.UUIDField(
         label="Change",
         required=False,
@@ -143,6 +170,8 @@ class TrailFilterForm(DaysForm):
         """The filter as it stands in the address, without the page."""
         kept = QueryDict(mutable=True)
         kept.update({name: self.data[name] for name in FILTER_NAMES if self.data.get(name)})
+        if {"since", "until"} & kept.keys():
+            kept["zone"] = self.zone_shown
         return kept.urlencode()
 
     @property
@@ -182,8 +211,8 @@ class ReportForm(DaysForm):
 
     def __init__(self, data: QueryDict) -> None:
         super().__init__(data, auto_id="report-%s")
-        for field in self.fields.values():
-            field.required = True
+        for name in ("since", "until"):
+            self.fields[name].required = True
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -212,7 +241,7 @@ class SampleForm(DaysForm):
         label="Only entries not yet reviewed", required=False, initial=True
     )
 
-    field_order = ("size", "since", "until", "not_reviewed")
+    field_order = ("size", "since", "until", "not_reviewed", "zone")
 
     @property
     def trail_filter(self) -> TrailFilter:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from batchops import permissions
 from batchops.admin import audit_report
 from batchops.admin.audit_forms import ExportForm, ReportForm, ReviewForm, TrailFilterForm
+from batchops.admin.instant_field import reader_zone
 from batchops.admin.parameters import takes
 from batchops.admin.site import site
 from batchops.models import Action, AuditEntry, AuditHead
@@ -31,6 +32,10 @@ from batchops.services.audit_queries import Page
 
 REPORT_DAYS: Final = 30
 """Days of a report when none are chosen."""
+
+
+NAME_LIMIT: Final = 255
+"""Characters of a name in the trail."""
 
 
 def require(request: HttpRequest, *names: str) -> None:
@@ -119,12 +124,12 @@ def entry(request: HttpRequest, sequence: str) -> HttpResponse:
     )
 
 
-@takes("name", "before", "after", "zone")
+@takes("name", "before", "after")
 def person(request: HttpRequest) -> HttpResponse:
     """What one person did, by the name the trail keeps: also when the account is gone."""
     require(request)
-    name = request.GET.get("name", "")[:255].replace("\x00", "")
-    if not name:
+    name = request.GET.get("name", "")
+    if not name or len(name) > NAME_LIMIT or "\0" in name:
         raise Http404("A person is named by ?name=…")
     form = TrailFilterForm(_paging(request.GET))
     page = page_of(form) if form.is_valid() else None
@@ -156,12 +161,15 @@ def report(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"span": form}
     if form.is_valid():
         assert form.start and form.end  # noqa: S101 - both are required
-        made = audit_reports.report(form.start, form.end, timezone.get_current_timezone())
+        zone = form.cleaned_data["zone"]
+        timezone.activate(zone)
+        made = audit_reports.report(form.start, form.end, zone)
         context |= {
             "report": made,
             "chart": audit_report.chart(made.days),
             "busy_days": [day for day in made.days if day.tally.entries],
             "query": days.urlencode(),
+            "zone": zone.key,
             "now": timezone.now(),
         }
     return show(request, "report", "report", "Report on the trail", **context)
@@ -179,7 +187,7 @@ def find(sequence: str) -> AuditEntry:
 def _paging(query: QueryDict) -> QueryDict:
     """The filter and the page of a person's page: the name, and where to go on."""
     kept = QueryDict(mutable=True)
-    kept["person"] = query.get("name", "")[:255]
+    kept["person"] = query.get("name", "")
     for name in ("before", "after"):
         if name in query:
             kept[name] = query.get(name, "")
@@ -191,6 +199,7 @@ def _latest_days() -> QueryDict:
     days = QueryDict(mutable=True)
     days["since"] = (today - dt.timedelta(days=REPORT_DAYS - 1)).isoformat()
     days["until"] = today.isoformat()
+    days["zone"] = reader_zone().key
     return days
 
 

@@ -159,7 +159,7 @@ class BatchActions(_Base):
             except ChangeError as error:
                 blame(form, error)
             else:
-                return to_review(change)
+                return to_review(change, form.zone)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -53,7 +53,7 @@ class BatchPage(_Base):
                 raise PermissionDenied
             change = _drafted(request, batch, form)
             if change is not None:
-                return to_review(change)
+                return to_review(change, form.zone)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

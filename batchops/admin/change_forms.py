@@ -6,37 +6,18 @@ import datetime as dt
 from typing import Any, Final
 
 from django import forms
-from django.forms.boundfield import BoundField
 from django.utils import timezone
 
-from batchops.admin import times
+from batchops import wall_times
+from batchops.admin.instant_field import InstantField, Preset, reader_zone
 from batchops.models import Change
 from batchops.services.review import EMERGENCY_REASONS, Review, recent_reasons
 from batchops.services.terms import REASON_LIMIT
 from batchops.syllable.patch import BatchPatch
 
-INSTANT_FORMATS: Final = (
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%d %H:%M:%S",
-)
-
-
-class InstantField(forms.DateTimeField):
-    """A date and time in the reader's zone; a script shows it in UTC beside the field."""
-
-    default_error_messages = {"invalid": "Give a date and a time, such as 2027-01-31 08:00."}
-
-    def __init__(self, **more: Any) -> None:
-        widget = forms.DateTimeInput(
-            format=INSTANT_FORMATS[0], attrs={"type": "datetime-local", "data-instant": ""}
-        )
-        super().__init__(widget=widget, input_formats=INSTANT_FORMATS, **more)
-
-    def get_bound_field(self, form: forms.BaseForm, field_name: str) -> BoundField:
-        self.widget.attrs["data-zone"] = timezone.get_current_timezone_name()
-        return super().get_bound_field(form, field_name)
+MORNING: Final = dt.time(8)
+MONDAY: Final = 7
+"""Days from a Monday to the next."""
 
 
 class ConfirmForm(forms.Form):
@@ -96,9 +77,7 @@ class DecisionForm(forms.Form):
 class EndForm(forms.Form):
     """When a pause ends."""
 
-    resume_at = InstantField(
-        label="Pause until", error_messages={"required": "Give a date and a time."}
-    )
+    resume_at = InstantField(label="Pause until")
     reason = forms.CharField(label="Why", required=False, max_length=REASON_LIMIT)
 
 
@@ -128,17 +107,22 @@ def reasons_for(change: Change) -> list[str]:
     return recent_reasons(change.requested_by) if change.requested_by else []
 
 
-def presets() -> list[tuple[str, str]]:
-    """Ends of a pause for one click, as (words, value of the field), in the reader's zone."""
-    now = timezone.localtime()
-    morning = now.replace(hour=8, minute=0, second=0, microsecond=0)
-    tomorrow = morning + dt.timedelta(days=1)
-    monday = morning + dt.timedelta(days=7 - now.weekday())
-    ends = [("In 2 hours", now + dt.timedelta(hours=2)), ("Tomorrow 08:00", tomorrow)]
-    if monday != tomorrow:
-        ends.append(("Monday 08:00", monday))
-    return [(words, end.strftime(INSTANT_FORMATS[0])) for words, end in ends]
+def presets() -> list[Preset]:
+    """Ends of a pause for one click; durations are counted in UTC, days in the reader's zone."""
+    now, zone = timezone.now(), reader_zone()
+    today = timezone.localdate()
+    days = [("Tomorrow 08:00", 1)]
+    if today.weekday() != MONDAY - 1:
+        days.append(("Monday 08:00", 7 - today.weekday()))
+    mornings = [
+        (words, dt.datetime.combine(today + dt.timedelta(days=ahead), MORNING))
+        for words, ahead in days
+    ]
+    return [
+        Preset.of("In 2 hours", now + dt.timedelta(hours=2)),
+        *(Preset.of(words, wall_times.nearest(wall, zone)) for words, wall in mornings),
+    ]
 
 
 def _if_ahead(moment: dt.datetime | None) -> dt.datetime | None:
-    return times.local_time(moment) if moment and moment > timezone.now() else None
+    return moment if moment and moment > timezone.now() else None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Final, cast
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.db import models
 from django.utils import timezone
 
-from batchops.admin.change_forms import INSTANT_FORMATS, InstantField
+from batchops import wall_times
+from batchops.admin.instant_field import InstantField, Preset, reader_zone, zone_name
 from batchops.models import Batch
 from batchops.syllable.patch import (
     CALL_RATE_MAXIMUM,
@@ -41,14 +43,17 @@ PRESETS: Final = (Expiry.DAY, Expiry.TODAY, Expiry.WEEK)
 """The choices that a script turns into buttons beside the date."""
 
 
-def preset(choice: str, now: dt.datetime) -> dt.datetime:
-    """The instant of a preset, in the reader's zone. Raises KeyError for what is none."""
-    local = timezone.localtime(now).replace(second=0, microsecond=0)
-    end_of_today = local.replace(hour=23, minute=59)
+def preset(choice: str, now: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+    """The instant (UTC) of a preset. Raises KeyError for what is none.
+
+    Durations are counted in UTC: 24 hours are 24 hours also when the clocks change.
+    """
+    minute = now.astimezone(dt.UTC).replace(second=0, microsecond=0)
+    end_of_today = dt.datetime.combine(now.astimezone(zone).date(), dt.time(23, 59))
     return {
-        Expiry.DAY.value: local + dt.timedelta(hours=24),
-        Expiry.TODAY.value: end_of_today,
-        Expiry.WEEK.value: local + dt.timedelta(days=7),
+        Expiry.DAY.value: minute + dt.timedelta(hours=24),
+        Expiry.TODAY.value: wall_times.nearest(end_of_today, zone, last=True),
+        Expiry.WEEK.value: minute + dt.timedelta(days=7),
     }[choice]
 
 
@@ -70,6 +75,11 @@ class PatchForm(forms.Form):
     def wishes(self) -> dict[str, Any]:
         """Each field of the patch that is to change, with its wish."""
         return {}
+
+    @property
+    def zone(self) -> str:
+        """The time zone of an instant that the form asks for; empty where there is none."""
+        return ""
 
     @property
     def expire_now(self) -> bool:
@@ -104,13 +114,25 @@ class ExpiryMixin(PatchForm):
         self.fields["expiry"].initial = choices[0].value
 
     @property
-    def presets(self) -> list[tuple[str, str]]:
-        """The presets as (words, value of the date field), for the script's buttons."""
-        now = timezone.now()
-        return [
-            (str(choice.label), preset(choice, now).strftime(INSTANT_FORMATS[0]))
-            for choice in PRESETS
-        ]
+    def warnings(self) -> dict[str, str]:
+        """What a person should know of a choice before they make it."""
+        return {}
+
+    @property
+    def presets(self) -> list[Preset]:
+        """The presets for the script's buttons."""
+        now, zone = timezone.now(), reader_zone()
+        return [Preset.of(str(choice.label), preset(choice, now, zone)) for choice in PRESETS]
+
+    @property
+    def zone(self) -> str:
+        """The zone that the form carries, where it asks for an expiry."""
+        given = self._carried_zone
+        return given.key if given and self.wish_for_expiry() is not LEAVE else ""
+
+    @property
+    def _carried_zone(self) -> ZoneInfo | None:
+        return wall_times.zone_named(str(self.data.get(zone_name("expires_on"), "")))
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -127,7 +149,9 @@ class ExpiryMixin(PatchForm):
             return timezone.now().replace(microsecond=0)
         if choice == Expiry.CLEAR:
             return CLEAR
-        return LEAVE if choice == Expiry.LEAVE else preset(choice, timezone.now())
+        if choice == Expiry.LEAVE:
+            return LEAVE
+        return preset(choice, timezone.now(), self._carried_zone or reader_zone())
 
 
 class SetExpiryForm(ExpiryMixin):
@@ -182,6 +206,11 @@ NEEDS_EXPIRY: Final = (
     "Automatic pacing needs an expiry, and this batch has none. Set an expiry as well."
 )
 
+RATE_NEEDS_EXPIRY: Final = (
+    "The call rate of this batch is automatic, which needs an expiry: the vendor may refuse this, "
+    "or end the automatic call rate. Switch it off as well."
+)
+
 
 def _choice(label: str, choices: tuple[tuple[str, str], ...]) -> forms.ChoiceField:
     return forms.ChoiceField(
@@ -228,6 +257,10 @@ class BatchForm(ExpiryMixin):
                 chosen.get("auto_call_rate", ""), LEAVE
             ),
         }
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        return {Expiry.CLEAR.value: RATE_NEEDS_EXPIRY} if self.batch.auto_call_rate else {}
 
     def _will_expire(self, cleaned: dict[str, Any]) -> bool:
         choice = cleaned.get("expiry") or Expiry.LEAVE

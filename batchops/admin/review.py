@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from typing import Any, Final
 
@@ -16,13 +17,14 @@ from django.utils import timezone
 
 from batchops.admin.base import blame, person
 from batchops.admin.change_forms import ConfirmForm, initial_for
-from batchops.admin.parameters import require_choice, searched
+from batchops.admin.parameters import RefusedParameter, require_choice, searched, shown
 from batchops.models import Change, ChangeItem
 from batchops.services import audit, changes, permits
 from batchops.services import review as reviews
 from batchops.services.errors import ChangeError, Moved, NotAllowed, WrongState
 from batchops.services.outlook import outlook
 from batchops.services.review import Review
+from batchops.wall_times import zone_named
 
 PAGE_SIZE: Final = 25
 
@@ -30,6 +32,7 @@ PAGE_SIZE: Final = 25
 def review_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpResponse:
     """Show what a draft will do; a POST confirms it. A draft is its author's alone."""
     change = get_object_or_404(Change.objects.select_related("follows", "requested_by"), pk=pk)
+    zone = _in_zone_of_form(request)
     if change.state != Change.State.DRAFT:
         return _already(request, change)
     if change.requested_by_id != person(request).pk:
@@ -56,9 +59,28 @@ def review_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRes
         "form": form,
         "is_emergency": _is_emergency(change),
         "outlook": outlook(change),
+        "zone": zone,
+        "expiry": _expiry(change),
         **_rows(request, change, review),
     }
     return TemplateResponse(request, "batchops/change/review.html", context)
+
+
+def _expiry(change: Change) -> dt.datetime | None:
+    """The expiry that all batches of a draft are to have, where it is one."""
+    wish = change.patch.expires_on
+    return wish if isinstance(wish, dt.datetime) else None
+
+
+def _in_zone_of_form(request: HttpRequest) -> str:
+    """Show the page in the zone in which its instants were asked for, where one is named."""
+    name = request.GET.get("zone", "")
+    zone = zone_named(name)
+    if name and zone is None:
+        raise RefusedParameter("zone", f"“{shown(name)}” is no time zone of the IANA list.")
+    if zone is not None:
+        timezone.activate(zone)
+    return name
 
 
 def discard_view(request: HttpRequest, pk: uuid.UUID) -> HttpResponseRedirect:

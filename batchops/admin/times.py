@@ -31,6 +31,11 @@ def in_words(moment: dt.datetime) -> str:
     return f"{words} {local:%Z} ({day}{utc:%H:%M} UTC)"
 
 
+def promised(moment: dt.datetime) -> str:
+    """An instant with its zone's name and in UTC, for what a person is about to confirm."""
+    return f"{in_words(moment)}, in {timezone.get_current_timezone_name()}"
+
+
 def utc_words(moment: dt.datetime) -> str:
     """An instant in UTC: "1 Jan 2027 06:00 UTC"."""
     utc = moment.astimezone(dt.UTC)

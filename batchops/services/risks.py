@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from batchops.models import Campaign, Change, ChangeItem
 from batchops.models.batch import counted
 from batchops.services import freshness
 from batchops.services.calling_hours import CallingHours
+from batchops.syllable.patch import CLEAR
 
 Shares = Sequence[tuple[Campaign, int]]
 
@@ -30,6 +32,7 @@ def risks_of(change: Change, acting: int, campaigns: Shares) -> tuple[Risk, ...]
     found = (
         _releases(change),
         _ends_at_once(change, acting),
+        _takes_expiry_from_automatic_rates(change),
         _cuts_hours(change, campaigns),
         _many(acting),
         _left_out(change),
@@ -53,6 +56,24 @@ def _ends_at_once(change: Change, acting: int) -> Risk | None:
     if not acting or not isinstance(expiry, dt.datetime) or expiry > timezone.now():
         return None
     return Risk("Outreach ends at once. Contacts not reached yet will not be reached.", True)
+
+
+def _takes_expiry_from_automatic_rates(change: Change) -> Risk | None:
+    """`auto_call_rate` "requires expires_on" (vendor OpenAPI); what clearing does is not said."""
+    cleared = Q(patch_json__has_key="expires_on", patch_json__expires_on=None)
+    kept = ~Q(patch_json__has_key="auto_call_rate", patch_json__auto_call_rate=False)
+    concerned = Q(patch_json__isnull=False) & cleared & kept
+    if change.patch.expires_on is CLEAR and change.patch.auto_call_rate is not False:
+        concerned |= Q(patch_json__isnull=True)
+    acting = change.items.filter(plan=ChangeItem.Plan.ACT, before_auto_call_rate=True)
+    number = acting.filter(concerned).count()
+    if not number:
+        return None
+    return Risk(
+        f"The call rate of {counted(number)} is automatic, which needs an expiry: the vendor may "
+        "refuse to clear it, or end the automatic call rate.",
+        True,
+    )
 
 
 def _cuts_hours(change: Change, campaigns: Shares) -> Risk | None:

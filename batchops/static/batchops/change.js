@@ -6,33 +6,89 @@
         const field = document.getElementById(button.closest("[data-fills]").dataset.fills);
         field.value = button.dataset.value;
         field.dispatchEvent(new Event("input", {bubbles: true}));
+        const which = choiceOf(field);
+        if (which && !which.hidden) {
+            which.value = button.dataset.offset;
+            echoUtc(field);
+        }
         field.focus();
     }
 
-    /* The instant (milliseconds) of a wall time in a zone: guess, then mend by the zone's offset. */
-    function instantOf(wall, zone) {
+    /* What clocks in a zone show at an instant (milliseconds), as if it were UTC. */
+    function shownAt(instant, zone) {
+        const parts = new Intl.DateTimeFormat("sv-SE", {
+            timeZone: zone, dateStyle: "short", timeStyle: "medium",
+        }).format(instant);
+        return Date.parse(`${parts.replace(" ", "T")}Z`);
+    }
+
+    /* The instants (milliseconds) at which clocks in a zone show a time: one, none or two. */
+    function instantsOf(wall, zone) {
         const guess = Date.parse(`${wall}Z`);
-        const shown = (instant) => {
-            const parts = new Intl.DateTimeFormat("sv-SE", {
-                timeZone: zone, dateStyle: "short", timeStyle: "medium",
-            }).format(instant);
-            return Date.parse(`${parts.replace(" ", "T")}Z`);
-        };
-        let instant = guess - (shown(guess) - guess);
-        instant = guess - (shown(instant) - instant);
-        return instant;
+        const day = 86400000;
+        const found = [guess - day, guess + day]
+            .map((near) => guess - (shownAt(near, zone) - near))
+            .filter((instant) => shownAt(instant, zone) === guess);
+        return Array.from(new Set(found)).sort((first, second) => first - second);
+    }
+
+    function choiceOf(field) {
+        return field.parentElement.querySelector(`select[name="${field.name}_offset"]`);
+    }
+
+    const clock = (instant) => new Date(instant).toISOString().slice(0, 16).replace("T", " ");
+
+    /* Offers the two instants of a time that comes twice; the server asks too, without a script. */
+    function offer(which, wall, instants) {
+        const offsets = instants.map((instant) => String((wall - instant) / 1000));
+        if (offsets.join() === (which.dataset.offers || "")) {
+            return;
+        }
+        which.dataset.offers = offsets.join();
+        which.hidden = instants.length < 2;
+        which.replaceChildren(new Option("Which of the two?", ""));
+        if (!which.hidden) {
+            instants.forEach((instant, place) => {
+                which.add(new Option(`${place ? "second" : "first"} (${clock(instant)} UTC)`, offsets[place]));
+            });
+        }
+    }
+
+    function wordsFor(instants, which, wall) {
+        if (!instants.length) {
+            return "this time does not exist: the clocks go forward then";
+        }
+        if (instants.length === 1) {
+            return `${clock(instants[0])} UTC`;
+        }
+        const meant = which && which.value !== ""
+            ? instants.find((instant) => String((wall - instant) / 1000) === which.value)
+            : undefined;
+        return meant === undefined
+            ? "this time comes twice: choose which is meant"
+            : `${clock(meant)} UTC`;
     }
 
     function echoUtc(field) {
         const echo = document.getElementById(`${field.id}_utc`);
+        const zone = field.dataset.zone;
+        echo.textContent = `in ${zone}`;
+        const wall = Date.parse(`${field.value}Z`);
+        const which = choiceOf(field);
+        if (Number.isNaN(wall)) {
+            if (which) {
+                offer(which, wall, []);
+            }
+            return;
+        }
         try {
-            const instant = field.value ? instantOf(field.value, field.dataset.zone) : NaN;
-            const utc = Number.isNaN(instant) ? "" : new Date(instant).toISOString().slice(0, 16);
-            echo.textContent = utc
-                ? `${field.dataset.zone}; ${utc.replace("T", " ")} UTC`
-                : `in ${field.dataset.zone}`;
+            const instants = instantsOf(field.value, zone);
+            if (which) {
+                offer(which, wall, instants);
+            }
+            echo.textContent = `${zone}; ${wordsFor(instants, which, wall)}`;
         } catch {
-            echo.textContent = `in ${field.dataset.zone}`;
+            // A zone that this browser does not know: the server says what it means.
         }
     }
 
@@ -41,6 +97,10 @@
             choices.hidden = false;
         }
         for (const field of root.querySelectorAll("[data-instant]")) {
+            const which = choiceOf(field);
+            if (which && !which.hidden) {
+                which.dataset.offers = Array.from(which.options, (one) => one.value).slice(1).join();
+            }
             const echo = document.createElement("span");
             echo.id = `${field.id}_utc`;
             echo.className = "quiet-note utc";
@@ -58,6 +118,8 @@
     document.addEventListener("input", (event) => {
         if (event.target.matches("[data-instant]")) {
             echoUtc(event.target);
+        } else if (event.target.matches("[data-offset]")) {
+            echoUtc(event.target.parentElement.querySelector("[data-instant]"));
         }
     });
     /* A second click of the same button changes nothing; it only would show a message. */
