@@ -163,7 +163,8 @@ def test_a_schedule_and_the_end_of_a_pause_mean_the_zone_of_their_form(
     world.batches(1)
     draft = world.draft(operator)
     address = reverse("admin:batchops_change_review", args=[draft.pk])
-    given = {"reason": "why", name: TWICE, f"{name}_zone": BERLIN}
+    why = {"reason": "why", "seen": draft.fingerprint}
+    given = {**why, name: TWICE, f"{name}_zone": BERLIN}
     client.cookies["time_zone"] = "America/New_York"
     page = client.post(address, given)
     assert f'<select name="{name}_offset" data-offset' in page.content.decode()
