@@ -112,9 +112,11 @@ def _mirror() -> Part:
     if last is None:
         return {"ok": False, "problem": "no pull has succeeded yet"}
     age = round((timezone.now() - last.started_at).total_seconds())
+    whole = last.everything_at
     return {
         "ok": age <= settings.MIRROR_MAX_AGE,
         "age_seconds": age,
+        "everything_age_seconds": whole and round((timezone.now() - whole).total_seconds()),
         "max_age_seconds": settings.MIRROR_MAX_AGE,
     }
 

@@ -66,10 +66,20 @@ class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
         "missing",
         "unreadable",
         "campaigns_seen",
+        "whole",
         "error",
         "noted",
     )
-    readonly_fields = ("began", "look", "asked_by_whom", "lasted", "seen", "wrote", "noted")
+    readonly_fields = (
+        "began",
+        "look",
+        "asked_by_whom",
+        "lasted",
+        "seen",
+        "wrote",
+        "whole",
+        "noted",
+    )
 
     def get_urls(self) -> list[URLPattern]:
         now = self.admin_site.admin_view(self.sync_now)
@@ -106,6 +116,10 @@ class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
     @admin.display(description="new or changed")
     def wrote(self, run: SyncRun) -> str:
         return f"{run.created:,} new, {run.changed:,} changed"
+
+    @admin.display(description="everything was read")
+    def whole(self, run: SyncRun) -> str | SafeString:
+        return times.instant(run.everything_at) if run.everything_at else times.NOTHING
 
     @admin.display(description="notes")
     def noted(self, run: SyncRun) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from batchops.models import Action, Batch, KnownStatus, SyncRun
@@ -40,6 +40,11 @@ OVERLAP: Final = dt.timedelta(minutes=5)
 far ahead of the clock the date of a change may lie before it is taken for wrong."""
 DEAD_AFTER: Final = dt.timedelta(minutes=2)
 """A running pull without a sign of life for this long has lost its process."""
+RETRY_AFTER: Final = {
+    SyncRun.Kind.FULL: dt.timedelta(minutes=5),
+    SyncRun.Kind.INCREMENTAL: dt.timedelta(seconds=30),
+}
+"""How long after a pull that failed the next of at least its kind may begin by itself."""
 MISSING_FLOOR: Final = 20
 """So many batches may always be missing on the list, however few are known."""
 FAILED_READS_BORNE: Final = 20
@@ -143,12 +148,22 @@ def pull(
 
 
 def is_due(kind: SyncRun.Kind, interval: int) -> bool:
-    """Whether the last good pull of at least this kind began `interval` seconds ago or more."""
-    done = SyncRun.objects.filter(state=SyncRun.State.DONE)
+    """Whether the last good pull of at least this kind began `interval` seconds ago or more.
+
+    One that failed is tried again sooner, though not at once; and a list that fails as a whole
+    keeps nobody from pulling what changed lately.
+    """
+    runs = SyncRun.objects.all()
     if kind == SyncRun.Kind.FULL:
-        done = done.filter(kind=kind)
-    last = done.aggregate(last=Max("started_at"))["last"]
-    return last is None or timezone.now() - last >= dt.timedelta(seconds=interval)
+        runs = runs.filter(kind=kind)
+    last = runs.aggregate(
+        tried=Max("started_at"), good=Max("started_at", filter=Q(state=SyncRun.State.DONE))
+    )
+    now = timezone.now()
+    pause = min(dt.timedelta(seconds=interval), RETRY_AFTER[kind])
+    if last["tried"] is not None and dt.timedelta() <= now - last["tried"] < pause:
+        return False
+    return last["good"] is None or now - last["good"] >= dt.timedelta(seconds=interval)
 
 
 def refresh(batch_ids: Sequence[str]) -> None:

@@ -318,3 +318,42 @@ def test_what_an_incremental_pull_misses_the_next_full_one_finds(
     assert Batch.objects.get(pk=ids[0]).missing_since is None
     sync.pull(FULL)
     assert Batch.objects.get(pk=ids[0]).missing_since is not None
+
+
+# When ----------------------------------------------------------------------------------------
+
+
+def ended(kind: SyncRun.Kind, *, seconds_ago: int, good: bool) -> None:
+    at = timezone.now() - dt.timedelta(seconds=seconds_ago)
+    state = SyncRun.State.DONE if good else SyncRun.State.FAILED
+    SyncRun.objects.create(kind=kind, state=state, started_at=at, alive_at=at, finished_at=at)
+
+
+def due() -> tuple[bool, bool]:
+    """Whether a full pull each hour and an incremental one each minute are due."""
+    return sync.is_due(FULL, 3_600), sync.is_due(INCREMENTAL, 60)
+
+
+def test_a_pull_is_due_when_the_last_good_one_is_as_old_as_the_interval() -> None:
+    assert due() == (True, True)
+    ended(FULL, seconds_ago=3_700, good=True)
+    ended(INCREMENTAL, seconds_ago=20, good=True)
+    assert due() == (True, False)
+    ended(FULL, seconds_ago=70, good=True)
+    assert due() == (False, False)
+
+
+def test_a_pull_that_failed_is_not_tried_again_at_once() -> None:
+    ended(FULL, seconds_ago=4_000, good=True)
+    ended(INCREMENTAL, seconds_ago=10, good=False)
+    ended(FULL, seconds_ago=20, good=False)
+    assert due() == (False, False)
+
+
+def test_full_pulls_that_fail_keep_nobody_from_incremental_ones() -> None:
+    ended(FULL, seconds_ago=4_000, good=True)
+    ended(FULL, seconds_ago=40, good=False)
+    assert due() == (False, True)
+    SyncRun.objects.all().delete()
+    ended(FULL, seconds_ago=400, good=False)
+    assert due() == (True, True)
