@@ -22,6 +22,8 @@ os.environ |= {
     "SECRET_KEY": "of-the-tests-alone",
     "SYLLABLE_API_KEY": "key-of-the-tests",
     "SYLLABLE_BASE_URL": "http://127.0.0.1:9",
+    # The sandbox's reads do not lag, unless a test makes them.
+    "SYLLABLE_READ_LAG": "0",
 }
 
 from config.settings import *  # noqa: F403

@@ -9,7 +9,14 @@ from batchops.models.audit import (
     AuditOutlet,
     AuditReviewedRange,
 )
-from batchops.models.batch import ENDED_STATUSES, Batch, BatchQuerySet, Campaign, KnownStatus
+from batchops.models.batch import (
+    ENDED_STATUSES,
+    Batch,
+    BatchQuerySet,
+    Campaign,
+    KeyIdentity,
+    KnownStatus,
+)
 from batchops.models.change import Change, ChangeItem, ChangeQuerySet
 from batchops.models.denials import DeniedTries
 from batchops.models.heartbeat import Heartbeat
@@ -33,6 +40,7 @@ __all__ = [
     "ChangeQuerySet",
     "DeniedTries",
     "Heartbeat",
+    "KeyIdentity",
     "KnownStatus",
     "PastedIds",
     "SyncRun",

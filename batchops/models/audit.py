@@ -42,6 +42,11 @@ class Action(models.TextChoices):
     BATCH_NOT_CONFIRMED = "batch.not_confirmed", "Accepted, not confirmed"
     BATCH_MOVED_UNASKED = "batch.moved_unasked", "A field moved without being asked to"
     BATCH_CHANGED_OUTSIDE = "batch.changed_outside", "Changed outside batchops"
+    BATCH_CHANGED_WITH_OUR_KEY = (
+        "batch.changed_with_our_key",
+        "Changed by another tool with the same key",
+    )
+    BATCH_CARRIED_OUT_LATE = "batch.carried_out_late", "Carried out after all"
     BATCH_STATUS_CHANGED = "batch.status_changed", "Status moved by itself"
     BATCH_MISSING = "batch.missing", "Vanished at the vendor"
     BATCH_FOUND_AGAIN = "batch.found_again", "Found again at the vendor"

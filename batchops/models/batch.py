@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 if TYPE_CHECKING:
@@ -88,6 +88,10 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         """With an id that the vendor has in other campaigns too."""
         return self.present().filter(id_shared_since__isnull=False)
 
+    def in_doubt(self) -> BatchQuerySet:
+        """Where a write of ours may have taken effect that nothing seen since has shown."""
+        return self.filter(written_at__gt=F("observed_at"))
+
     def drifted(self) -> BatchQuerySet:
         """Changed outside since batchops last changed them."""
         return self.present().filter(drifted_at__isnull=False)
@@ -117,6 +121,11 @@ class Batch(models.Model):
     synced_at = models.DateTimeField(help_text="When this row was last written.")
     observed_at = models.DateTimeField(
         help_text="When the request that brought these values was sent."
+    )
+    written_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When a write of ours may last have taken effect at the vendor.",
     )
     missing_since = models.DateTimeField(null=True, blank=True)
     drifted_at = models.DateTimeField(
@@ -168,6 +177,11 @@ class Batch(models.Model):
         return self.id_shared_since is not None
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Whether a write of ours may have taken effect that nothing seen since has shown."""
+        return self.written_at is not None and self.written_at > self.observed_at
+
+    @property
     def has_ended(self) -> bool:
         return self.status in ENDED_STATUSES
 
@@ -175,3 +189,16 @@ class Batch(models.Model):
 def counted(number: int) -> str:
     """A number of batches in words: "1 batch", "3,000 batches"."""
     return "1 batch" if number == 1 else f"{number:,} batches"
+
+
+class KeyIdentity(models.Model):
+    """Who the vendor says changed a batch when it was changed with our key, learnt from replies."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+    learnt_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name

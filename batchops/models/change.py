@@ -108,6 +108,10 @@ class Change(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     read_back_at = models.DateTimeField(null=True, blank=True)
+    read_back_due_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it is read back next; empty: at once."
+    )
+    read_back_lease_until = models.DateTimeField(null=True, blank=True)
 
     halted_reason = models.TextField(
         blank=True, help_text="Set: nothing is sent until a person goes on with it."

@@ -49,6 +49,8 @@ _DID: Final[dict[str, str]] = {
     Action.RESUME_CANCELLED: "cancelled the end of a pause",
     Action.BATCH_MOVED_UNASKED: "moved a field unasked on",
     Action.BATCH_CHANGED_OUTSIDE: "changed, outside batchops,",
+    Action.BATCH_CHANGED_WITH_OUR_KEY: "changed, with the key of batchops but not through it,",
+    Action.BATCH_CARRIED_OUT_LATE: "saw carried out after all what was asked of",
     Action.BATCH_STATUS_CHANGED: "moved the status of",
     Action.BATCH_MISSING: "no longer found",
     Action.BATCH_FOUND_AGAIN: "found again",
@@ -95,6 +97,7 @@ _ENDS: Final[dict[str, str]] = {
     "denied": "denied",
     "ok": "",
     "outside": "",
+    "as_asked": "",
     "halted": "",
     "unasked": "",
 }

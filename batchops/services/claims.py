@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from django.conf import settings
@@ -18,9 +18,9 @@ from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from batchops.models import Change, ChangeItem
+from batchops.models import Batch, Change, ChangeItem
 from batchops.models.change import RUNNABLE_STATES
-from batchops.services import wake
+from batchops.services import evidence, wake
 from batchops.services.bulk import update_in_order
 
 LONGEST_LEASE: Final = dt.timedelta(minutes=10)
@@ -34,6 +34,7 @@ NEEDED: Final = (
     "batch_id",
     "attempts",
     "patch_json",
+    "message",
     "before_paused",
     "before_expires_on",
     "before_call_rate",
@@ -43,6 +44,10 @@ NEEDED: Final = (
     "batch__call_rate",
     "batch__auto_call_rate",
     "batch__status",
+    "batch__last_updated_at",
+    "batch__created_at",
+    "batch__observed_at",
+    "batch__written_at",
     "batch__deleted_at",
     "batch__missing_since",
     "batch__id_shared_since",
@@ -72,11 +77,17 @@ def runnable(now: dt.datetime) -> QuerySet[Change]:
 
 def unsettled_of_stopped(now: dt.datetime) -> QuerySet[Change]:
     """Stopped changes with items given back since, some of which may have been sent."""
+    left = ChangeItem.objects.filter(change=OuterRef("pk"), state=State.PENDING)
     return Change.objects.filter(
         _not_waiting(now),
-        Exists(ChangeItem.objects.filter(change=OuterRef("pk"), state=State.PENDING)),
+        Exists(left.filter(Q(attempts=0) | _readable(now))),
         state=Change.State.STOPPED,
     ).order_by("pk")
+
+
+def _readable(now: dt.datetime) -> Q:
+    """Items that may have been sent so long ago that any answer to a read shows it."""
+    return Q(batch__written_at=None) | Q(batch__written_at__lte=now - evidence.read_lag())
 
 
 def _not_waiting(now: dt.datetime) -> Q:
@@ -107,7 +118,7 @@ def claim(
     free = change.items.filter(~Exists(busy), Exists(unmoved), state=State.PENDING)
     if change.state == Change.State.STOPPED:
         # What was never sent is settled without asking the vendor.
-        free = free.filter(attempts__gt=0)
+        free = free.filter(_readable(timezone.now()), attempts__gt=0)
     if among is not None:
         free = free.filter(batch__in=among)
     free = free.order_by("attempts", "id") if least_tried else free.order_by("id")
@@ -160,9 +171,15 @@ def take_lapsed(but: str = "") -> int:
 
     `but` names the lease of the caller, who is alive.
     """
-    return update_in_order(
-        lapsed().exclude(lease=but), state=State.PENDING, lease="", lease_until=None
-    )
+    found = dict(lapsed().exclude(lease=but).values_list("pk", "batch_id"))
+    if not found:
+        return 0
+    with transaction.atomic():
+        taken = update_in_order(
+            lapsed().filter(pk__in=list(found)), state=State.PENDING, lease="", lease_until=None
+        )
+        doubt(found.values())
+    return taken
 
 
 def lapsed() -> QuerySet[ChangeItem]:
@@ -170,9 +187,23 @@ def lapsed() -> QuerySet[ChangeItem]:
     return ChangeItem.objects.filter(state=State.SENDING, lease_until__lt=Now())
 
 
+def doubt(batch_ids: Iterable[str]) -> None:
+    """Note that an update may have taken effect at these batches of which no reply tells."""
+    update_in_order(Batch.objects.filter(pk__in=list(batch_ids)), written_at=timezone.now())
+
+
 def wake_at_next_lapse() -> None:
-    """Have a worker look again when the next lease lapses, should its worker be dead."""
+    """Have a worker look again when the next lease lapses, should its worker be dead.
+
+    Also when what a stopped change may have sent can be read with certainty.
+    """
     held = ChangeItem.objects.filter(state=State.SENDING)
     lapse = held.aggregate(lapse=Min("lease_until"))["lapse"]
     if lapse is not None:
         wake.workers(at=lapse + dt.timedelta(seconds=1))
+    doubts = ChangeItem.objects.filter(
+        change__state=Change.State.STOPPED, state=State.PENDING, attempts__gt=0
+    )
+    written = doubts.aggregate(written=Min("batch__written_at"))["written"]
+    if written is not None:
+        wake.workers(at=written + evidence.read_lag())

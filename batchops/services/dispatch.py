@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 from uuid import UUID
 
-from batchops.services.attempts import Assignment, Outcome, attempt
+from batchops.services.assignments import Assignment, Outcome
+from batchops.services.attempts import attempt
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.pacing import InFlightLimit
 

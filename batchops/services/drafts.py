@@ -300,13 +300,16 @@ def _item(
         change=change,
         batch=batch,
         before_status=batch.status,
-        releases=patch.releases(batch, now),
+        releases=effects.releases_on(batch, patch, now),
         patch_json=None if patch == change.patch else patch.to_json(),
     )
     item.before = left
     skip = _why_not(batch, patch)
     if skip:
         item.plan, item.state, item.message = Plan.SKIP, State.SKIPPED, skip
+    elif batch.is_in_doubt:
+        # What it is like now, the push finds out.
+        return item
     elif fields := patch.conflicts(left, batch):
         item.plan, item.state = Plan.SKIP, State.CONFLICT
         item.message = f"Changed since: {', '.join(fields)}."

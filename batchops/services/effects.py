@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from django.db.models import Case, CharField, Q, TextField, Value, When
+from django.db.models import Case, CharField, F, Q, TextField, Value, When
 
 from batchops.models import Batch, ChangeItem, KnownStatus
 from batchops.syllable.patch import CLEAR, BatchPatch
@@ -24,6 +24,11 @@ SHARED_ID: Final = (
     "the wrong batch. Change it in the vendor's console."
 )
 NEEDS_EXPIRY: Final = "Automatic pacing needs an expiry, and this batch has none."
+
+
+KNOWN: Final = Q(written_at=None) | Q(written_at__lte=F("observed_at"))
+"""Rows whose values no write of ours may have moved since they were seen."""
+IN_DOUBT: Final = Q(written_at__gt=F("observed_at"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,13 @@ ALWAYS: Final = (
     ),
 )
 EXPIRED: Final = Obstacle(
-    Q(status=KnownStatus.EXPIRED),
-    lambda batch: batch.status == KnownStatus.EXPIRED,
+    Q(status=KnownStatus.EXPIRED) & KNOWN,
+    lambda batch: batch.status == KnownStatus.EXPIRED and not batch.is_in_doubt,
     "Expired: nothing is sent out any more.",
 )
 WITHOUT_EXPIRY: Final = Obstacle(
-    Q(expires_on=None),
-    lambda batch: batch.expires_on is None,
+    Q(expires_on=None) & KNOWN,
+    lambda batch: batch.expires_on is None and not batch.is_in_doubt,
     NEEDS_EXPIRY,
 )
 
@@ -134,14 +139,27 @@ def releases(patch: BatchPatch, now: dt.datetime) -> Q:
         conditions |= Q(auto_call_rate=False) | Q(auto_call_rate=None)
     elif patch.auto_call_rate is False:
         conditions |= Q(auto_call_rate=True)
-    return conditions
+    return conditions | IN_DOUBT if _may_release(patch, now) else conditions
+
+
+def releases_on(batch: Batch, patch: BatchPatch, now: dt.datetime) -> bool:
+    """The same for a row at hand. In doubt it may, whatever the mirror still shows."""
+    return patch.releases(batch, now) or (batch.is_in_doubt and _may_release(patch, now))
+
+
+def _may_release(patch: BatchPatch, now: dt.datetime) -> bool:
+    """Whether it would reach more people on a batch of which nothing is known."""
+    expiry = patch.expires_on
+    later = expiry is CLEAR or (isinstance(expiry, dt.datetime) and expiry > now)
+    rates = {"call_rate", "auto_call_rate"} & set(patch.touched)
+    return patch.paused is False or later or bool(rates)
 
 
 def plan(patch: BatchPatch) -> Case:
     """The plan for each batch: act, already so, or skip."""
     return Case(
         *(When(one.condition, then=Value(Plan.SKIP.value)) for one in obstacles(patch)),
-        When(satisfied(patch), then=Value(Plan.ALREADY.value)),
+        When(satisfied(patch) & KNOWN, then=Value(Plan.ALREADY.value)),
         default=Value(Plan.ACT.value),
         output_field=CharField(),
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batchops.models import Batch, Campaign, Change
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from batchops.models import Batch, Campaign, Change, ChangeItem
+from batchops.models.change import RUNNABLE_STATES
 from batchops.services import audit, drafts
 from batchops.services.errors import EmptySelection
 from batchops.syllable.patch import BatchPatch
@@ -16,9 +19,10 @@ if TYPE_CHECKING:
 def draft_pause(*, user: User, actor: audit.Actor, campaign: Campaign | None = None) -> Change:
     """A draft that pauses all that is live and not paused; it overtakes queued changes.
 
+    Also what may be live and not paused by what is under way, or was sent without a clear answer.
     Raises EmptySelection when nothing is, and NotAllowed.
     """
-    live = Batch.objects.live_and_not_paused()
+    live = _maybe_reaching()
     where = "everywhere"
     if campaign is not None:
         live, where = live.filter(campaign=campaign), f"in {campaign}"
@@ -34,3 +38,14 @@ def draft_pause(*, user: User, actor: audit.Actor, campaign: Campaign | None = N
         )
     except EmptySelection:
         raise EmptySelection(f"Nothing is live and not paused {where}.") from None
+
+
+def _maybe_reaching() -> QuerySet[Batch]:
+    """Batches on which outreach is made, as far as is known, or may be or begin by our doing."""
+    under_way = ChangeItem.objects.filter(
+        Q(state=ChangeItem.State.SENDING)
+        | Q(state=ChangeItem.State.PENDING, change__state__in=RUNNABLE_STATES, releases=True),
+        batch=OuterRef("pk"),
+    )
+    live = Batch.objects.live_and_not_paused() | Batch.objects.present().in_doubt()
+    return live | Batch.objects.present().filter(Exists(under_way))

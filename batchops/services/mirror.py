@@ -15,7 +15,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from batchops.models import Action, Batch, Campaign, ChangeItem
-from batchops.services import audit, bulk, shared_ids
+from batchops.services import audit, bulk, doings, shared_ids
+from batchops.services.doings import Doings
+from batchops.services.evidence import Known
 from batchops.syllable.patch import PATCH_FIELDS, Values, same_value
 from batchops.syllable.records import BatchRecord, CampaignRecord
 
@@ -36,7 +38,14 @@ RECORD_FIELDS: Final = (
     "last_updated_by",
     "error_message",
 )
-MIRROR_FIELDS: Final = ("synced_at", "observed_at", "missing_since", "drifted_at", "hold_id")
+MIRROR_FIELDS: Final = (
+    "synced_at",
+    "observed_at",
+    "written_at",
+    "missing_since",
+    "drifted_at",
+    "hold_id",
+)
 CAMPAIGN_FIELDS: Final = (
     "campaign_name",
     "description",
@@ -49,9 +58,9 @@ CAMPAIGN_FIELDS: Final = (
     "updated_at",
     "last_updated_by",
 )
-STALE_READ_SPAN: Final = dt.timedelta(minutes=2)
-"""For how long after a row was written an answer with an older `last_updated_at` is distrusted:
-whether the vendor's reads follow its writes at once is not documented."""
+
+CLOCK_SLACK: Final = dt.timedelta(minutes=2)
+"""How far ahead of the clock an instant may lie before it counts as written by another clock."""
 
 
 @dataclass(slots=True)
@@ -78,25 +87,24 @@ def apply_page(
     with transaction.atomic():
         rows = locked_rows({record.batch_id for record in records})
         latest, others = shared_ids.told_apart(records, rows)
-        in_flight = set(
-            ChangeItem.objects.filter(
-                batch_id__in=list(latest), state=ChangeItem.State.SENDING
-            ).values_list("batch_id", flat=True)
-        )
         keep_campaigns(record.campaign_id for record in latest.values())
         tally = Tally(seen=len(latest))
         written: list[Batch] = []
+        differing: list[tuple[Batch, BatchRecord]] = []
         for batch_id, record in latest.items():
             row = rows.get(batch_id)
-            # What a push is at work on, the push itself will write, from a fresher reply.
-            if batch_id in in_flight or (row and is_stale(row, record, observed_at)):
-                continue
             if row is None:
                 written.append(_new_row(record, observed_at))
                 tally.created += 1
-            elif differs(row, record):
-                tally.facts += _observed_differences(row, record)
-                take_over(row, record, observed_at)
+            elif not is_stale(row, record, observed_at) and differs(row, record):
+                differing.append((row, record))
+        own = doings.of(row.batch_id for row, _ in differing)
+        for row, record in differing:
+            if row.batch_id in own.in_flight:
+                # The push itself will write it, from a fresher reply.
+                continue
+            if (facts := _take_over_what_others_did(row, record, observed_at, own)) is not None:
+                tally.facts += facts
                 written.append(row)
                 tally.changed += 1
         write_rows(written)
@@ -129,17 +137,17 @@ def follow_to_campaign(record: BatchRecord, observed_at: dt.datetime) -> None:
         apply_page([record], observed_at)
 
 
-def notice(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> list[audit.Fact] | None:
-    """Take over what a single read showed before anything of ours was sent.
+def notice(
+    row: Batch, record: BatchRecord, observed_at: dt.datetime, own: Doings
+) -> list[audit.Fact] | None:
+    """Take over what a single read showed, for an item that is being pushed.
 
     Returns the facts about what others had changed; None when the row stays as it is.
     """
     if is_stale(row, record, observed_at) or not differs(row, record):
         return None
-    facts = _observed_differences(row, record)
     keep_campaigns([record.campaign_id])
-    take_over(row, record, observed_at)
-    return facts
+    return _take_over_what_others_did(row, record, observed_at, own)
 
 
 def locked_rows(batch_ids: Iterable[str]) -> dict[str, Batch]:
@@ -167,17 +175,12 @@ def keep_campaigns(campaign_ids: Iterable[int]) -> None:
 
 def is_older(row: Batch, observed_at: dt.datetime) -> bool:
     """Whether a row holds something newer. One from the future is of a clock since set back."""
-    return observed_at <= row.observed_at < timezone.now() + STALE_READ_SPAN
+    return observed_at <= row.observed_at < timezone.now() + CLOCK_SLACK
 
 
 def is_stale(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> bool:
-    """Whether an observation is older than what the row holds."""
-    if is_older(row, observed_at):
-        return True
-    if record.last_updated_at is None or row.last_updated_at is None:
-        return False
-    went_back = record.last_updated_at < row.last_updated_at
-    return went_back and observed_at - row.observed_at < STALE_READ_SPAN
+    """Whether an observation may be older than what the row holds: lists and reads lag."""
+    return is_older(row, observed_at) or not Known.of(row).is_proven_by(record, observed_at)
 
 
 def differs(row: Batch, record: BatchRecord) -> bool:
@@ -224,10 +227,17 @@ def update_rows(rows: Sequence[Batch]) -> None:
     )
 
 
-def mark_missing(batch_ids: Sequence[str]) -> int:
-    """Tombstone batches of which the vendor said that it does not know them."""
+def mark_missing(batch_ids: Sequence[str], sent_at: dt.datetime) -> int:
+    """Tombstone batches that the vendor does not know, as it answered to reads sent at `sent_at`.
+
+    One that was made only lately is left for later: reads may not know of it yet.
+    """
     with transaction.atomic():
-        rows = [row for row in locked_rows(batch_ids).values() if row.missing_since is None]
+        rows = [
+            row
+            for row in locked_rows(batch_ids).values()
+            if row.missing_since is None and Known.of(row).is_gone_by(sent_at)
+        ]
         now = timezone.now()
         for row in rows:
             row.missing_since = row.synced_at = row.observed_at = now
@@ -282,60 +292,93 @@ def _campaign_values(record: CampaignRecord) -> dict[str, Any]:
     return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
 
 
-def _observed_differences(row: Batch, record: BatchRecord) -> list[audit.Fact]:
-    """The facts in a difference: reappeared, changed or deleted by somebody, or moved by itself."""
-    facts = []
-    before, after = snapshot(row), snapshot(record)
-    vendor = audit.Actor.outside(record.last_updated_by or "unknown")
+def _take_over_what_others_did(
+    row: Batch, record: BatchRecord, observed_at: dt.datetime, own: Doings
+) -> list[audit.Fact] | None:
+    """Put an observation into a row; returns the facts about what others did.
+
+    While an update of ours may be on its way, what it asked for stays as it was before: its own
+    outcome will tell. None: nothing but that was seen.
+    """
+    batch_id, facts = row.batch_id, []
     if row.missing_since is not None:
         facts.append(audit.Fact.about_batch(Action.BATCH_FOUND_AGAIN, audit.SYSTEM, row))
-    moved = [
-        name
-        for name in PATCH_FIELDS
-        if not same_value(name, getattr(row, name), getattr(record, name))
-    ]
+    moved = {n for n in PATCH_FIELDS if not same_value(n, getattr(row, n), getattr(record, n))}
+    awaited = own.awaited(batch_id, record, moved)
+    late, late_fields = own.late(batch_id, record, moved - awaited)
+    others = moved - awaited - late_fields
     deleted = row.deleted_at is None and record.deleted_at is not None
-    if moved and not deleted and _was_never_kept(row, record, moved):
-        return facts
-    if moved or deleted:
-        if row.change_items.filter(state=ChangeItem.State.APPLIED).exists():
+    if awaited and not (others or deleted):
+        return None
+    if late is not None:
+        facts.append(_carried_out_after_all(row, record, late, late_fields))
+    if (others or deleted) and (deleted or not own.was_never_kept(row, record, others)):
+        if batch_id in own.last_applied:
             row.drifted_at = timezone.now()
-        detail: dict[str, Any] = {"fields": moved}
-        if deleted:
-            detail["deleted"] = record.deleted_reason or True
-        facts.append(
-            audit.Fact.about_batch(
-                Action.BATCH_CHANGED_OUTSIDE,
-                vendor,
-                row,
-                outcome="outside",
-                before=before,
-                after=after,
-                detail=detail,
-            )
-        )
-    elif row.status != record.status:
-        facts.append(
-            audit.Fact.about_batch(
-                Action.BATCH_STATUS_CHANGED,
-                audit.VENDOR,
-                row,
-                outcome="outside",
-                before=before,
-                after=after,
-            )
-        )
+        facts.append(_changed_outside(row, record, others, own.names))
+    elif row.status != record.status and not moved:
+        facts.append(_status_moved(row, record))
+    _take_over_but(awaited, row, record, observed_at)
     return facts
 
 
-def _was_never_kept(row: Batch, record: BatchRecord, moved: Sequence[str]) -> bool:
-    """Whether the vendor shows what was before our last change, which it accepted but never kept.
+def _take_over_but(
+    awaited: set[str], row: Batch, record: BatchRecord, observed_at: dt.datetime
+) -> None:
+    """Take over an observation; with `awaited` fields, only what was surely done by others."""
+    if not awaited:
+        take_over(row, record, observed_at)
+        return
+    names = (set(PATCH_FIELDS) | {"deleted_at", "deleted_reason"}) - awaited
+    for name in names:
+        setattr(row, name, getattr(record, name))
+    row.missing_since, row.synced_at = None, timezone.now()
 
-    Nobody changed the batch then, and the trail already says that it was not confirmed.
-    """
-    last = row.change_items.filter(state=ChangeItem.State.APPLIED).order_by("-settled_at").first()
-    if last is None or last.confirmation != ChangeItem.Confirmation.NOT_CONFIRMED:
-        return False
-    return all(
-        same_value(name, getattr(last.before, name), getattr(record, name)) for name in moved
+
+def _changed_outside(
+    row: Batch, record: BatchRecord, fields: set[str], own_names: frozenset[str]
+) -> audit.Fact:
+    """What somebody else did; with our own key it is another tool, or its owner at the vendor."""
+    with_our_key = record.last_updated_by in own_names
+    detail: dict[str, Any] = {"fields": [name for name in PATCH_FIELDS if name in fields]}
+    if record.deleted_at is not None and row.deleted_at is None:
+        detail["deleted"] = record.deleted_reason or True
+    before, after = snapshot(row), snapshot(record)
+    return audit.Fact.about_batch(
+        Action.BATCH_CHANGED_WITH_OUR_KEY if with_our_key else Action.BATCH_CHANGED_OUTSIDE,
+        audit.Actor.outside(record.last_updated_by or "unknown"),
+        row,
+        outcome="outside",
+        before=before,
+        after=before | {n: after[n] for n in after if n in fields or n == "status"},
+        detail=detail,
+    )
+
+
+def _status_moved(row: Batch, record: BatchRecord) -> audit.Fact:
+    return audit.Fact.about_batch(
+        Action.BATCH_STATUS_CHANGED,
+        audit.VENDOR,
+        row,
+        outcome="outside",
+        before=snapshot(row),
+        after=snapshot(record),
+    )
+
+
+def _carried_out_after_all(
+    row: Batch, record: BatchRecord, item: ChangeItem, fields: set[str]
+) -> audit.Fact:
+    """An update of ours whose outcome was not known is seen to have taken effect."""
+    return audit.Fact.about_batch(
+        Action.BATCH_CARRIED_OUT_LATE,
+        audit.SYSTEM,
+        row,
+        outcome="as_asked",
+        change_id=item.change_id,
+        reason=item.change.reason,
+        reference=item.change.reference,
+        before=snapshot(row),
+        after=snapshot(record),
+        detail={"fields": [name for name in PATCH_FIELDS if name in fields], "was": item.state},
     )

@@ -71,7 +71,7 @@ class Refresh:
     def __init__(self, change: Change, client: SyllableClient) -> None:
         self.change = change
         self._client = client
-        self._started_at = timezone.now()
+        self.started_at = timezone.now()
         self._renewed = time.monotonic()
         self._seen: set[str] = set()
         self._just_seen: list[str] = []
@@ -93,8 +93,8 @@ class Refresh:
         if part:
             sync.read_each(self._client, part)
             return False
-        self.change.preflight_at = self._started_at
-        Change.objects.filter(pk=self.change.pk).update(preflight_at=self._started_at)
+        self.change.preflight_at = self.started_at
+        Change.objects.filter(pk=self.change.pk).update(preflight_at=self.started_at)
         return True
 
     def take_seen(self) -> list[str]:

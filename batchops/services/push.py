@@ -22,8 +22,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from batchops.models import Change, ChangeItem
-from batchops.services import changes, claims, preflight, runs, settle, vendor
-from batchops.services.attempts import MAX_TRIES, Assignment, Outcome, halting
+from batchops.services import changes, claims, identity, preflight, runs, settle, vendor
+from batchops.services.assignments import MAX_TRIES, Assignment, Outcome
+from batchops.services.attempts import halting
 from batchops.services.bulk import update_in_order
 from batchops.services.dispatch import Dispatcher
 from batchops.services.effects import unsendable
@@ -31,7 +32,6 @@ from batchops.services.errors import ChangeError
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.errors import Misconfigured, SyllableError
 from batchops.syllable.pacing import backoff
-from batchops.syllable.patch import BatchPatch, Values
 
 logger = logging.getLogger(__name__)
 
@@ -266,9 +266,10 @@ class Engine:
         items = claims.claim(change, self.lease, size, least_tried=is_probe, among=among)
         if items:
             self.changes[change.pk] = change
-        patch = change.patch
+        patch, compared_at = change.patch, self._compared_at(change)
+        names = identity.names() if items else frozenset()
         for item in items:
-            assignment = self._assignment(change, item, patch)
+            assignment = Assignment.of(item, change, patch, compared_at, names)
             self.held[item.pk] = assignment
             if message := unsendable(item.batch):
                 self._settled(Outcome(assignment, ItemState.SKIPPED, message=message))
@@ -276,22 +277,12 @@ class Engine:
                 self.dispatcher.send(assignment)
         return len(items)
 
-    def _assignment(self, change: Change, item: ChangeItem, patch: BatchPatch) -> Assignment:
-        trusted = _is_urgent(change) or change.pk not in self.read_each
-        return Assignment(
-            item_id=item.pk,
-            change_id=change.pk,
-            batch_id=item.batch_id,
-            campaign_id=item.batch.campaign_id,
-            patch=patch if item.patch_json is None else item.wanted(change),
-            before=item.before,
-            known=Values.of(item.batch) if trusted else None,
-            known_status=item.batch.status,
-            rounds=item.attempts,
-            in_doubt=item.attempts > 1,
-            read_only=change.state == State.STOPPED,
-            urgent=_is_urgent(change),
-        )
+    def _compared_at(self, change: Change) -> dt.datetime | None:
+        """When list pages were last read for a change; None: each batch is read by itself."""
+        if change.pk in self.read_each:
+            return None
+        refresh = self.refreshes.get(change.pk)
+        return refresh.started_at if refresh else change.preflight_at
 
     # Outcomes ---------------------------------------------------------------------------------
 

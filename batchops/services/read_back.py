@@ -84,7 +84,7 @@ def _observations(wanted: Collection[str]) -> Iterator[Sequence[BatchRecord]]:
         try:
             yield [client.get_batch(batch_id).record]
         except NotFound:
-            mirror.mark_missing([batch_id])
+            mirror.mark_missing([batch_id], timezone.now())
         except (MalformedReply, Refused) as error:
             # It may be this batch alone; it stays unconfirmed.
             logger.warning("Batch %s cannot be read: %s", batch_id, error)

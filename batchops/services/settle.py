@@ -11,8 +11,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from batchops.models import Action, Batch, Change, ChangeItem
-from batchops.services import audit, claims, mirror
-from batchops.services.attempts import Assignment, Outcome
+from batchops.services import audit, claims, doings, identity, mirror
+from batchops.services.assignments import NO_CLEAR_ANSWER, Assignment, Outcome
 from batchops.services.bulk import update_rows
 
 logger = logging.getLogger(__name__)
@@ -45,13 +45,23 @@ def settle(outcomes: Sequence[Outcome], changes: Mapping[UUID, Change], lease: s
             {outcome.record.campaign_id for outcome in written if outcome.record}
             - {row.campaign_id for row in rows.values()}
         )
+        own = doings.of(
+            [
+                one.assignment.batch_id
+                for one in written
+                if (found := one.assignment.found)
+                and mirror.differs(rows[one.assignment.batch_id], found.record)
+            ],
+            but=[one.assignment.item_id for one in written if not one.assignment.in_doubt],
+        )
+        identity.learn(one.record.last_updated_by for one in written if one.record and one.moved_it)
         facts: list[audit.Fact] = []
         touched: list[Batch] = []
         for outcome in written:
             row = rows[outcome.assignment.batch_id]
             change = changes[outcome.assignment.change_id]
             found = outcome.assignment.found
-            noticed = mirror.notice(row, found.record, found.sent_at) if found else None
+            noticed = mirror.notice(row, found.record, found.sent_at, own) if found else None
             facts += [*(noticed or ()), *_facts(outcome, row, change)]
             if _settle_row(row, outcome, change) or noticed is not None:
                 touched.append(row)
@@ -89,6 +99,11 @@ def put_off(
         rows = mirror.locked_rows(assignment.batch_id for assignment in tried)
         in_doubt = [key for key in held if counted or by_item[key].in_doubt]
         claims.give_back(lease, in_doubt, counted=True)
+        doubtful = [key for key in in_doubt if by_item[key].in_doubt]
+        ChangeItem.objects.filter(pk__in=[key for key in doubtful if by_item[key].tries]).update(
+            message=NO_CLEAR_ANSWER
+        )
+        claims.doubt(by_item[key].batch_id for key in doubtful)
         claims.give_back(lease, held.keys() - set(in_doubt))
         audit.record(
             *(
@@ -137,13 +152,21 @@ def _settle_row(row: Batch, outcome: Outcome, change: Change) -> bool:
     if outcome.gone and row.missing_since is None:
         row.missing_since = row.synced_at = row.observed_at = timezone.now()
         return True
+    doubted = outcome.assignment.in_doubt
+    if doubted:
+        row.written_at = outcome.assignment.known.written_at
     record = outcome.record
     if record is None or mirror.is_older(row, outcome.seen_at):
-        return False
+        return doubted
     applied = outcome.state == State.APPLIED
-    if not applied and not mirror.differs(row, record):
-        return False
+    if not (outcome.by_reply or applied):
+        if mirror.is_stale(row, record, outcome.seen_at):
+            return doubted
+        if not (doubted or mirror.differs(row, record)):
+            return False
     mirror.take_over(row, record, outcome.seen_at)
+    if outcome.by_reply:
+        row.written_at = outcome.seen_at
     if applied:
         row.drifted_at = None
         if outcome.assignment.patch.paused is True:
@@ -186,9 +209,8 @@ def _facts(outcome: Outcome, row: Batch, change: Change) -> list[audit.Fact]:
 
 
 def _before(assignment: Assignment, row: Batch) -> dict[str, Any]:
-    """The values right before it was sent; else what the mirror held."""
-    known = assignment.known.to_json() if assignment.known else {}
-    return mirror.snapshot(row) | known
+    """What was provably there before anything of it was sent."""
+    return mirror.snapshot(row) | (assignment.base or assignment.known.values).to_json()
 
 
 def _about(change: Change) -> dict[str, Any]:

@@ -41,17 +41,18 @@ def read(client: SyllableClient, batch_ids: Sequence[str], alive: Alive = lambda
         except SyllableError as error:
             return error, sent_at
 
-    readings, gone = Readings(), []
+    readings, gone = Readings(), dict[str, dt.datetime]()
     with ThreadPoolExecutor(READS_AT_A_TIME, "read") as pool:
         futures = [pool.submit(answer, batch_id) for batch_id in batch_ids]
         answers = [result_of(future, alive) for future in futures]
     for batch_id, (found, sent_at) in zip(batch_ids, answers, strict=True):
         if isinstance(found, NotFound):
-            gone.append(batch_id)
+            gone[batch_id] = sent_at
         elif isinstance(found, SyllableError):
             readings.errors[batch_id] = found
         else:
             mirror.apply_page([found], sent_at)
             readings.present += found.deleted_at is None
-    readings.missing = mirror.mark_missing(gone)
+    if gone:
+        readings.missing = mirror.mark_missing(list(gone), min(gone.values()))
     return readings

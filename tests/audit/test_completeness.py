@@ -67,6 +67,7 @@ PART_OF = {
     "changes.sweep_stopped": "settles items through unsent.stop_waiting, which records each",
     "claims.claim": "a lease before anything is sent; the outcome is recorded by settle",
     "claims.give_back": "the end of a lease; settle.put_off records what was tried",
+    "claims.doubt": "what may have been done; its outcome is recorded by settle",
     "claims.renew": "a lease that goes on",
     "claims.take_lapsed": "a lease that ended; what was tried is recorded by settle",
     "clean_up.clean_up": "what is over by the settings: syncs, sessions, pasted lists; in the log",
@@ -74,6 +75,7 @@ PART_OF = {
     "freezing.drop_items": "a draft goes, which is recorded when it does",
     "freezing.each": "part of a draft, which is recorded when it is whole",
     "freezing.selection": "part of a draft, which is recorded when it is whole",
+    "identity.learn": "a name that the vendor's replies showed, to tell our changes by",
     "mirror.apply_campaigns": "what the vendor says of campaigns, which batchops cannot change",
     "mirror.keep_campaigns": "nameless rows for campaigns that are not known yet",
     "mirror.notice": "gives its facts to settle, which records them with the outcome",
@@ -307,7 +309,10 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         lambda w: mirror.follow_to_campaign(in_campaign(2), timezone.now()),
     ),
     "mirror.apply_page": (Action.BATCH_CHANGED_OUTSIDE, see_an_outside_change),
-    "mirror.mark_missing": (Action.BATCH_MISSING, lambda w: mirror.mark_missing([BATCH])),
+    "mirror.mark_missing": (
+        Action.BATCH_MISSING,
+        lambda w: mirror.mark_missing([BATCH], timezone.now()),
+    ),
     "pauses.move_resume": (
         Action.RESUME_MOVED,
         lambda w: pauses.move_resume(w.pushed(), later(), **as_(w.operator)),

@@ -18,6 +18,7 @@ from pytest_django import Settings
 
 from batchops.models import Batch, Change, ChangeItem
 from batchops.sandbox.embedded import EmbeddedSandbox
+from batchops.sandbox.vendor import KEY_OWNER
 from batchops.services import changes, claims, push, read_back, wake
 from batchops.tasks import LANES
 from tests.push.world import (
@@ -63,7 +64,7 @@ def test_workers_take_over_what_a_dead_worker_held(
     change = confirmed(operator)
     claims.claim(change, "of a worker that died", 40)
     Change.objects.update(state=Change.State.RUNNING, started_at=timezone.now())
-    sandbox.edit_batch(ids[0], paused=True)
+    sandbox.edit_batch(ids[0], paused=True, last_updated_by=KEY_OWNER)
     push.drive()
     assert changes.counts(change) == {"applied": 20, "sending": 40}
     ChangeItem.objects.filter(state="sending").update(lease_until=timezone.now())

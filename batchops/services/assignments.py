@@ -1,0 +1,160 @@
+"""What a thread of the push engine is given, and what it hands back: plain values, no database."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from django.utils import timezone
+
+from batchops.models import Change, ChangeItem
+from batchops.services.evidence import Known
+from batchops.syllable.patch import BatchPatch, Values
+from batchops.syllable.records import BatchRecord
+
+State = ChangeItem.State
+
+MAX_TRIES: Final = 5
+"""How often a PUT is tried before a GET decides what became of it."""
+
+NO_CLEAR_ANSWER: Final = "Sent, without a clear answer so far."
+"""What an item says that left, and whose outcome is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A batch as a GET showed it whose request left at `sent_at` (UTC)."""
+
+    record: BatchRecord
+    sent_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a thread is to do: one item, and what is known of its batch.
+
+    `known` is what the mirror holds, compared with the vendor by reads sent after `compared_at`;
+    None: read the batch first. `own_names` are those that changes made with our key are shown
+    under. `rounds` counts how often the item was taken up, this time included. `in_doubt`: an
+    earlier try may have been carried out, and with `was_sent` has left for certain. `read_only`:
+    the change was stopped, so only find out what became of it. `tries` holds how each PUT of this
+    round was answered, `failed_reads` how many GETs in a row were not. `found` is what a GET
+    showed that is provably no older than what was known. `base` is what was provably there before
+    anything of this item was sent; where it is not `judged`, others may have moved the fields
+    that are left alone. `began` is a moment of the monotonic clock.
+    """
+
+    item_id: int
+    change_id: uuid.UUID
+    batch_id: str
+    patch: BatchPatch
+    before: Values
+    known: Known
+    compared_at: dt.datetime | None = None
+    own_names: frozenset[str] = frozenset()
+    campaign_id: int | None = None
+    rounds: int = 1
+    in_doubt: bool = False
+    was_sent: bool = False
+    read_only: bool = False
+    urgent: bool = False
+    tries: tuple[str, ...] = ()
+    failed_reads: int = 0
+    found: Found | None = None
+    base: Values | None = None
+    judged: bool = True
+    began: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(
+        cls,
+        item: ChangeItem,
+        change: Change,
+        patch: BatchPatch,
+        compared_at: dt.datetime | None,
+        own_names: frozenset[str],
+    ) -> Assignment:
+        """What is to be done for an item that was just claimed; `patch` is the change's."""
+        return cls(
+            item_id=item.pk,
+            change_id=change.pk,
+            batch_id=item.batch_id,
+            patch=patch if item.patch_json is None else item.wanted(change),
+            before=item.before,
+            known=Known.of(item.batch),
+            compared_at=compared_at,
+            own_names=own_names,
+            campaign_id=item.batch.campaign_id,
+            rounds=item.attempts,
+            in_doubt=item.attempts > 1,
+            was_sent=item.message == NO_CLEAR_ANSWER,
+            read_only=change.state == Change.State.STOPPED,
+            urgent=change.priority == Change.Priority.EMERGENCY,
+        )
+
+    @property
+    def may_be_sent(self) -> bool:
+        """Whether it may be sent once more, to learn from the reply."""
+        return not self.read_only and len(self.tries) < MAX_TRIES
+
+    def tried(self, word: str, *, may_have_applied: bool) -> Assignment:
+        """The same after one more PUT, answered so."""
+        tried = replace(self, tries=(*self.tries, word))
+        if not may_have_applied:
+            return tried
+        return replace(tried, in_doubt=True, known=self.known.doubted())
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt came to: a settled state, or what else has to happen.
+
+    Exactly one of `state`, `retry`, `wait`, `halt` and `put_back` is set. `exhausted`: it failed
+    because tries were used up, maybe since the vendor is down. `record` is the batch as the
+    vendor showed it, seen at `seen_at`: for a write the reply's arrival, for a read its departure.
+    """
+
+    assignment: Assignment
+    state: ChangeItem.State | None = None
+    retry: bool = False
+    wait: str = ""
+    halt: str = ""
+    put_back: bool = False
+    exhausted: bool = False
+    message: str = ""
+    http_status: int | None = None
+    record: BatchRecord | None = None
+    seen_at: dt.datetime = field(default_factory=timezone.now)
+    unasked: tuple[str, ...] = ()
+    gone: bool = False
+
+    @property
+    def by_reply(self) -> bool:
+        """Whether the record is the reply to an update, not to a read."""
+        return self.assignment.tries[-1:] == ("200",) and self.record is not None
+
+    @property
+    def moved_it(self) -> bool:
+        """Whether the reply itself proves that this very update changed the batch."""
+        shown, seen = self.record and self.record.last_updated_at, self._seen_updated_at
+        known = self.assignment.known
+        return (
+            self.state == State.APPLIED
+            and self.by_reply
+            and not known.is_in_doubt
+            and bool(shown and seen and shown > seen)
+            and not self.assignment.patch.is_satisfied_by(self.assignment.base or known.values)
+        )
+
+    @property
+    def _seen_updated_at(self) -> dt.datetime | None:
+        found = self.assignment.found
+        return found.record.last_updated_at if found else self.assignment.known.last_updated_at
+
+    @property
+    def answered(self) -> bool:
+        """Whether the vendor is there and does what it should."""
+        return self.state is not None and self.http_status is not None and not self.exhausted
