@@ -83,6 +83,7 @@ ENTRY_OUTCOMES: Final = {
     "ok": ("Done", Look("check", "good")),
     "outside": ("Outside", Look("drift", "warn")),
     "not_confirmed": ("Not confirmed", Look("question", "warn")),
+    "refuted": ("Not so when read back", Look("warning", "bad")),
     "with failures": ("With failures", Look("warning", "warn")),
     "halted": ("Halted", Look("warning", "bad")),
     "unasked": ("Moved unasked", Look("warning", "bad")),

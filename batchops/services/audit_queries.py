@@ -39,6 +39,7 @@ FAILED_OUTCOMES: Final = (
     "halted",
     "with failures",
     "not_confirmed",
+    "refuted",
     "unasked",
     "broken",
 )

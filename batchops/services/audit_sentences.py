@@ -94,6 +94,7 @@ _ENDS: Final[dict[str, str]] = {
     "skipped": "skipped",
     "stopped": "stopped before it was sent",
     "not_confirmed": "accepted, not confirmed",
+    "refuted": "not so when read back",
     "denied": "denied",
     "ok": "",
     "outside": "",

@@ -145,7 +145,8 @@ def proceed(change: Change, *, user: User, actor: audit.Actor) -> Change:
     left = change.items.filter(state=ItemState.STOPPED)
     if change.state == State.STOPPED and change.started_at and left.exists():
         # Halted while its batches are taken up again, slice by slice; a worker keeps off it.
-        fields = {"halted_reason": REOPENING, "finished_at": None, "read_back_at": None}
+        ends = ("finished_at", "read_back_at", "read_back_due_at")
+        fields = {"halted_reason": REOPENING, **dict.fromkeys(ends)}
         move(change, (State.STOPPED,), State.QUEUED, **fields)
     elif not (change.is_halted and change.state in RUNNABLE_STATES):
         raise WrongState("There is nothing to go on with.", change)

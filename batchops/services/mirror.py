@@ -94,7 +94,7 @@ def apply_page(
         for batch_id, record in latest.items():
             row = rows.get(batch_id)
             if row is None:
-                written.append(_new_row(record, observed_at))
+                written.append(row_of(record, observed_at))
                 tally.created += 1
             elif not is_stale(row, record, observed_at) and differs(row, record):
                 differing.append((row, record))
@@ -281,7 +281,8 @@ def snapshot(batch: Batch | BatchRecord) -> dict[str, Any]:
     return {**Values.of(batch).to_json(), "status": batch.status}
 
 
-def _new_row(record: BatchRecord, observed_at: dt.datetime) -> Batch:
+def row_of(record: BatchRecord, observed_at: dt.datetime) -> Batch:
+    """A mirror row as a record makes it, not stored."""
     row = Batch(batch_id=record.batch_id)
     take_over(row, record, observed_at)
     return row

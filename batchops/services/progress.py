@@ -25,7 +25,7 @@ State, ItemState = Change.State, ChangeItem.State
 RATE_SPAN: Final = dt.timedelta(seconds=15)
 """How far back the rate looks."""
 MESSAGES_SHOWN: Final = 12
-READ_BACK_WITHIN: Final = dt.timedelta(minutes=2)
+READ_BACK_WITHIN: Final = dt.timedelta(minutes=5)
 """For how long after its end the page watches for the reading back."""
 UNCONFIRMED, UNASKED = "not_confirmed", "unasked"
 NOT_SENT: Final = (ItemState.SKIPPED, ItemState.STOPPED)
@@ -247,7 +247,9 @@ def outcome_rows(change: Change, outcome: str = "", text: str = "") -> QuerySet[
     if outcome in ItemState.values:
         items = items.filter(state=outcome)
     elif outcome == UNCONFIRMED:
-        items = items.filter(confirmation=ChangeItem.Confirmation.NOT_CONFIRMED)
+        items = items.filter(
+            state=ItemState.APPLIED, confirmation=ChangeItem.Confirmation.NOT_CONFIRMED
+        )
     elif outcome == UNASKED:
         items = items.exclude(unasked=[])
     if text:

@@ -123,7 +123,7 @@ def hostile_past(sandbox: EmbeddedSandbox, person: User) -> None:
         )
         push.drive()
         confirmed.refresh_from_db()
-        read_back.read_back(confirmed, delays=(0,))
+        read_back.read_back(confirmed)
     sandbox.edit_batch(HOSTILE_IDS[0], paused=False, error_message=ATTACK, last_updated_by=ATTACK)
     sandbox.vanish("live-1")
     sync.pull(SyncRun.Kind.FULL)

@@ -322,7 +322,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     "read_back.all_due": (Action.CHANGE_READ_BACK, read_all_back),
     "read_back.read_back": (
         Action.CHANGE_READ_BACK,
-        lambda w: read_back.read_back(w.pushed(), delays=(0,)),
+        lambda w: read_back.read_back(w.pushed()),
     ),
     "shared_ids.end_alarms": (Action.BATCH_ID_UNIQUE, end_an_alarm),
     "shared_ids.raise_alarms": (

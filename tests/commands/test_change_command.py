@@ -262,7 +262,7 @@ def worked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     def work(_seconds: float) -> None:
         push.drive()
         for change in Change.objects.filter(state="finished", read_back_at=None):
-            read_back.read_back(change, delays=(0,))
+            read_back.read_back(change)
 
     class Clock:
         sleep = staticmethod(work)

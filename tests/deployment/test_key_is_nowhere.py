@@ -81,7 +81,7 @@ def live_through_good_and_bad(world: EmbeddedSandbox, user: User, settings: Sett
 def _pause(user: User, *, paused: bool = True) -> None:
     change = confirmed(user, BatchPatch(paused=paused))
     push.drive()
-    read_back.read_back(change, delays=(0,))
+    read_back.read_back(change)
 
 
 def _fail_to_pull() -> None:

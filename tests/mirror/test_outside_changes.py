@@ -94,7 +94,7 @@ def test_our_own_pushes_are_never_outside_changes(sandbox: EmbeddedSandbox, oper
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
     pull()
     change = pause(operator)
-    read_back.read_back(change, delays=(0,))
+    read_back.read_back(change)
     pull()
     sync.pull(SyncRun.Kind.INCREMENTAL)
     sync.refresh([BATCH])
@@ -109,7 +109,7 @@ def test_what_the_vendor_accepted_but_never_kept_was_changed_by_nobody(
     pull()
     sandbox.set_faults(not_kept=1.0)
     change = pause(operator)
-    read_back.read_back(change, delays=(0,))
+    read_back.read_back(change)
     with time_machine.travel(timezone.now() + dt.timedelta(minutes=5)):
         pull()
     assert Batch.objects.get().paused is False

@@ -33,11 +33,6 @@ from tests.push.world import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(autouse=True)
-def read_back_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_back, "DELAYS_SECONDS", (0.0,))
-
-
 def test_workers_find_a_change_that_was_never_enqueued(
     sandbox: EmbeddedSandbox, operator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +230,6 @@ def test_what_cannot_be_read_back_for_a_day_stays_unconfirmed(
     sandbox.set_faults(error_503=1.0)
     read_back.all_due()
     assert change.items.filter(confirmation="").count() == 3
-    Change.objects.update(finished_at=timezone.now() - dt.timedelta(days=2))
+    Change.objects.update(finished_at=timezone.now() - dt.timedelta(days=2), read_back_due_at=None)
     read_back.all_due()
     assert change.items.filter(confirmation="not_confirmed").count() == 3

@@ -50,7 +50,7 @@ def test_a_pause_reaches_the_vendor_the_mirror_and_the_trail(
     entries = AuditEntry.objects.filter(action="batch.applied", change_id=change.pk)
     assert entries.count() == number
     assert {entry.who for entry in entries} == {"batchops, for olivia"}
-    read_back.read_back(change, delays=(0,))
+    read_back.read_back(change)
     confirmation = ChangeItem.Confirmation.CONFIRMED
     assert change.items.filter(confirmation=confirmation).count() == number
 
