@@ -19,8 +19,13 @@ class BatchopsConfig(AppConfig):
     verbose_name = "Operations"
 
     def ready(self) -> None:
-        from batchops import checks, permissions, signals, tasks  # noqa: F401
+        from django.contrib.auth.models import User
 
+        from batchops import checks, permissions, signals, tasks  # noqa: F401
+        from batchops.services import account_names
+
+        # Forms and createsuperuser ask the field; all other ways are seen by a signal.
+        User._meta.get_field("username").validators.append(account_names.check)
         post_migrate.connect(permissions.keep_groups, sender=self)
         post_migrate.connect(_prepare_queue, sender=self)
 
@@ -36,4 +41,8 @@ class BatchopsAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        from batchops.admin import audit, batch, campaign, change, sync  # noqa: F401
+        from batchops.admin import accounts, audit, batch, campaign, change, sync  # noqa: F401
+        from batchops.admin.accounts import SignInForm
+        from batchops.admin.site import site
+
+        site.login_form = SignInForm

@@ -15,8 +15,7 @@ from django.utils import timezone
 
 from batchops import proxies
 from batchops.logs import request_id
-from batchops.models import Action
-from batchops.services import audit
+from batchops.services import audit, denials
 from batchops.wall_times import zone_named
 
 GetResponse: TypeAlias = Callable[[HttpRequest], HttpResponseBase]
@@ -103,11 +102,4 @@ class DeniedAccessMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
         if isinstance(exception, PermissionDenied) and request.user.is_authenticated:
-            audit.record_now(
-                audit.Fact(
-                    Action.ACCESS_DENIED,
-                    audit.Actor.of_request(request),
-                    outcome="denied",
-                    detail={"method": request.method or "", "path": request.path[:500]},
-                )
-            )
+            denials.record_request(request, str(exception))

@@ -10,12 +10,14 @@ from typing import Any, Final, TypeVar
 
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
 
 from batchops.models import Action
+from batchops.services import account_names, denials
 from batchops.services.audit import Actor, Fact, client_ip, current_actor, record_now
 
 ACCOUNT_FIELDS: Final = (
@@ -49,10 +51,27 @@ def record_sign_out(request: HttpRequest, user: User | None, **_: Any) -> None:
 def record_failed_sign_in(
     credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any
 ) -> None:
+    """By the account's name; what is no account's name may be a password, and is not kept."""
     name = str(credentials.get("username") or "")
-    record_now(
-        Fact(Action.ACCOUNT_SIGN_IN_FAILED, Actor.nobody(name, _ip(request)), outcome="denied")
-    )
+    if not User.objects.filter(username=name.replace("\0", "")).exists():
+        name = f"no account {_digest(name)}" if name else ""
+    somebody = Actor.nobody(name, _ip(request))
+    denials.record(Fact(Action.ACCOUNT_SIGN_IN_FAILED, somebody, outcome="denied"))
+
+
+def _digest(name: str) -> str:
+    """Tells the same text again, and says nothing of it to whoever has not the secret key."""
+    text = name.encode("utf-8", "replace")
+    return salted_hmac("batchops.sign_in", text, algorithm="sha256").hexdigest()[:12]
+
+
+@receiver(pre_save, sender=User)
+def refuse_a_false_name(
+    instance: User, update_fields: Iterable[str] | None = None, **_: Any
+) -> None:
+    """However an account is made or renamed, its name passes for nobody else."""
+    if update_fields is None or "username" in update_fields:
+        account_names.check(instance.username)
 
 
 @receiver(pre_save, sender=User)
@@ -97,11 +116,23 @@ def record_group(instance: Group, created: bool, **_: Any) -> None:
 def remember_what_goes(instance: User | Group, **_: Any) -> None:
     before: dict[str, Any] = {name: getattr(instance, name) for name in _fields(instance)}
     if isinstance(instance, User):
-        before["groups"] = _names(instance.groups.all())
-        before["permissions"] = _names(instance.user_permissions.all())
+        before["groups"] = _named(instance.groups.all())
+        before["permissions"] = _named(instance.user_permissions.all())
     else:
-        before["permissions"] = _names(instance.permissions.all())
+        before["permissions"] = _named(instance.permissions.all())
+        # The database takes its members off without a word.
+        members = list(instance.user_set.order_by("pk"))
+        before["members"] = _named(members)
+        for member in members:
+            _record_move(member, "removed", [instance])
     setattr(instance, BEFORE, before)
+
+
+@receiver(pre_delete, sender=Permission)
+def record_who_loses_it(instance: Permission, **_: Any) -> None:
+    """A permission that goes is lost by whoever holds it."""
+    for owner in (*instance.user_set.order_by("pk"), *instance.group_set.order_by("pk")):
+        _record_move(owner, "removed", [instance])
 
 
 @receiver(post_delete, sender=User)
@@ -213,7 +244,7 @@ def _was_set(user: User) -> bool:
     return getattr(user, "_password", None) is not None
 
 
-def _names(others: QuerySet[Any]) -> list[str]:
+def _named(others: Iterable[Model]) -> list[str]:
     return sorted(_name(other) for other in others)
 
 

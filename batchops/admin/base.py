@@ -47,6 +47,16 @@ class SturdyLists(admin.ModelAdmin[Row]):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SturdyList
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list. Raises PermissionDenied for an action that the person is not offered."""
+        if request.method == "POST":
+            asked = {name for name in request.POST.getlist("action") if name}
+            if forged := asked - set(self.get_actions(request)):
+                raise PermissionDenied(f"the action {', '.join(sorted(forged))[:200]}")
+        return super().changelist_view(request, extra_context)
+
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Raises RefusedParameter for what cannot be shown as the address says it."""
         parameters.searched_words(request)

@@ -18,6 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from batchops.admin.parameters import RefusedParameter, SearchTooLong
 from batchops.logs import request_id
+from batchops.services import denials
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +78,9 @@ def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
     return _bare(500, "Something went wrong here", words)
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
-    """A form that was made before the person last signed in, or for another site."""
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form that was made before the person last signed in, or for another site; recorded."""
+    denials.record_request(request, f"The form proves no page of ours: {reason}")
     words = (
         "The page it stood on was opened before you last signed in, or your browser keeps no "
         "cookies for this site. Nothing was done. Go back, reload the page, and send it again."

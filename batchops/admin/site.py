@@ -18,10 +18,11 @@ from django.utils.functional import SimpleLazyObject
 from batchops import permissions
 from batchops.admin import dashboard, parameters, problems
 from batchops.admin.base import SturdyLists
-from batchops.services import audit_watch, freshness
+from batchops.services import audit, audit_watch, denials, freshness
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
+WRONG_OLD_PASSWORD: Final = "The old password was wrong."  # noqa: S105 - words
 SECTIONS: Final = {
     "batchops": ("Operations", ("Batch", "Campaign", "Change", "AuditEntry", "SyncRun")),
     "auth": ("People", ("User", "Group")),
@@ -67,6 +68,8 @@ class BatchopsAdminSite(admin.AdminSite):
 
         @functools.wraps(guarded)
         def explained(request: HttpRequest, *args: Any, **more: Any) -> HttpResponseBase:
+            if request.user.is_authenticated and not self.has_permission(request):
+                denials.record_request(request, "The account has no access to these pages.")
             if self._comes_too_late(request):
                 return problems.signed_out(request)
             try:
@@ -85,6 +88,24 @@ class BatchopsAdminSite(admin.AdminSite):
         """Whether a form is sent by nobody who is signed in; signing out is open to all."""
         signing_out = request.path == reverse("admin:logout", current_app=self.name)
         return request.method == "POST" and not self.has_permission(request) and not signing_out
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Change one's own password; a wrong old one is recorded."""
+        response = super().password_change(request, extra_context)
+        context: dict[str, Any] = getattr(response, "context_data", None) or {}
+        form = context.get("form")
+        if request.method == "POST" and form is not None and "old_password" in form.errors:
+            denials.record(
+                audit.Fact(
+                    audit.Action.ACCOUNT_PASSWORD,
+                    audit.Actor.of_request(request),
+                    outcome="denied",
+                    detail={"account": request.user.get_username(), "why": WRONG_OLD_PASSWORD},
+                )
+            )
+        return response
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -6,7 +6,7 @@ A denial is recorded outside of what it denied, which may be rolled back.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -15,6 +15,9 @@ from django.utils import timezone
 from batchops.models import DeniedTries
 from batchops.models.audit import Action
 from batchops.services import audit
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
 
 SPAN: Final = dt.timedelta(minutes=1)
 NAMED_MOST: Final = 50
@@ -38,6 +41,15 @@ def record(fact: audit.Fact) -> None:
         else:
             _count(tries, fact)
         tries.save()
+
+
+def record_request(request: HttpRequest, why: str = "") -> None:
+    """Record that a page or a button was refused to whoever asked for it."""
+    detail = {"method": request.method or "", "path": request.path[:500]}
+    if why:
+        detail["why"] = why
+    actor = audit.Actor.of_request(request)
+    record(audit.Fact(Action.ACCESS_DENIED, actor, outcome="denied", detail=detail))
 
 
 def sum_up_due() -> None:

@@ -185,7 +185,7 @@ def test_only_what_the_person_may_do_is_offered(
 
 
 def test_without_a_role_nothing_is_shown(client: Client) -> None:
-    client.force_login(User.objects.create_user("nobody", is_staff=True))
+    client.force_login(User.objects.create_user("nina", is_staff=True))
     assert client.get(LIST).status_code == 403
     assert client.get(reverse("admin:batchops_batch_paste")).status_code == 403
     assert Campaign.objects.count() == 0

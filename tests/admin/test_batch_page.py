@@ -54,7 +54,7 @@ def test_an_unknown_id_has_none(client: Client, name: str) -> None:
 
 def test_nobody_sees_it_without_the_permission(client: Client) -> None:
     world.batch()
-    client.force_login(User.objects.create_user("nobody", is_staff=True))
+    client.force_login(User.objects.create_user("nina", is_staff=True))
     assert client.get(page()).status_code == 403
     assert client.get(counts()).status_code == 403
     assert client.post(page(), {"paused": "pause"}).status_code == 403

@@ -129,7 +129,7 @@ def test_nothing_to_come_is_said_so(client: Client, viewer: User) -> None:
 def test_who_may_not_see_changes_sees_no_list(
     client: Client, make_person: Callable[..., User]
 ) -> None:
-    client.force_login(make_person("nobody"))
+    client.force_login(make_person("nina"))
     for address in (LIST, UPCOMING):
         assert client.get(address).status_code == 403
 

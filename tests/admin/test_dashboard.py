@@ -224,7 +224,7 @@ def test_the_trail_is_shown_to_those_who_may_read_it(
 
 def test_those_without_a_role_are_told_where_to_get_one(client: Client) -> None:
     world.batch()
-    client.force_login(User.objects.create_user("nobody", is_staff=True))
+    client.force_login(User.objects.create_user("nina", is_staff=True))
     page = text(client)
     assert "Ask an administrator for a role" in page
     assert "Emergency pause" not in page

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import RequestFactory
 from django.utils import timezone
 
 from batchops import permissions
@@ -191,6 +192,12 @@ def recording_of_denials(world: World) -> None:
     denials.record(audit.Fact(Action.ACCESS_DENIED, audit.Actor.nobody("x"), outcome="denied"))
 
 
+def refuse_a_request(world: World) -> None:
+    request = RequestFactory().post("/somewhere/")
+    request.user = world.operator
+    denials.record_request(request, "not this one")
+
+
 def sum_up(world: World) -> None:
     world.settings.DENIALS_PER_MINUTE = 1
     recording_of_denials(world)
@@ -295,6 +302,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     ),
     "denials.record": (Action.ACCESS_DENIED, recording_of_denials),
     "denials.sum_up_due": (Action.ACCESS_DENIALS_SUMMED_UP, sum_up),
+    "denials.record_request": (Action.ACCESS_DENIED, refuse_a_request),
     "drafts.drop": (
         Action.CHANGE_DISCARDED,
         lambda w: drafts.drop(w.draft(), audit.SYSTEM, "why not"),

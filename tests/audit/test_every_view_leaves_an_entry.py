@@ -28,6 +28,7 @@ from batchops.models import (
     Campaign,
     Change,
     ChangeItem,
+    DeniedTries,
     SyncRun,
 )
 from batchops.services import changes, drafts
@@ -355,8 +356,10 @@ def filled_in(pattern: str, world: World) -> str:
 
 
 def everything() -> dict[str, Any]:
-    """All rows of all tables, but the trail and what keeps people signed in."""
-    models = [one for one in apps.get_models() if one not in (AuditEntry, AuditHead, Session)]
+    """All rows of all tables, but the trail, denied tries and what keeps people signed in."""
+    models = [
+        one for one in apps.get_models() if one not in (AuditEntry, AuditHead, DeniedTries, Session)
+    ]
     return {one._meta.label: list(one._default_manager.order_by("pk").values()) for one in models}
 
 
