@@ -193,7 +193,11 @@ class TimestampFormat(enum.StrEnum):
 
 
 def _in_another_zone(instant: dt.datetime) -> str:
-    return instant.astimezone(dt.timezone(dt.timedelta(hours=-5))).isoformat()
+    try:
+        return instant.astimezone(dt.timezone(dt.timedelta(hours=-5))).isoformat()
+    except OverflowError:
+        # Nothing lies before the first day of the calendar.
+        return instant.isoformat()
 
 
 def _naive(instant: dt.datetime) -> str:

@@ -250,6 +250,16 @@ def test_instants_are_written_in_the_form_asked_for(
     assert http.batch("one").json()["expires_on"] == written
 
 
+@pytest.mark.parametrize("form", ["Z", "offset", "naive", "microseconds", "seconds"])
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_the_ends_of_the_calendar_are_written_in_every_form(
+    sandbox: EmbeddedSandbox, http: PlainHttp, form: str, date: str
+) -> None:
+    sandbox.edit_batch("one", last_updated_at=date)
+    sandbox.set_faults(timestamp_format=form)
+    assert http.batch("one").json()["last_updated_at"][:3] == date[:3]
+
+
 def test_lists_may_leave_deleted_batches_out(sandbox: EmbeddedSandbox, http: PlainHttp) -> None:
     sandbox.delete_batch("one", reason="Wrong file uploaded")
     assert http.batches().json()["items"][0]["deleted_reason"] == "Wrong file uploaded"
