@@ -144,6 +144,9 @@ def notice(
 
     Returns the facts about what others had changed; None when the row stays as it is.
     """
+    if record.campaign_id != row.campaign_id:
+        # It is about another batch with the same id.
+        return None
     if is_stale(row, record, observed_at) or not differs(row, record):
         return None
     keep_campaigns([record.campaign_id])

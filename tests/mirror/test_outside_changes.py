@@ -8,12 +8,13 @@ import pytest
 import time_machine
 from django.contrib.auth.models import User
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
-from batchops.models import Action, AuditEntry, Batch, Change, SyncRun
+from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import changes, mirror, push, read_back, sync
 from batchops.syllable.patch import BatchPatch
-from batchops.syllable.records import BatchRecord
+from batchops.syllable.records import BatchRecord, parse_batch
 from tests.push.world import confirmed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -263,3 +264,27 @@ def test_what_makes_a_change_of_ours_a_conflict_is_recorded_as_made_outside(
     (entry,) = outside()
     assert moved(entry, "call_rate") == (50, 77)
     assert entry.actor_name == "console@example.com"
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_a_page_of_outside_changes_costs_few_queries_however_many_they_are(
+    sandbox: EmbeddedSandbox,
+    operator: User,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+    ours: bool,
+) -> None:
+    for number in range(500):
+        sandbox.add_batch(batch_id=f"b{number}", campaign_id=1, status="ACTIVE", paused=False)
+    pull()
+    if ours:
+        change = pause(operator)
+        with time_machine.travel(timezone.now() + dt.timedelta(hours=1)):
+            read_back.all_due()
+        assert change.items.filter(state=ChangeItem.State.APPLIED).count() == 500
+    for batch_id in sandbox.batch_ids():
+        sandbox.edit_batch(batch_id, paused=not ours, call_rate=77)
+    seen_at = timezone.now() + dt.timedelta(hours=2)
+    page = [parse_batch(sandbox.batch(batch_id)) for batch_id in sandbox.batch_ids()]
+    with django_assert_max_num_queries(50):
+        assert mirror.apply_page(page, seen_at).changed == 500
+    assert len([e for e in outside() if e.action == Action.BATCH_CHANGED_OUTSIDE]) == 500

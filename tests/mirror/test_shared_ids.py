@@ -166,6 +166,7 @@ def test_a_read_before_sending_that_shows_the_other_keeps_it_from_being_sent(
     assert change.items.get(batch=SAME).state == ChangeItem.State.SKIPPED
     assert SAME not in {entry["batch_id"] for entry in sandbox.journal(method="PUT")}
     assert Batch.objects.get(pk=SAME).campaign_id == 1
+    assert Action.BATCH_CHANGED_OUTSIDE not in actions()
 
 
 def test_people_see_it(sandbox: EmbeddedSandbox, client: Client, operator: User) -> None:
