@@ -22,11 +22,12 @@ from batchops.admin.audit_views import find, require, show, trail_page
 from batchops.admin.base import blame, person
 from batchops.admin.parameters import judges_itself
 from batchops.models import Action, AuditEntry
-from batchops.services import audit_export, audit_queries, audit_reports, audit_reviews
+from batchops.services import audit_export, audit_queries, audit_reports, audit_reviews, quotas
 from batchops.services.audit import Actor
 from batchops.services.audit_filter import TrailFilter
 from batchops.services.audit_reviews import Review
 from batchops.services.errors import ChangeError
+from batchops.services.quotas import QuotaReached
 
 REVIEWING: Final = (Action.AUDIT_REVIEWED, Action.AUDIT_SIGNED_OFF, Action.AUDIT_SAMPLED)
 LATEST: Final = 10
@@ -120,6 +121,11 @@ def export(request: HttpRequest) -> HttpResponseBase:
         return trail_page(request, export=form)
     trail_filter = chosen.trail_filter
     try:
+        places = quotas.begin_export(person(request))
+    except QuotaReached as reached:
+        blame(form, reached)
+        return trail_page(request, export=form)
+    try:
         made = audit_export.export(
             audit_queries.entries(trail_filter),
             audit_export.Kind(form.cleaned_data["kind"]),
@@ -129,10 +135,14 @@ def export(request: HttpRequest) -> HttpResponseBase:
             byte_order_mark=form.cleaned_data["byte_order_mark"],
         )
     except ChangeError as error:
+        places.give_back()
         blame(form, error)
         return trail_page(request, export=form)
+    except BaseException:
+        places.give_back()
+        raise
     return StreamingHttpResponse(
-        made.chunks,
+        quotas.Stream(made.chunks, places),
         content_type=made.content_type,
         headers={"Content-Disposition": f'attachment; filename="{made.filename}"'},
     )

@@ -21,9 +21,8 @@ from batchops.admin.forms import PatchForm, SetExpiryForm, SetRateForm
 from batchops.admin.sync import ask_for_pull
 from batchops.models import Batch, Change, SyncRun
 from batchops.models.batch import counted
-from batchops.services import audit, drafts, selection, sync
+from batchops.services import audit, drafts, refreshing, selection, sync
 from batchops.services.errors import ChangeError
-from batchops.syllable.errors import SyllableError
 from batchops.syllable.patch import CLEAR, BatchPatch
 
 if TYPE_CHECKING:
@@ -135,12 +134,13 @@ class BatchActions(_Base):
             ask_for_pull(request, SyncRun.Kind.FULL)
             return
         sync.record_request(audit.Actor.of_request(request), "refresh", batches=len(names))
-        try:
-            sync.refresh(names)
-        except SyllableError as error:
-            messages.error(request, f"Not refreshed: {error.message}")
+        done = refreshing.refresh(names)
+        if done.read == done.asked:
+            messages.success(request, f"{counted(done.read)} read anew from the vendor.")
+        elif done.read:
+            messages.warning(request, f"{_refreshed_words(done)} {_rest_words(done)}")
         else:
-            messages.success(request, f"{counted(len(names))} read anew from the vendor.")
+            messages.error(request, f"Not refreshed: {_rest_words(done)}")
 
     def _ask(
         self,
@@ -218,6 +218,19 @@ class BatchActions(_Base):
 def _is_across(request: HttpRequest) -> bool:
     """Whether all that match are meant, and not only those that were ticked."""
     return request.POST.get("select_across") == "1"
+
+
+def _refreshed_words(done: refreshing.Refreshed) -> str:
+    return f"{done.read:,} of {counted(done.asked)} read anew; the others are shown as before."
+
+
+def _rest_words(done: refreshing.Refreshed) -> str:
+    """Why not all were read."""
+    words = done.error.message if done.error else ""
+    if done.is_late:
+        late = f"The vendor did not answer for all within {refreshing.DEADLINE_SECONDS:g} seconds."
+        words = f"{late} {words} Try again for the rest.".replace("  ", " ")
+    return words
 
 
 def _unknown_words(unknown: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -21,6 +22,7 @@ from batchops.models.change import OPEN_STATES
 from batchops.services import audit, drafts, effects, request_counts
 from batchops.services.errors import ChangeError
 from batchops.services.forecast import forecast
+from batchops.services.quotas import QuotaReached
 from batchops.syllable.errors import SyllableError
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class BatchPage(_Base):
             "others": Campaign.objects.filter(pk__in=batch.shared_with),
             "open_changes": _open_changes(batch),
             "entries": _entries(request, batch),
-            **(_counts_of(batch) if "counts" in request.GET else {}),
+            **(_counts_of(batch, person(request)) if "counts" in request.GET else {}),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "batchops/batch.html", context)
@@ -71,8 +73,9 @@ class BatchPage(_Base):
     def counts(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The live request counts, as a piece of the page, for the page's script."""
         batch = self._batch(request, object_id)
-        html = render_to_string("batchops/request_counts.html", _counts_of(batch), request)
-        response = JsonResponse({"html": html})
+        counts = _counts_of(batch, person(request))
+        html = render_to_string("batchops/request_counts.html", counts, request)
+        response = JsonResponse({"html": html}, status=429 if "too_many" in counts else 200)
         response["Cache-Control"] = "no-store"
         return response
 
@@ -121,14 +124,16 @@ def _entries(request: HttpRequest, batch: Batch) -> list[AuditEntry] | None:
     return list(entries[:ENTRIES_SHOWN])
 
 
-def _counts_of(batch: Batch) -> dict[str, Any]:
+def _counts_of(batch: Batch, user: User) -> dict[str, Any]:
     """The counts and the forecast, or why there are none."""
     if batch.is_gone:
         return {"counts_problem": "The vendor does not have this batch any more."}
     if batch.shares_its_id:
         return {"counts_problem": "The vendor has several batches with this id, and tells of one."}
     try:
-        counts = request_counts.read(batch.batch_id)
+        counts = request_counts.read(batch.batch_id, user)
+    except QuotaReached as reached:
+        return {"counts_problem": reached.message, "too_many": True}
     except SyllableError as error:
         return {"counts_problem": f"The vendor did not tell: {error.message}"}
     return {

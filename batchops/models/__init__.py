@@ -20,6 +20,7 @@ from batchops.models.batch import (
 from batchops.models.change import Change, ChangeItem, ChangeQuerySet
 from batchops.models.denials import DeniedTries
 from batchops.models.heartbeat import Heartbeat
+from batchops.models.quota import Quota
 from batchops.models.selection import PastedIds
 from batchops.models.sync import SyncRun
 
@@ -43,5 +44,6 @@ __all__ = [
     "KeyIdentity",
     "KnownStatus",
     "PastedIds",
+    "Quota",
     "SyncRun",
 ]

@@ -9,6 +9,7 @@ from django.utils import timezone
 from batchops.models import Batch, Change, ChangeItem
 from batchops.services import request_counts
 from batchops.services.forecast import Forecast, forecast
+from batchops.services.quotas import QuotaReached
 from batchops.syllable.errors import SyllableError
 from batchops.syllable.patch import BatchPatch, Values
 
@@ -34,8 +35,8 @@ def outlook(change: Change) -> Outlook | None:
         .get()
     )
     try:
-        counts = request_counts.read(item.batch_id)
-    except SyllableError:
+        counts = request_counts.read(item.batch_id, change.requested_by)
+    except (SyllableError, QuotaReached):
         return None
     if counts.by_status is None:
         return None

@@ -6,22 +6,21 @@ Only numbers are read and kept, for half a minute, in the cache alone.
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 
-from batchops.syllable.client import SyllableClient
+from batchops.services import quotas, vendor
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 KEPT_SECONDS: Final = 30
-CONNECT_SECONDS: Final = 2.0
-READ_SECONDS: Final = 4.0
-"""Short: a person is waiting, and the page says so when the vendor does not answer."""
 WAITING_STATUS: Final = "PENDING"
 
 
@@ -42,16 +41,19 @@ class RequestCounts:
         return (self.by_status or {}).get(WAITING_STATUS, 0)
 
 
-def read(batch_id: str) -> RequestCounts:
-    """The counts of a batch, at most half a minute old. Raises `SyllableError`."""
+def read(batch_id: str, user: User | None = None) -> RequestCounts:
+    """The counts of a batch, at most half a minute old.
+
+    Raises `SyllableError`, and QuotaReached for a person who asks for too many.
+    """
     key = _cache_key(batch_id)
     known: RequestCounts | None = cache.get(key)
     if known is not None:
         return known
+    if user is not None:
+        quotas.spend_count(user)
     asked_at = timezone.now()
-    details = _client(
-        settings.SYLLABLE_BASE_URL, settings.SYLLABLE_API_KEY, settings.SYLLABLE_USE_PROXIES
-    ).get_batch(batch_id)
+    details = vendor.quick_client().get_batch(batch_id)
     counts = RequestCounts(details.status_counts, asked_at)
     cache.set(key, counts, KEPT_SECONDS)
     return counts
@@ -60,16 +62,3 @@ def read(batch_id: str) -> RequestCounts:
 def _cache_key(batch_id: str) -> str:
     name = f"{settings.SYLLABLE_BASE_URL}\n{batch_id}"
     return f"request-counts:{hashlib.sha256(name.encode()).hexdigest()}"
-
-
-@functools.lru_cache(maxsize=4)
-def _client(base_url: str, api_key: str, use_environment_proxies: bool) -> SyllableClient:
-    return SyllableClient(
-        base_url,
-        api_key,
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        pool_size=4,
-        read_attempts=1,
-        use_environment_proxies=use_environment_proxies,
-    )

@@ -166,11 +166,6 @@ def is_due(kind: SyncRun.Kind, interval: int) -> bool:
     return last["good"] is None or now - last["good"] >= dt.timedelta(seconds=interval)
 
 
-def refresh(batch_ids: Sequence[str]) -> None:
-    """Read a few batches anew, one GET each. Raises `SyllableError` when the vendor fails."""
-    read_each(vendor.client(), batch_ids)
-
-
 def read_each(client: SyllableClient, batch_ids: Sequence[str]) -> None:
     """GET batches one by one; what could be read is kept. Raises the first `SyllableError`."""
     for error in single_reads.read(client, batch_ids).errors.values():

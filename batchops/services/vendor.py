@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import functools
+from typing import Final
 
 from django.conf import settings
 
 from batchops.syllable.client import SyllableClient
+
+QUICK_CONNECT_SECONDS: Final = 2.0
+QUICK_READ_SECONDS: Final = 4.0
+QUICK_IN_FLIGHT: Final = 8
 
 
 def client(read_attempts: int = 4) -> SyllableClient:
@@ -22,6 +27,19 @@ def client(read_attempts: int = 4) -> SyllableClient:
         settings.SYLLABLE_MAX_IN_FLIGHT,
         settings.SYLLABLE_USE_PROXIES,
         read_attempts,
+    )
+
+
+def quick_client() -> SyllableClient:
+    """A client for pages: a person waits, so each try is short and there is only one."""
+    return _client(
+        settings.SYLLABLE_BASE_URL,
+        settings.SYLLABLE_API_KEY,
+        QUICK_CONNECT_SECONDS,
+        QUICK_READ_SECONDS,
+        QUICK_IN_FLIGHT,
+        settings.SYLLABLE_USE_PROXIES,
+        1,
     )
 
 

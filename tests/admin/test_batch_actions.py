@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from batchops.models import AuditEntry, Batch, Change
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import sync
+from batchops.services import refreshing
 from tests.changes import world
 
 pytestmark = pytest.mark.django_db
@@ -253,7 +253,7 @@ def test_a_viewer_cannot_act_by_a_forged_request(client: Client, viewer: User) -
 @pytest.mark.django_db(transaction=True)
 def test_a_refresh_reads_the_batches_anew(client: Client, sandbox: EmbeddedSandbox) -> None:
     sandbox.add_batch(batch_id="b-1", campaign_id=1, status="ACTIVE", paused=False)
-    sync.refresh(["b-1"])
+    refreshing.refresh(["b-1"])
     sandbox.edit_batch("b-1", paused=True)
     page = client.get(act(client, "refresh", "b-1")["Location"])
     assert b"1 batch read anew" in page.content
@@ -261,6 +261,38 @@ def test_a_refresh_reads_the_batches_anew(client: Client, sandbox: EmbeddedSandb
     sandbox.set_faults(unauthorized=1)
     page = client.get(act(client, "refresh", "b-1")["Location"])
     assert b"Not refreshed" in page.content
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refresh_keeps_what_was_read_in_time_and_says_how_much(
+    client: Client, sandbox: EmbeddedSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"b-{number:02}" for number in range(100)]
+    for name in names:
+        sandbox.add_batch(batch_id=name, campaign_id=1, paused=True)
+        world.batch(name)
+    stalled = {"share": 1.0, "batch_ids": names[43:]}
+    sandbox.set_faults(stall_before=stalled, stall_seconds=30)
+    monkeypatch.setattr(refreshing, "DEADLINE_SECONDS", 3.0)
+    page = client.get(act(client, "refresh", across=True, query="o=1")["Location"])
+    assert "43 of 100 batches read anew; the others are shown as before." in page.content.decode()
+    assert "did not answer for all within 3 seconds" in page.content.decode()
+    assert set(Batch.objects.filter(paused=True).values_list("pk", flat=True)) == set(names[:43])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_batch_that_cannot_be_read_keeps_no_other_from_being_read(
+    client: Client, sandbox: EmbeddedSandbox
+) -> None:
+    for name in ("b-0", "b-1", "b-2"):
+        sandbox.add_batch(batch_id=name, campaign_id=1, paused=True)
+        world.batch(name)
+    world.batch("b-3")
+    sandbox.set_faults(error_500={"share": 1.0, "batch_ids": ["b-1"]})
+    page = client.get(act(client, "refresh", across=True)["Location"])
+    assert "3 of 4 batches read anew" in page.content.decode()
+    assert Batch.objects.filter(paused=True).count() == 2
+    assert Batch.objects.get(pk="b-3").missing_since is not None
 
 
 def test_too_many_for_a_refresh_become_a_full_pull(client: Client) -> None:

@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import changes, mirror, push, read_back, sync
+from batchops.services import changes, mirror, push, read_back, refreshing, sync
 from batchops.syllable.patch import BatchPatch
 from batchops.syllable.records import BatchRecord, parse_batch
 from tests.push.world import confirmed
@@ -81,7 +81,7 @@ def test_a_change_made_outside_is_recorded_once_with_before_after_and_who(
     sandbox.edit_batch(BATCH, paused=True, last_updated_by="console@example.com")
     pull()
     pull()
-    sync.refresh([BATCH])
+    refreshing.refresh([BATCH])
     sync.pull(SyncRun.Kind.INCREMENTAL)
     (entry,) = outside()
     assert entry.action == Action.BATCH_CHANGED_OUTSIDE
@@ -98,7 +98,7 @@ def test_our_own_pushes_are_never_outside_changes(sandbox: EmbeddedSandbox, oper
     read_back.read_back(change)
     pull()
     sync.pull(SyncRun.Kind.INCREMENTAL)
-    sync.refresh([BATCH])
+    refreshing.refresh([BATCH])
     assert changes.counts(change) == {"applied": 1}
     assert [e for e in outside() if e.action == Action.BATCH_CHANGED_OUTSIDE] == []
 

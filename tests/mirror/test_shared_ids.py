@@ -13,7 +13,17 @@ from pytest_django import Settings
 
 from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import audit, changes, effects, emergency, list_pages, push, review, sync
+from batchops.services import (
+    audit,
+    changes,
+    effects,
+    emergency,
+    list_pages,
+    push,
+    refreshing,
+    review,
+    sync,
+)
 from tests.mirror.lists import fill
 from tests.push.world import confirmed
 
@@ -78,14 +88,14 @@ def test_two_that_are_new_at_once_are_one_row_with_an_alarm(sandbox: EmbeddedSan
 def test_a_single_read_ends_no_alarm(sandbox: EmbeddedSandbox) -> None:
     add_second(sandbox)
     sync.pull(FULL)
-    sync.refresh([SAME])
+    refreshing.refresh([SAME])
     assert Batch.objects.get(pk=SAME).shares_its_id
 
 
 def test_a_single_read_of_the_other_raises_the_alarm(sandbox: EmbeddedSandbox) -> None:
     add_second(sandbox)
     sandbox.vanish(SAME)
-    sync.refresh([SAME])
+    refreshing.refresh([SAME])
     batch = Batch.objects.get(pk=SAME)
     assert (batch.shares_its_id, batch.campaign_id, batch.paused) == (True, 1, False)
 

@@ -23,7 +23,7 @@
             const answer = await fetch(place.dataset.address, {
                 headers: {Accept: "application/json"}, credentials: "same-origin", redirect: "error",
             });
-            if (!answer.ok) {
+            if (!answer.ok && answer.status !== 429) {
                 throw new Error(answer.status);
             }
             place.innerHTML = (await answer.json()).html;
