@@ -73,7 +73,7 @@ def _keep(done: set[Future[Answer]], result: Refreshed) -> None:
         batch_id, found, sent_at = future.result()
         result.answered += 1
         if isinstance(found, NotFound):
-            mirror.mark_missing([batch_id])
+            mirror.mark_missing([batch_id], sent_at)
         elif isinstance(found, SyllableError):
             result.error = found
             continue

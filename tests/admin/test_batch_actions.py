@@ -287,7 +287,7 @@ def test_one_batch_that_cannot_be_read_keeps_no_other_from_being_read(
     for name in ("b-0", "b-1", "b-2"):
         sandbox.add_batch(batch_id=name, campaign_id=1, paused=True)
         world.batch(name)
-    world.batch("b-3")
+    world.batch("b-3", created_at=timezone.now() - dt.timedelta(days=30))
     sandbox.set_faults(error_500={"share": 1.0, "batch_ids": ["b-1"]})
     page = client.get(act(client, "refresh", across=True)["Location"])
     assert "3 of 4 batches read anew" in page.content.decode()

@@ -29,6 +29,7 @@ from batchops.models import (
     Change,
     ChangeItem,
     DeniedTries,
+    Quota,
     SyncRun,
 )
 from batchops.services import changes, drafts
@@ -356,10 +357,9 @@ def filled_in(pattern: str, world: World) -> str:
 
 
 def everything() -> dict[str, Any]:
-    """All rows of all tables, but the trail, denied tries and what keeps people signed in."""
-    models = [
-        one for one in apps.get_models() if one not in (AuditEntry, AuditHead, DeniedTries, Session)
-    ]
+    """All rows of all tables, but the trail, what is counted, and what keeps people signed in."""
+    aside = (AuditEntry, AuditHead, DeniedTries, Quota, Session)
+    models = [one for one in apps.get_models() if one not in aside]
     return {one._meta.label: list(one._default_manager.order_by("pk").values()) for one in models}
 
 

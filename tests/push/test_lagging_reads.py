@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from batchops.models import Action, AuditEntry, Batch, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import audit, changes, drafts, emergency, push, sync
+from batchops.services import audit, changes, drafts, emergency, push, refreshing, sync
 from batchops.services.errors import EmptySelection
 from batchops.syllable.patch import BatchPatch
 from tests.push.world import PAUSE, RESUME, confirmed, fill
@@ -68,7 +68,7 @@ def test_batches_resumed_a_moment_ago_are_paused(
     pause = confirmed(operator, PAUSE)
     push.drive()
     pull()
-    sync.refresh(ids[:1])
+    refreshing.refresh(ids[:1])
     assert changes.counts(resume) == changes.counts(pause) == {"applied": number}
     assert shown_at_the_vendor(sandbox, "paused") == {True}
     assert set(Batch.objects.values_list("paused", flat=True)) == {True}
@@ -193,6 +193,6 @@ def test_a_batch_made_a_moment_ago_is_not_missing_since_a_read_does_not_know_it_
     sandbox.set_faults(not_found={"share": 1.0, "methods": ["GET"], "endpoints": ["batch"]})
     change = confirmed(operator)
     push.drive()
-    sync.refresh([batch_id])
+    refreshing.refresh([batch_id])
     assert changes.counts(change) == {"applied": 1}
     assert Batch.objects.get().missing_since is None
