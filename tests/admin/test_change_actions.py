@@ -14,6 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops.models import AuditEntry, Batch, Change
+from batchops.services import audit, pauses
 from tests.changes.world import RESUME, batch, batches, campaign, confirm, draft, ended
 
 pytestmark = pytest.mark.django_db
@@ -277,3 +278,55 @@ def test_an_emergency_with_nothing_live_says_so(client: Client, operator: User) 
     client.force_login(operator)
     answer = client.post(reverse("admin:batchops_change_emergency"), follow=True)
     assert "Nothing is live and not paused everywhere." in answer.content.decode()
+
+
+def test_a_stale_page_approves_nothing_and_tells_what_moved_since(
+    client: Client, operator: User, approver: User, settings: Settings
+) -> None:
+    settings.APPROVAL_FOR = "all"
+    batches(2)
+    end = timezone.now() + dt.timedelta(hours=1)
+    change = confirm(draft(operator), operator, resume_at=end)
+    client.force_login(approver)
+    page = reverse("admin:batchops_change_change", args=[change.pk])
+    assert f'name="seen" value="{change.fingerprint}"' in client.get(page).content.decode()
+    later = end + dt.timedelta(hours=5)
+    pauses.move_resume(change, later, user=operator, actor=audit.Actor.of_user(operator))
+    text = do(client, approver, change, "approve", seen=change.fingerprint)
+    assert "no longer what you were shown" in text
+    assert "Since then: olivia moved the end of a pause" in text
+    assert "resume at:" in text
+    assert "Moved since it was confirmed" in text, "and the page shows it before the next click"
+    change.refresh_from_db()
+    assert change.state == State.AWAITING_APPROVAL
+    do(client, approver, change, "approve", seen=change.fingerprint)
+    change.refresh_from_db()
+    assert change.state == State.QUEUED
+
+
+def test_a_page_that_does_not_say_what_it_showed_approves_nothing(
+    client: Client, operator: User, approver: User, settings: Settings
+) -> None:
+    change = waiting(operator, settings)
+    assert "no longer what you were shown" in do(client, approver, change, "approve")
+    change.refresh_from_db()
+    assert change.state == State.AWAITING_APPROVAL
+
+
+def test_who_may_not_decide_is_recorded_whatever_the_form_holds(
+    client: Client, operator: User, viewer: User, settings: Settings
+) -> None:
+    change = waiting(operator, settings)
+    do(client, viewer, change, "reject", comment="x" * 5_000)
+    assert denied(viewer)
+
+
+def test_the_end_of_anothers_pause_needs_a_reason(
+    client: Client, operator: User, make_person: Callable[..., User]
+) -> None:
+    batches(2)
+    pause = ended(operator)
+    end = f"{timezone.now() + dt.timedelta(days=1):%Y-%m-%dT%H:%M}"
+    assert "Say why" in do(client, of_other(make_person), pause, "move-end", resume_at=end)
+    pause.refresh_from_db()
+    assert pause.resume_at is None

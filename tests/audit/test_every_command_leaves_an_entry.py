@@ -53,6 +53,11 @@ def about_change(action: str, *words: str) -> Callable[[World], None]:
     return lambda _: run("changes", action, str(Change.objects.latest("created_at").pk), *words)
 
 
+def approve(_: World) -> None:
+    seen = Change.objects.latest("created_at").fingerprint
+    about_change("approve", "--as", "amir", "--fingerprint", seen)(_)
+
+
 def halted(world: World) -> None:
     changes.halt(world.confirmed(), "the key was refused")
 
@@ -108,6 +113,12 @@ CHANGES: dict[tuple[str, str], Way] = {
     ),
     ("changes", "continue"): Way(
         (Action.CHANGE_CONTINUED,), about_change("continue", "--as", "olivia"), halted
+    ),
+    ("changes", "approve"): Way((Action.CHANGE_APPROVED,), approve, World.awaiting),
+    ("changes", "reject"): Way(
+        (Action.CHANGE_REJECTED, Action.BATCH_STOPPED),
+        about_change("reject", "--as", "amir", "--comment", "no"),
+        World.awaiting,
     ),
     ("changes", "undo"): Way(
         REQUESTED_AND_CONFIRMED, about_change("undo", *SURE, "--yes"), World.pushed
