@@ -21,8 +21,8 @@ FAILURES_IN_A_ROW: Final = 4
 """A lane that failed so often in a row is not well."""
 
 Step = Callable[[], float | None]
-"""One round of a lane's work. It returns after how many seconds the next is due at the latest,
-or None for the lane's own interval."""
+"""One round of a lane's work. It returns after how many seconds the next is due, where that is
+before the lane's own interval is over."""
 
 
 class Lane:
@@ -82,7 +82,7 @@ class Lane:
                 self._fail(error)
                 continue
             self.failures = 0
-            self._woken.wait(self.every if seconds is None else max(0.0, seconds))
+            self._woken.wait(self.every if seconds is None else min(self.every, max(0.0, seconds)))
 
     def _fail(self, error: Exception) -> None:
         """Log it, the whole of it once: what goes on for hours must not fill the disk. Wait."""

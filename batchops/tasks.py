@@ -111,7 +111,7 @@ LANES: Final = {
         Lane("push", push_work, every=1),
         Lane("heartbeat", beat, every=heartbeats.BEAT_SECONDS),
         Lane("timers", keep_time, every=1),
-        Lane("read-back", read_back.all_due, every=5),
+        Lane("read-back", read_back.all_due, every=1),
         Lane("sync", keep_mirror_fresh, every=5),
         Lane("trail", all_of(audit_anchors.anchor_if_due, _night.start_if_due), every=10),
         Lane(

@@ -176,6 +176,10 @@ class Change(models.Model):
             models.Index(
                 fields=["resume_at"], name="change_resume", condition=Q(resume_at__isnull=False)
             ),
+            # What has ended long ago is not looked at each second.
+            models.Index(
+                fields=["state"], name="change_read_back", condition=Q(read_back_at__isnull=True)
+            ),
         ]
 
     def __str__(self) -> str:

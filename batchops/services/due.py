@@ -24,7 +24,7 @@ def has_work() -> bool:
         pending=runnable.filter(Exists(items.filter(state=ItemState.PENDING))),
         # All settled, and its worker died before it could say so.
         unfinished=runnable.exclude(Exists(items.filter(state=ItemState.SENDING))),
-        doubtful=claims.unsettled_of_stopped(now).order_by(),
+        doubtful=claims.unsettled_of_stopped(now).order_by().filter(read_back_at=None),
     )
     return any(found.values())
 

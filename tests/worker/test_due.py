@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from batchops.models import AuditHead, Change, ChangeItem
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import claims, due, push
+from batchops.services import audit, claims, due, pauses, push
 from tests.push.world import confirmed, fill
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -78,8 +78,11 @@ def test_a_lease_that_has_lapsed_is_taken_back(change: Change) -> None:
     assert set(change.items.values_list("state", flat=True)) == {ChangeItem.State.PENDING}
 
 
-def test_a_pause_whose_end_has_come_is_resumed(change: Change) -> None:
+def test_a_pause_whose_end_has_come_is_resumed(change: Change, operator: User) -> None:
     push.drive()
+    later = timezone.now() + dt.timedelta(hours=1)
+    pauses.move_resume(change, later, user=operator, actor=audit.Actor.of_user(operator))
+    assert not due.keep_time()
     Change.objects.filter(pk=change.pk).update(resume_at=timezone.now() - PAST)
     assert due.keep_time()
     assert Change.objects.filter(source=Change.Source.RESUME).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import threading
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.worker.web import WebServer
 pytestmark = pytest.mark.django_db(transaction=True)
 
 EMERGENCY = Change.Priority.EMERGENCY
+HIDDEN_FIELD = re.compile(r'<input type="hidden" name="(seen\w*|zone)" value="([^"]*)"')
 
 
 @pytest.fixture
@@ -108,7 +110,8 @@ def confirm_an_emergency(server: WebServer, operator: User) -> Change:
     """As a person does: the button, then the page to confirm."""
     post = server.signed_in(operator)
     review = post("/batchops/change/emergency/")
-    post(review.url.removeprefix(server.address), reason="Wrong script")
+    shown = dict(HIDDEN_FIELD.findall(review.text))
+    post(review.url.removeprefix(server.address), **shown, reason="Wrong script")
     return Change.objects.get(source=Change.Source.EMERGENCY)
 
 
