@@ -32,7 +32,7 @@ RECENT_PAGE_SIZE: Final = 100
 CAMPAIGN_PAGE_SIZE: Final = 100
 PAGES_WITHOUT_NEWS: Final = 3
 """So many in a row end a walk. One alone may be due to batches that moved up meanwhile."""
-MAX_PAGES: Final = 50_000
+MAX_PAGES: Final = 20_000
 MAX_WALKS: Final = 20
 """How often a walk begins anew because page sizes changed under it."""
 ALIVE_SECONDS: Final = 5.0
@@ -188,7 +188,8 @@ def _until_nothing_new(
                 if not is_last_claimed:
                     raise
                 return
-            except Refused:
+            except (Refused, MalformedReply):
+                # As where a page beyond the last is given the number of the last.
                 if not is_last_claimed or first.page.total_pages is None:
                     raise
                 return

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from batchops.models import Action, Batch
 from batchops.services import audit
+from batchops.services.evidence import read_lag
 from batchops.syllable.records import BatchRecord
 
 
@@ -77,10 +78,13 @@ def raise_alarms(found: Mapping[str, Iterable[int]]) -> None:
         audit.record(*fresh)
 
 
-def end_alarms(sightings: Sightings, unreadable: Iterable[str]) -> None:
-    """End the alarm of batches that a walk over everything has shown in one campaign alone."""
+def end_alarms(sightings: Sightings, unreadable: Iterable[str], walked_at: dt.datetime) -> None:
+    """End the alarm of batches that a walk over everything has shown in one campaign alone.
+
+    A walk that began at `walked_at` ends none that is newer than lists may lag behind.
+    """
     doubtful = {*sightings.shared, *unreadable}
-    alarmed = Batch.objects.filter(id_shared_since__isnull=False)
+    alarmed = Batch.objects.filter(id_shared_since__lte=walked_at - read_lag())
     names = [
         batch_id
         for batch_id in alarmed.values_list("batch_id", flat=True)

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from batchops.models import Action, Batch, KnownStatus, SyncRun
 from batchops.services import audit, list_pages, mirror, shared_ids, single_reads, vendor
+from batchops.services.evidence import read_lag
 from batchops.services.list_pages import Fetched
 from batchops.services.shared_ids import Sightings
 from batchops.syllable.client import SyllableClient
@@ -36,8 +37,9 @@ logger = logging.getLogger(__name__)
 
 READ_AT_ONCE: Final = 100
 OVERLAP: Final = dt.timedelta(minutes=5)
-"""How far an incremental pull looks back behind the latest change that the last pull saw, and how
-far ahead of the clock the date of a change may lie before it is taken for wrong."""
+"""How far an incremental pull looks back behind the latest change that the last pull saw, besides
+the time that reads may lag, and how far ahead of the clock a date may lie before it is taken for
+wrong."""
 DEAD_AFTER: Final = dt.timedelta(minutes=2)
 """A running pull without a sign of life for this long has lost its process."""
 RETRY_AFTER: Final = {
@@ -242,7 +244,7 @@ def _pull_all(work: _Pull) -> None:
     if not work.has_seen_all:
         work.note(f"The list shows {shown:,} batches and says that there are {work.total:,}.")
     _read_absent(work, started_at)
-    _settle_shared_ids(work)
+    _settle_shared_ids(work, started_at)
 
 
 def _walk_all(work: _Pull) -> bool:
@@ -298,13 +300,13 @@ def _bear(work: _Pull, errors: dict[str, SyllableError]) -> None:
             raise error
 
 
-def _settle_shared_ids(work: _Pull) -> None:
+def _settle_shared_ids(work: _Pull, walked_at: dt.datetime) -> None:
     """Raise and end the alarms about ids, and follow batches that are in another campaign now."""
     shared_ids.raise_alarms(work.sightings.shared)
     for batch_id, (record, sent_at) in work.sightings.strangers.items():
         if batch_id not in work.sightings.shared:
             mirror.follow_to_campaign(record, sent_at)
-    shared_ids.end_alarms(work.sightings, work.unreadable)
+    shared_ids.end_alarms(work.sightings, work.unreadable, walked_at)
 
 
 # What changed lately -------------------------------------------------------------------------
@@ -317,7 +319,7 @@ def _pull_recent(work: _Pull) -> str:
     clock are passed over, and the list may show what has none first or last.
     """
     last = _last_good()
-    since = last.newest_at - OVERLAP if last and last.newest_at else None
+    since = last.newest_at - OVERLAP - read_lag() if last and last.newest_at else None
     if since is None or since > timezone.now():
         return "no earlier pull tells where to begin"
     known = Batch.objects.present().count()
@@ -335,18 +337,22 @@ def _pull_recent(work: _Pull) -> str:
         if totals and totals[-1] < known - _bearable(known):
             return "the list is much shorter than what is known"
         if dates and dates[-1] < since:
-            return _unseen_undated(work)
+            return _left_out(work, dates[-1])
     if known > len(work.sightings.campaigns) + len(work.unreadable):
         return "the list ended before it came to what is known"
     return ""
 
 
-def _unseen_undated(work: _Pull) -> str:
-    """Why batches without a date leave a doubt: whether they changed cannot be told."""
-    undated = Batch.objects.present().filter(last_updated_at=None)
-    unseen = undated.values_list("batch_id", flat=True).iterator(2000)
-    if any(not work.has_seen(batch_id) for batch_id in unseen):
+def _left_out(work: _Pull, oldest: dt.datetime) -> str:
+    """Why known batches leave a doubt that a list down to `oldest` does not show."""
+    present = Batch.objects.present()
+    undated = present.filter(last_updated_at=None)
+    if any(not work.has_seen(name) for name in undated.values_list("pk", flat=True).iterator()):
         return "some batches have no date of their last change"
+    # What changed again is further up; only what the list lags behind could be further down.
+    between = present.filter(last_updated_at__gt=oldest, last_updated_at__lt=work.newest)
+    if any(not work.has_seen(name) for name in between.values_list("pk", flat=True).iterator()):
+        return "the list leaves out batches that it had before"
     return ""
 
 

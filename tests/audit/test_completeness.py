@@ -177,7 +177,7 @@ def end_an_alarm(world: World) -> None:
     shared_ids.raise_alarms({BATCH: [1, 2]})
     sightings = shared_ids.Sightings()
     sightings.add([in_campaign(1)])
-    shared_ids.end_alarms(sightings, [])
+    shared_ids.end_alarms(sightings, [], timezone.now())
 
 
 def approve(world: World) -> None:

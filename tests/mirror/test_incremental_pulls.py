@@ -6,14 +6,17 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
+from pytest_django import Settings
 
-from batchops.models import Batch, SyncRun
+from batchops.models import AuditEntry, Batch, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import freshness, list_pages, mirror, sync
+from batchops.services import freshness, list_pages, mirror, push, sync
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.records import parse_batch
 from tests.mirror.lists import fill, list_requests, single_reads
+from tests.push.world import confirmed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -147,6 +150,37 @@ def test_an_empty_or_half_list_is_no_news_that_nothing_changed(sandbox: Embedded
     assert single_reads(sandbox) == 0
     sync.pull(INCREMENTAL)
     assert is_paused(ids[0])
+
+
+def test_a_list_that_leaves_out_what_it_had_before_makes_it_read_everything(
+    sandbox: EmbeddedSandbox,
+) -> None:
+    ids = fill(sandbox, 150)
+    for batch_id in ids[:60]:
+        sandbox.edit_batch(batch_id, call_rate=5)
+    sync.pull(FULL)
+    sandbox.edit_batch(ids[61], paused=True)
+    sandbox.set_faults(partial_list=1, left_out=0.04, total_count="hidden")
+    run = sync.pull(INCREMENTAL)
+    assert (run.kind, is_paused(ids[61])) == (FULL, True)
+    assert "leaves out batches that it had before" in " ".join(run.notes)
+
+
+def test_lists_that_lag_behind_what_batchops_wrote_leave_no_doubt(
+    sandbox: EmbeddedSandbox, settings: Settings, operator: User
+) -> None:
+    settings.SYLLABLE_READ_LAG = 120
+    fill(sandbox, 150)
+    sync.pull(FULL)
+    sandbox.set_faults(list_lag_seconds=600)
+    change = confirmed(operator)
+    push.drive()
+    assert change.items.filter(state="applied").count() == 150
+    for kind in (INCREMENTAL, FULL, INCREMENTAL):
+        run = sync.pull(kind)
+        assert (run.kind, run.changed) == (kind, 0)
+    assert Batch.objects.filter(paused=True).count() == 150
+    assert not AuditEntry.objects.filter(outcome="outside").exists()
 
 
 def test_batches_that_go_while_it_is_read_make_it_read_everything(

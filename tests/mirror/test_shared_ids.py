@@ -117,6 +117,18 @@ def test_a_full_pull_that_sees_one_alone_ends_it(sandbox: EmbeddedSandbox) -> No
     assert actions().count(Action.BATCH_ID_UNIQUE) == 1
 
 
+def test_a_list_from_before_the_second_was_made_ends_nothing(
+    sandbox: EmbeddedSandbox, settings: Settings
+) -> None:
+    settings.SYLLABLE_READ_LAG = 120
+    sandbox.set_faults(list_lag_seconds=600)
+    add_second(sandbox)
+    sandbox.vanish(SAME)
+    sync.refresh([SAME])
+    sync.pull(FULL)
+    assert Batch.objects.get(pk=SAME).shares_its_id
+
+
 def test_a_list_that_lacks_one_of_the_two_by_mistake_ends_nothing(
     sandbox: EmbeddedSandbox,
 ) -> None:

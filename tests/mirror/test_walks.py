@@ -171,9 +171,12 @@ def test_a_list_of_ever_new_things_is_broken_off(monkeypatch: pytest.MonkeyPatch
         ids_of(lambda number, size: page(number, size, [number]))
 
 
-@pytest.mark.parametrize(("error", "total"), [(NotFound, None), (NotFound, 20), (Refused, 20)])
+@pytest.mark.parametrize(
+    ("error", "total"),
+    [(NotFound, None), (NotFound, 20), (Refused, 20), (MalformedReply, 20)],
+)
 def test_a_page_behind_the_last_may_be_an_error(
-    error: type[NotFound] | type[Refused], total: int | None
+    error: type[NotFound | Refused | MalformedReply], total: int | None
 ) -> None:
     def answer(number: int, size: int) -> Page[CampaignRecord]:
         if number > 1:
