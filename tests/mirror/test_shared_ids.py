@@ -124,7 +124,7 @@ def test_a_list_from_before_the_second_was_made_ends_nothing(
     sandbox.set_faults(list_lag_seconds=600)
     add_second(sandbox)
     sandbox.vanish(SAME)
-    sync.refresh([SAME])
+    refreshing.refresh([SAME])
     sync.pull(FULL)
     assert Batch.objects.get(pk=SAME).shares_its_id
 
