@@ -82,6 +82,9 @@ class Action(models.TextChoices):
     AUDIT_SIGNED_OFF = "audit.signed_off", "Period signed off"
     AUDIT_SAMPLED = "audit.sampled", "Random sample drawn"
 
+    DATABASE_BACKED_UP = "database.backed_up", "Database backed up"
+    DATABASE_RESTORED = "database.restored", "Database restored from a backup"
+
     @classmethod
     def label_of(cls, action: str) -> str:
         """The label of an action, or the action itself when this version does not know it."""

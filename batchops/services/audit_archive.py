@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from batchops import permissions
-from batchops.files import for_owner_alone
+from batchops.files import flush, for_owner_alone
 from batchops.models import Action, AuditEntry
 from batchops.services import (
     audit,
@@ -203,21 +203,13 @@ def _save(path: Path, chunks: Iterator[bytes]) -> str:
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise
-        _flush_folder(path.parent)
+        # The name of the new file, too.
+        flush(path.parent)
     except FileExistsError:
         raise InvalidInput(f"{path} exists already; choose another name.", "to") from None
     except OSError as error:
         raise InvalidInput(f"{path} cannot be written: {error.strerror}.", "to") from error
     return digest.hexdigest()
-
-
-def _flush_folder(folder: Path) -> None:
-    """Wait until the name of a new file is on the disk, too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _verified(slices: Iterable[list[Row]]) -> Iterator[list[Row]]:

@@ -83,6 +83,8 @@ _DID: Final[dict[str, str]] = {
     Action.AUDIT_REVIEWED: "reviewed entries",
     Action.AUDIT_SIGNED_OFF: "signed off a period",
     Action.AUDIT_SAMPLED: "drew a random sample",
+    Action.DATABASE_BACKED_UP: "backed up the database",
+    Action.DATABASE_RESTORED: "restored the database from a backup",
 }
 _ENDS: Final[dict[str, str]] = {
     "applied": "applied",

@@ -29,6 +29,9 @@ READS: Final = {
     "sandbox": "plays the vendor, with a file of its own",
     "worker": "runs the services, each of which is walked by itself",
 }
+ELSEWHERE: Final = {
+    "restore": "replaces a whole database, so tests/deployment/test_backups.py walks it on its own",
+}
 SURE: Final = ("--as", "olivia", "--reason", "wrong list")
 
 
@@ -99,6 +102,10 @@ CHANGES: dict[tuple[str, str], Way] = {
     ),
     ("archive_audit", "asked for"): Way((Action.AUDIT_ARCHIVE_REQUESTED,), ask_for_archive),
     ("archive_audit", "carried out"): Way((Action.AUDIT_ARCHIVED,), archive, ask_for_archive),
+    ("backup", ""): Way(
+        (Action.DATABASE_BACKED_UP,),
+        lambda w: run("backup", "--to", str(w.folder / "backup")),
+    ),
     ("change", "confirmed"): Way(
         REQUESTED_AND_CONFIRMED, command("change", "--pause", "--batch", BATCH, *SURE, "--yes")
     ),
@@ -151,7 +158,7 @@ CHANGES: dict[tuple[str, str], Way] = {
 
 def test_every_command_is_known_to_change_nothing_or_to_leave_an_entry() -> None:
     there = {name for name, owner in get_commands().items() if owner in OWNERS}
-    known = READS.keys() | {name for name, _ in CHANGES}
+    known = READS.keys() | ELSEWHERE.keys() | {name for name, _ in CHANGES}
     assert there == known, (
         f"{sorted(there ^ known)}: a new command that changes anything says in CHANGES what it "
         "leaves in the trail, one that does not is named in READS, and one that is gone in neither."

@@ -47,7 +47,7 @@ class Upstream:
 def upstream() -> Iterator[Upstream]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            running.seen.append({name.lower(): value for name, value in self.headers.items()})
+            stand_in.seen.append({name.lower(): value for name, value in self.headers.items()})
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(200)
             self.send_header("Content-Length", "2")
@@ -60,10 +60,10 @@ def upstream() -> Iterator[Upstream]:
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        running = Upstream(server)
+        stand_in = Upstream(server)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield running
+        yield stand_in
         server.shutdown()
 
 
