@@ -12,6 +12,7 @@ from gunicorn.glogging import Logger
 from batchops.proxies import HEALTH_PATHS
 from config.environment import Environment
 from config.logs import logging_settings
+from config.refusals import LONGEST_LINE
 
 env = Environment(Path(__file__).resolve().parent.parent)
 
@@ -45,7 +46,8 @@ class AccessLogger(Logger):  # type: ignore[misc]
 
 wsgi_app = "config.wsgi:application"
 bind = f"[{HOST}]:{PORT}" if ":" in HOST else f"{HOST}:{PORT}"
-worker_class = "gthread"
+worker_class = "config.refusals.Worker"
+limit_request_line = LONGEST_LINE
 workers = env.whole("WEB_CONCURRENCY", 2, 1, 128)
 threads = env.whole("WEB_THREADS", 8, 1, 128)
 timeout = 60

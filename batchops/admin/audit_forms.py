@@ -13,6 +13,7 @@ from django.http import QueryDict
 from batchops import wall_times
 from batchops.admin.instant_field import UNKNOWN_ZONE, reader_zone
 from batchops.admin.pills import ENTRY_OUTCOMES
+from batchops.admin.whole_number_field import WholeNumberField
 from batchops.models import Action, Campaign
 from batchops.services.audit_export import Kind
 from batchops.services.audit_filter import (
@@ -130,8 +131,8 @@ class TrailFilterForm(DaysForm):
     origin = forms.ChoiceField(label="Made", required=False)
     failed = forms.BooleanField(label="Failed only", required=False)
     not_reviewed = forms.BooleanField(label="Not reviewed", required=False)
-    before = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
-    after = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    before = WholeNumberField(required=False, min_value=1, max_value=2**63 - 1)
+    after = WholeNumberField(required=False, min_value=1, max_value=2**63 - 1)
 
     def __init__(self, data: QueryDict) -> None:
         super().__init__(data, auto_id="filter-%s")
@@ -234,7 +235,7 @@ class ReviewForm(forms.Form):
 class SampleForm(DaysForm):
     """How many entries chance picks, and of which days."""
 
-    size = forms.IntegerField(
+    size = WholeNumberField(
         label="Number of entries", min_value=1, max_value=LARGEST_SAMPLE, initial=20
     )
     not_reviewed = forms.BooleanField(

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from batchops import wall_times
 from batchops.admin.instant_field import InstantField, Preset, reader_zone
+from batchops.admin.whole_number_field import WholeNumberField
 from batchops.models import Change
 from batchops.services.review import EMERGENCY_REASONS, Review, recent_reasons
 from batchops.services.terms import REASON_LIMIT
@@ -44,7 +45,7 @@ class ConfirmForm(forms.Form):
             "are then resumed."
         ),
     )
-    typed_count = forms.IntegerField(
+    typed_count = WholeNumberField(
         min_value=0,
         label="Number of batches that will be changed",
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "size": 12}),

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from batchops import wall_times
 from batchops.admin.instant_field import InstantField, Preset, reader_zone, zone_name
+from batchops.admin.whole_number_field import WholeNumberField
 from batchops.models import Batch
 from batchops.syllable.patch import (
     CALL_RATE_MAXIMUM,
@@ -168,9 +169,9 @@ class SetExpiryForm(ExpiryMixin):
         return {"expires_on": self.wish_for_expiry()}
 
 
-def rate_field(**more: Any) -> forms.IntegerField:
+def rate_field(**more: Any) -> WholeNumberField:
     """A number of outreach attempts an hour."""
-    return forms.IntegerField(
+    return WholeNumberField(
         min_value=CALL_RATE_MINIMUM,
         max_value=CALL_RATE_MAXIMUM,
         label="Outreach attempts an hour",

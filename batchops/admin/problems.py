@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.contrib.admin import site
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -32,6 +32,10 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # 
         limit = f"{settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 2**20} MB"
         words = f"Nothing was done with it. Send less than {limit} at a time."
         return _bare(413, "That is too much at once", words)
+    if isinstance(exception, TooManyFieldsSent):
+        limit = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+        words = f"Nothing was done with it. A page takes at most {limit:,} values at a time."
+        return _bare(400, "That is too much at once", words)
     words = "It cannot be read, so nothing was done. Go back, reload the page, and try again."
     return _bare(400, "This request makes no sense here", words)
 

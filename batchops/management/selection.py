@@ -172,7 +172,7 @@ def _unknown_words(unknown: Sequence[str]) -> str:
 
 def _campaign(named: str) -> Campaign:
     found = list(Campaign.objects.filter(campaign_name=named)[:2])
-    if re.fullmatch("-?[0-9]{1,18}", named):
+    if re.fullmatch("-?[0-9]{1,19}", named) and abs(int(named)) < 2**63:
         found += Campaign.objects.filter(pk=int(named)).exclude(campaign_name=named)
     if not found:
         raise bad(f"--campaign: there is no campaign {named!r}.{_campaigns_like(named)}")

@@ -28,9 +28,18 @@ RUBBISH: Final = (
     "\N{ARABIC-INDIC DIGIT THREE}",
     "\N{RIGHT-TO-LEFT OVERRIDE}<x>'%",
     "2b1f6f0c-7a55-4c8e-9a39-000000000000",
+    "NaN",
+    "1e400",
+    "1_0",
+    "[]",
+    "a " * 999,
+    " \u2028 ",
+    "%",
+    "(a+)+$",
 )
 QUESTIONS: Final = {
     "batch": (
+        *("show", "batch_id__regex", "campaign__campaign_name__iregex", "hold__isnull", "_facets"),
         *("p", "o", "q", "all", "show", "status", "campaign", "mode", "label", "paused_by"),
         *("pasted", "batch_id", "campaign__id__exact", "nonsense", "e"),
     ),
@@ -158,3 +167,48 @@ def test_every_date_field_stands_the_ends_of_the_calendar(
             review = response["Location"]
             assert client.get(review).status_code == 200
             assert client.post(review, {"reason": "never"}).status_code in (200, 302)
+
+
+NUMBERS: Final = ("1_0", "3.0", "\N{ARABIC-INDIC DIGIT THREE}", "\uff13", "3e0", "0x3", "+3")
+"""What Python, or Django, would read as a number."""
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_only_digits_are_a_number(client: Client, ran: Change, number: str) -> None:
+    world.campaign(3)
+    world.campaign(10)
+    fields: list[tuple[str, dict[str, Any]]] = [
+        (reverse("admin:batchops_batch_change", args=["b-0"]), {"rate": "set"}),
+        (
+            reverse("admin:batchops_batch_changelist"),
+            {"action": "set_call_rate", "apply": "1", "_selected_action": "b-0", "index": "0"},
+        ),
+    ]
+    for address, more in fields:
+        page = client.post(address, {**more, "call_rate": number})
+        assert "Give a whole number." in page.content.decode()
+    page = client.post(
+        reverse("admin:batchops_change_emergency"), {"campaign": number}, follow=True
+    )
+    assert f"There is no campaign {number}." in page.content.decode()
+    assert Change.objects.count() == 1
+
+
+@pytest.mark.parametrize("name", ["reason", "batch_ids"])
+def test_a_field_of_megabytes_is_refused_with_words(
+    client: Client, administrator: User, ran: Change, name: str
+) -> None:
+    draft = world.draft(administrator, BatchPatch(paused=False))
+    for address in posts(ran, draft):
+        response = client.post(address, {name: "x" * 10 * 2**20})
+        assert response.status_code in (*FINE, 413), address
+        if response.status_code == 413:
+            assert "Send less than 8 MB at a time." in response.content.decode()
+    assert Change.objects.count() == 2
+
+
+@pytest.mark.parametrize("model", QUESTIONS)
+def test_bytes_that_are_no_text_are_no_fault(client: Client, ran: Change, model: str) -> None:
+    address = reverse(f"admin:batchops_{model}_changelist")
+    for query in ("q=%ED%A0%80", "%ED%A0%80=1", "q=%FF%FE", "show=%C0%80", "p=%ED%A0%80"):
+        assert client.get(f"{address}?{query}").status_code in FINE, query

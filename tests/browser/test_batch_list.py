@@ -124,6 +124,26 @@ def test_a_pasted_list_names_what_is_unknown(
 
 
 @pytest.mark.usefixtures("some_batches")
+def test_many_lines_pasted_into_the_search_become_a_list(
+    sign_in: SignIn, operator: User, live_server: LiveServer
+) -> None:
+    page = sign_in(operator)
+    page.goto(f"{live_server.url}/batchops/batch/")
+    paste = """text => {
+        const data = new DataTransfer();
+        data.setData("text/plain", text);
+        const event = new ClipboardEvent(
+            "paste", {clipboardData: data, bubbles: true, cancelable: true});
+        document.getElementById("searchbar").dispatchEvent(event);
+    }"""
+    page.evaluate(paste, "b-01")
+    expect(page.get_by_text("Your pasted list")).to_have_count(0)
+    page.evaluate(paste, "\n".join(f"b-{number:02}" for number in range(400)))
+    expect(page.get_by_text("60 batches found")).to_be_visible()
+    assert PastedIds.objects.get().found_count == 60
+
+
+@pytest.mark.usefixtures("some_batches")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_lists_can_be_read_on_a_phone_by_day_and_night(
     sign_in: SignIn, operator: User, accessible: Check, scheme: str
