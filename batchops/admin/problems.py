@@ -33,8 +33,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # 
         words = f"Nothing was done with it. Send less than {limit} at a time."
         return _bare(413, "That is too much at once", words)
     if isinstance(exception, TooManyFieldsSent):
-        limit = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
-        words = f"Nothing was done with it. A page takes at most {limit:,} values at a time."
+        most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+        words = f"Nothing was done with it. A page takes at most {most:,} values at a time."
         return _bare(400, "That is too much at once", words)
     words = "It cannot be read, so nothing was done. Go back, reload the page, and try again."
     return _bare(400, "This request makes no sense here", words)
