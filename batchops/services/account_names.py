@@ -45,7 +45,8 @@ def check(name: str) -> None:
 
     Raises ValidationError. A name that an account has already is not judged again.
     """
-    if User.objects.filter(username=name).exists():
+    # PostgreSQL takes no NUL in a text.
+    if "\0" not in name and User.objects.filter(username=name).exists():
         return
     _require_plain(name)
     bare = _bare(name)

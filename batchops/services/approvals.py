@@ -71,7 +71,8 @@ def reject(change: Change, *, user: User, actor: audit.Actor, comment: str) -> C
     with transaction.atomic():
         change = changes.locked(change)
         _require_decidable(change, user, actor)
-        change.state = State.REJECTED
+        # What may have been sent of it before is settled as of any change that was stopped.
+        change.state = State.STOPPED if change.started_at else State.REJECTED
         change.finished_at = timezone.now()
         _decide(change, user, actor, comment, Action.CHANGE_REJECTED)
     unsent.stop_waiting(change, actor, "Rejected.", unsent.AT_ONCE)
@@ -121,17 +122,15 @@ def require(change: Change) -> bool:
     if not changes.has_expired(change):
         return True
     with transaction.atomic():
-        states = (State.QUEUED, State.SCHEDULED)
-        changes.move(change, states, State.AWAITING_APPROVAL, approved_fingerprint="")
-        expired = changes.iso(change.approval_expires_at)
-        audit.record(
-            audit.Fact.about_change(
-                Action.CHANGE_APPROVAL_EXPIRED,
-                audit.Actor.system_for(change),
-                change,
-                detail={"approved_by": change.decided_by_name, "expired_at": expired},
-            )
-        )
+        change = changes.locked(change)
+        if change.state in (State.QUEUED, State.SCHEDULED):
+            expired = changes.iso(change.approval_expires_at)
+            detail = {"approved_by": change.decided_by_name, "expired_at": expired}
+            terms.ask_for_approval_again(change)
+            change.save()
+            system = audit.Actor.system_for(change)
+            action = Action.CHANGE_APPROVAL_EXPIRED
+            audit.record(audit.Fact.about_change(action, system, change, detail=detail))
     return False
 
 

@@ -159,7 +159,7 @@ def proceed(change: Change, *, user: User, actor: audit.Actor) -> Change:
         change.waiting_reason, change.waiting_since, change.waiting_until = "", None, None
         change.proceeded_by, change.proceeded_by_name = user, user.get_username()
         if has_expired(change):
-            change.state, change.approved_fingerprint = State.AWAITING_APPROVAL, ""
+            terms.ask_for_approval_again(change)
         change.save()
         audit.record(
             audit.Fact.about_change(

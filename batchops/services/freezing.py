@@ -21,7 +21,7 @@ from batchops.services import effects
 
 SELECTED_AT_ONCE: Final = 4_000
 """Batches frozen by one statement; some tens of milliseconds on SQLite."""
-WRITTEN_AT_ONCE: Final = 250
+WRITTEN_AT_ONCE: Final = 150
 """Items written in one transaction, where each is made by itself; some tens of milliseconds too."""
 READ_AT_ONCE: Final = 1_000
 

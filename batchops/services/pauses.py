@@ -129,8 +129,7 @@ def _keep_approval_true(change: Change) -> None:
         return
     change.fingerprint = fingerprints.of(change)
     if change.approval_required and change.state in (State.SCHEDULED, State.QUEUED):
-        change.state = State.AWAITING_APPROVAL
-        change.approved_fingerprint = ""
+        terms.ask_for_approval_again(change)
 
 
 def _resume(pause: Change, now: dt.datetime) -> Change | None:

@@ -95,3 +95,11 @@ def restamp(change: Change) -> None:
     change.fingerprint = fingerprints.of(change)
     if approved:
         change.approved_fingerprint = change.fingerprint
+
+
+def ask_for_approval_again(change: Change) -> None:
+    """What was approved is no more: whoever approved it has to decide anew, or another person."""
+    change.state = Change.State.AWAITING_APPROVAL
+    change.approved_fingerprint, change.approval_expires_at = "", None
+    change.decided_by, change.decided_by_name = None, ""
+    change.decided_at, change.decision_comment = None, ""

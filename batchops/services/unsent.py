@@ -19,7 +19,7 @@ from batchops.services import audit
 
 State, ItemState = Change.State, ChangeItem.State
 
-GROUP_SIZE: Final = 200
+GROUP_SIZE: Final = 150
 AT_ONCE: Final = 1_000
 """As many are settled while a person waits; the rest is left to a worker."""
 LOOK_BACK: Final = dt.timedelta(days=2)

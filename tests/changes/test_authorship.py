@@ -162,6 +162,20 @@ def test_an_expired_approval_is_asked_for_anew_before_going_on(
     assert changes.proceed(change, **by(operator)).state == State.AWAITING_APPROVAL
 
 
+def test_what_had_begun_and_is_rejected_later_is_stopped(
+    operator: User, both: User, settings: Settings
+) -> None:
+    """So that what may have been sent of it is read and settled, as of every stopped change."""
+    settings.APPROVAL_FOR = "all"
+    batches(2)
+    change = confirm(draft(operator), operator)
+    change = halted(approvals.approve(change, seen=change.fingerprint, **by(both)))
+    Change.objects.update(approval_expires_at=timezone.now(), started_at=timezone.now())
+    change = changes.proceed(change, **by(operator))
+    assert change.decided_by is None, "nobody stands for it now"
+    assert approvals.reject(change, comment="too late", **by(both)).state == State.STOPPED
+
+
 def test_a_continue_that_broke_off_can_be_done_again(
     operator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
