@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -12,13 +12,11 @@ from django.utils import timezone
 
 from batchops.models import Change, ChangeItem
 from batchops.services.evidence import Known
+from batchops.services.outages import Kind
 from batchops.syllable.patch import BatchPatch, Values
 from batchops.syllable.records import BatchRecord
 
 State = ChangeItem.State
-
-MAX_TRIES: Final = 5
-"""How often a PUT is tried before a GET decides what became of it."""
 
 NO_CLEAR_ANSWER: Final = "Sent, without a clear answer so far."
 """What an item says that left, and whose outcome is open."""
@@ -66,7 +64,9 @@ class Assignment:
     found: Found | None = None
     base: Values | None = None
     judged: bool = True
-    began: float = field(default_factory=time.monotonic)
+    failing_since: Mapping[Kind, float] = field(default_factory=dict)
+    is_last_look: bool = False
+    is_probe: bool = False
 
     @classmethod
     def of(
@@ -92,13 +92,14 @@ class Assignment:
             in_doubt=item.attempts > 1,
             was_sent=item.message == NO_CLEAR_ANSWER,
             read_only=change.state == Change.State.STOPPED,
+            is_probe=change.waiting_since is not None,
             urgent=change.priority == Change.Priority.EMERGENCY,
         )
 
     @property
     def may_be_sent(self) -> bool:
         """Whether it may be sent once more, to learn from the reply."""
-        return not self.read_only and len(self.tries) < MAX_TRIES
+        return not (self.read_only or self.is_last_look)
 
     def tried(self, word: str, *, may_have_applied: bool) -> Assignment:
         """The same after one more PUT, answered so."""
@@ -112,24 +113,38 @@ class Assignment:
 class Outcome:
     """What an attempt came to: a settled state, or what else has to happen.
 
-    Exactly one of `state`, `retry`, `wait`, `halt` and `put_back` is set. `exhausted`: it failed
-    because tries were used up, maybe since the vendor is down. `record` is the batch as the
-    vendor showed it, seen at `seen_at`: for a write the reply's arrival, for a read its departure.
+    Exactly one of `state`, `failed`, `halt` and `put_back` is set: how it ended, the kind of
+    request that failed and may be tried again (`retry_after` seconds later, if the vendor said so),
+    why nothing more may be sent, or that it is for later. `denied`: refused for the key's sake,
+    though the key is accepted elsewhere. `looked`: a read was answered on the way. `record` is the
+    batch as the vendor showed it, seen at `seen_at`: for a write the reply's arrival, for a read
+    its departure.
     """
 
     assignment: Assignment
     state: ChangeItem.State | None = None
-    retry: bool = False
-    wait: str = ""
+    failed: Kind | None = None
     halt: str = ""
     put_back: bool = False
-    exhausted: bool = False
+    denied: bool = False
+    looked: bool = False
     message: str = ""
     http_status: int | None = None
+    retry_after: float | None = None
     record: BatchRecord | None = None
     seen_at: dt.datetime = field(default_factory=timezone.now)
     unasked: tuple[str, ...] = ()
     gone: bool = False
+
+    @property
+    def served(self) -> tuple[Kind, ...]:
+        """The kinds of request to which the vendor gave an answer for this batch."""
+        reads = (Kind.READ,) if self.looked else ()
+        answered = self.assignment.tries[-1:] == ("200",)
+        refused = self.state == State.REFUSED and bool(self.assignment.tries) and not self.denied
+        # Also what was carried out and never answered was served.
+        carried_out = self.state == State.APPLIED
+        return (*reads, Kind.WRITE) if answered or refused or carried_out else reads
 
     @property
     def by_reply(self) -> bool:
@@ -153,8 +168,3 @@ class Outcome:
     def _seen_updated_at(self) -> dt.datetime | None:
         found = self.assignment.found
         return found.record.last_updated_at if found else self.assignment.known.last_updated_at
-
-    @property
-    def answered(self) -> bool:
-        """Whether the vendor is there and does what it should."""
-        return self.state is not None and self.http_status is not None and not self.exhausted

@@ -5,6 +5,8 @@ Runs in the threads of the push engine and touches no database.
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from dataclasses import replace
 from typing import Final
 
@@ -20,6 +22,7 @@ from batchops.services.conclusions import (
     was_carried_out,
     with_found,
 )
+from batchops.services.outages import Kind
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.errors import (
     MalformedReply,
@@ -35,8 +38,6 @@ from batchops.syllable.pacing import InFlightLimit
 
 State = ChangeItem.State
 
-MAX_READS: Final = 6
-"""How often in a row a GET is tried."""
 UNREACHABLE: Final = "unreachable"
 """A try that never left; every other try may have been received by the vendor."""
 
@@ -44,12 +45,18 @@ UNREACHABLE: Final = "unreachable"
 def attempt(client: SyllableClient, limit: InFlightLimit, assignment: Assignment) -> Outcome:
     """Carry an assignment one step further. Never raises a vendor's error: it is an outcome."""
     if not assignment.may_be_sent:
-        return _settle_by_reading(client, limit, assignment)
+        return _looked(_settle_by_reading(client, limit, assignment))
     if assignment.urgent:
         return _send(client, limit, assignment)
     if assignment.compared_at is None or assignment.in_doubt:
-        return _look_first(client, limit, assignment)
+        return _looked(_look_first(client, limit, assignment))
     return foreseen(assignment) or _send(client, limit, assignment)
+
+
+def _looked(outcome: Outcome) -> Outcome:
+    """Mark what came of an attempt that began with a read."""
+    unanswered = outcome.failed is Kind.READ or outcome.halt or outcome.denied
+    return outcome if unanswered else replace(outcome, looked=True)
 
 
 def halting(error: SyllableError) -> str:
@@ -118,12 +125,54 @@ def _failed_try(
     client: SyllableClient, limit: InFlightLimit, assignment: Assignment, error: SyllableError
 ) -> Outcome:
     tried = assignment.tried(_word(error), may_have_applied=error.may_have_applied)
-    if reason := halting(error):
-        return Outcome(tried, halt=reason, http_status=error.http_status)
+    if isinstance(error, Unauthorized | Redirected):
+        return _denied(client, limit, tried, error, Kind.WRITE)
     if isinstance(error, NotFound | Refused):
         return _refused(client, limit, tried, error)
-    _slow_down(limit, error)
-    return Outcome(tried, retry=True, message=error.message, http_status=error.http_status)
+    return _failed(limit, tried, error, Kind.WRITE)
+
+
+def _failed(
+    limit: InFlightLimit, assignment: Assignment, error: SyllableError, kind: Kind
+) -> Outcome:
+    """A request failed, and may be tried again."""
+    retry_after = getattr(error, "retry_after", None)
+    if isinstance(error, RateLimited) or error.http_status == 503:
+        # Let all threads of the process go slower when the vendor is overloaded.
+        limit.throttled(retry_after, http_status=error.http_status or 429)
+    return Outcome(
+        assignment,
+        failed=kind,
+        message=error.message,
+        http_status=error.http_status,
+        retry_after=retry_after,
+    )
+
+
+def _denied(
+    client: SyllableClient,
+    limit: InFlightLimit,
+    assignment: Assignment,
+    error: SyllableError,
+    kind: Kind,
+) -> Outcome:
+    """The key or the address seems wrong; one cheap read tells whether only for this batch."""
+    try:
+        client.list_batches(limit=1)
+    except (Unauthorized, Redirected) as proof:
+        return Outcome(assignment, halt=halting(proof), http_status=proof.http_status)
+    except SyllableError:
+        return _failed(limit, assignment, error, kind)
+    if isinstance(error, Redirected):
+        return _failed(limit, assignment, error, kind)
+    if kind is Kind.WRITE:
+        outcome = _refused(client, limit, assignment, error)
+        return replace(outcome, denied=outcome.state == State.REFUSED)
+    message = f"The vendor does not let this batch be read: {error.message}"
+    if assignment.in_doubt:
+        message += " Whether an earlier try was carried out is not known."
+    state = State.FAILED if assignment.in_doubt else State.REFUSED
+    return Outcome(assignment, state, message=message, http_status=error.http_status, denied=True)
 
 
 def _refused(
@@ -165,7 +214,7 @@ def _settle_by_reading(
 
 
 def _settled_by(assignment: Assignment, found: Found) -> Outcome:
-    record, tries = found.record, assignment.tries
+    record = found.record
     if was_carried_out(assignment, record):
         return applied_unseen(assignment, record)
     if assignment.known.is_proven_by(record, found.sent_at):
@@ -178,18 +227,26 @@ def _settled_by(assignment: Assignment, found: Found) -> Outcome:
     if assignment.read_only:
         message = "Stopped; the batch is not as asked."
         return Outcome(assignment, State.STOPPED, message=message, record=record)
-    if tries[-1] == "429":
-        return Outcome(assignment, wait="The vendor lets no more requests through (429).")
-    message = f"Not done after {len(tries)} tries ({', '.join(tries)})."
-    return Outcome(assignment, State.FAILED, message=message, record=record, exhausted=True)
+    return Outcome(assignment, State.FAILED, message=_given_up(assignment), record=record)
+
+
+def _given_up(assignment: Assignment) -> str:
+    """That it failed while others were served, and how each try was answered, in words."""
+    times = Counter(assignment.tries)
+    words = ", ".join(f"{number} times {word}" for word, number in times.items())
+    minutes = (time.monotonic() - assignment.failing_since.get(Kind.WRITE, 0.0)) / 60
+    return (
+        f"Not done after {len(assignment.tries)} tries in {minutes:.0f} minutes ({words}), "
+        "while the vendor carried out changes of other batches."
+    )
 
 
 def _unreadable(
     client: SyllableClient, limit: InFlightLimit, assignment: Assignment, error: SyllableError
 ) -> Outcome:
     """The batch could not be read: it is gone, the key is refused, or the vendor is down."""
-    if reason := halting(error):
-        return Outcome(assignment, halt=reason, http_status=error.http_status)
+    if isinstance(error, Unauthorized | Redirected):
+        return _denied(client, limit, assignment, error, Kind.READ)
     if isinstance(error, NotFound):
         return Outcome(
             assignment,
@@ -198,25 +255,12 @@ def _unreadable(
             http_status=error.http_status,
             gone=True,
         )
+    assignment = replace(assignment, failed_reads=assignment.failed_reads + 1)
+    failed = _failed(limit, assignment, error, Kind.READ)
     message = f"The batch cannot be read: {error.message}"
     if isinstance(error, Refused):
-        return Outcome(assignment, State.FAILED, message=message, http_status=error.http_status)
-    _slow_down(limit, error)
-    assignment = replace(assignment, failed_reads=assignment.failed_reads + 1)
-    if assignment.failed_reads < MAX_READS:
-        return Outcome(assignment, retry=True, message=message, http_status=error.http_status)
-    if isinstance(error, MalformedReply) and _answers(client):
-        return Outcome(assignment, State.FAILED, message=message, exhausted=True)
-    return Outcome(assignment, wait=error.message, http_status=error.http_status)
-
-
-def _answers(client: SyllableClient) -> bool:
-    """Whether the vendor answers anything at all: if not, this batch is not to blame."""
-    try:
-        client.list_batches(limit=1)
-    except SyllableError:
-        return False
-    return True
+        return replace(failed, failed=None, state=State.FAILED, message=message)
+    return replace(failed, message=message)
 
 
 def _word(error: SyllableError) -> str:
@@ -226,9 +270,3 @@ def _word(error: SyllableError) -> str:
     if isinstance(error, MalformedReply):
         return "unreadable reply"
     return str(error.http_status or UNREACHABLE)
-
-
-def _slow_down(limit: InFlightLimit, error: SyllableError) -> None:
-    """Let all threads of the process go slower when the vendor is overloaded."""
-    if isinstance(error, RateLimited) or error.http_status == 503:
-        limit.throttled(getattr(error, "retry_after", None), http_status=error.http_status or 429)

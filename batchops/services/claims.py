@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -19,9 +20,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from batchops.models import Batch, Change, ChangeItem
-from batchops.models.change import RUNNABLE_STATES
+from batchops.models.change import RUNNABLE_STATES, SUCCESS_STATES, UNSETTLED_STATES
 from batchops.services import evidence, wake
 from batchops.services.bulk import update_in_order
+from batchops.services.fair_queue import Claimant
+from batchops.syllable.patch import BatchPatch
 
 LONGEST_LEASE: Final = dt.timedelta(minutes=10)
 """What PUSH_LEASE_SECONDS allows at the most."""
@@ -75,6 +78,69 @@ def runnable(now: dt.datetime) -> QuerySet[Change]:
     )
 
 
+def claimants(now: dt.datetime, *, only_emergency: bool = False) -> list[Claimant]:
+    """Whose turn it may be: what may be worked on, and what stopped changes may have sent."""
+    found = [runnable(now), unsettled_of_stopped(now)]
+    if only_emergency:
+        found = [runnable(now).filter(priority=Change.Priority.EMERGENCY)]
+    names = (
+        "pk",
+        "priority",
+        "releasing_count",
+        "patch_json",
+        "proceeded_by_id",
+        "requested_by_id",
+        "requested_by_name",
+    )
+    rows = [row for some in found for row in some.values_list(*names)]
+    return [
+        Claimant(
+            key,
+            proceeded_by or requested_by or name,
+            is_emergency=priority == Change.Priority.EMERGENCY,
+            narrows=not _expands(expanding, patch_json),
+        )
+        for key, priority, expanding, patch_json, proceeded_by, requested_by, name in rows
+    ]
+
+
+def _expands(expanding_count: int, patch_json: Mapping[str, object]) -> bool:
+    """Whether a change may let outreach reach more people."""
+    return bool(expanding_count) or patch_json.get("paused") is False
+
+
+def claimable(change_id: UUID, now: dt.datetime) -> Change | None:
+    """The change as it is now, if items of it may be claimed."""
+    return (
+        runnable(now).filter(pk=change_id).first()
+        or unsettled_of_stopped(now).filter(pk=change_id).first()
+    )
+
+
+def waiting_for(batch_ids: Collection[str], change_ids: Collection[UUID]) -> set[str]:
+    """Those of the batches that an item of these changes waits for."""
+    waiting = ChangeItem.objects.filter(
+        state=State.PENDING, batch_id__in=batch_ids, change_id__in=change_ids
+    )
+    return set(waiting.values_list("batch_id", flat=True))
+
+
+def settled_but_not_ended(now: dt.datetime) -> QuerySet[Change]:
+    """Changes without any item left to do, which nobody has ended."""
+    unsettled = ChangeItem.objects.filter(change=OuterRef("pk"), state__in=UNSETTLED_STATES)
+    return runnable(now).exclude(Exists(unsettled))
+
+
+def has_pending(now: dt.datetime, *, only_emergency: bool = False) -> bool:
+    """Whether any item waits to be claimed."""
+    waiting = runnable(now).filter(
+        Exists(ChangeItem.objects.filter(change=OuterRef("pk"), state=State.PENDING))
+    )
+    if only_emergency:
+        return waiting.filter(priority=Change.Priority.EMERGENCY).exists()
+    return waiting.exists() or unsettled_of_stopped(now).exists()
+
+
 def unsettled_of_stopped(now: dt.datetime) -> QuerySet[Change]:
     """Stopped changes with items given back since, some of which may have been sent."""
     left = ChangeItem.objects.filter(change=OuterRef("pk"), state=State.PENDING)
@@ -101,13 +167,14 @@ def claim(
     lease: str,
     size: int,
     *,
-    least_tried: bool = False,
+    order: str = "id",
     among: Collection[str] | None = None,
 ) -> list[ChangeItem]:
     """Take up to `size` pending items of a change in its present state; empty when none is free.
 
-    A batch that another change is at work on is left for later. With `least_tried`, a vendor that
-    stays down uses up the tries of no single item. `among`: only of these batches.
+    A batch that another change is at work on is left for later; so is one that an earlier change
+    waits for, by what may let outreach reach more people: it overtakes nobody. `order` names a
+    field. `among`: only of these batches.
     """
     if among is not None and not among:
         return []
@@ -121,7 +188,9 @@ def claim(
         free = free.filter(_readable(timezone.now()), attempts__gt=0)
     if among is not None:
         free = free.filter(batch__in=among)
-    free = free.order_by("attempts", "id") if least_tried else free.order_by("id")
+    if _expands(change.releasing_count, change.patch_json):
+        free = free.exclude(Exists(_earlier(change)))
+    free = free.order_by(order, "id")
     free = free.select_related("batch").only(*NEEDED)
     if connection.features.has_select_for_update_skip_locked:
         # The batches too: else two changes that take the same batches, each in an order of its
@@ -143,6 +212,41 @@ def claim(
     for item in items:
         item.attempts += 1
     return items
+
+
+def _earlier(change: Change) -> QuerySet[ChangeItem]:
+    """What changes that were confirmed before this one, and still run, want of the same batch."""
+    return ChangeItem.objects.filter(
+        batch=OuterRef("batch"),
+        state__in=UNSETTLED_STATES,
+        change__state__in=RUNNABLE_STATES,
+        change__halted_reason="",
+        change__confirmed_at__lt=change.confirmed_at,
+    )
+
+
+def overtaken(change: Change, items: Iterable[ChangeItem]) -> dict[int, Change]:
+    """Items of which a later change has asked something else meanwhile, with that change.
+
+    The later wish counts, also where it found the batch as it should be and sent nothing.
+    """
+    wanted = {item.batch_id: (item.pk, item.wanted(change)) for item in items}
+    later = ChangeItem.objects.filter(
+        batch_id__in=list(wanted),
+        state__in=SUCCESS_STATES,
+        change__confirmed_at__gt=change.confirmed_at,
+    ).select_related("change")
+    found = {}
+    for other in later:
+        key, patch = wanted[other.batch_id]
+        if _contradict(patch, other.wanted(other.change)):
+            found[key] = other.change
+    return found
+
+
+def _contradict(first: BatchPatch, second: BatchPatch) -> bool:
+    wishes = dict(first.wishes())
+    return any(name in wishes and wishes[name] != value for name, value in second.wishes())
 
 
 def renew(lease: str, keys: Collection[int]) -> set[int]:

@@ -15,6 +15,7 @@ from batchops import permissions
 from batchops.models import Action, Change
 from batchops.models.change import RUNNABLE_STATES
 from batchops.services import approvals, audit, changes, wake
+from batchops.services.bulk import update_in_order
 from batchops.services.errors import ChangeError
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ WAITS_SECONDS: Final = (5, 10, 20, 30, 60)
 LONGER_AFTER: Final = dt.timedelta(seconds=15)
 """After so much time of waiting the next longer wait is due."""
 GIVE_UP_AFTER: Final = dt.timedelta(hours=24)
-"""A vendor that is down for this long halts the change, for a person to decide."""
+"""A vendor that is down for this long halts what lets outreach reach more people: whether that is
+still wanted, a person decides. What narrows outreach waits for as long as it takes."""
 
 
 def start(change: Change) -> bool:
@@ -101,7 +103,8 @@ def wait(change: Change, reason: str) -> None:
     if change.waiting_until and change.waiting_until > now:
         return
     since = change.waiting_since or now
-    if now - since > GIVE_UP_AFTER and change.state != State.STOPPED:
+    has_long_waited = now - since > GIVE_UP_AFTER and change.state != State.STOPPED
+    if has_long_waited and change.releasing_count:
         changes.halt(change, f"The vendor is down since {since:%d %b %H:%M} UTC: {reason}")
         return
     step = min(int(max(now - since, dt.timedelta()) / LONGER_AFTER), len(WAITS_SECONDS) - 1)
@@ -110,6 +113,13 @@ def wait(change: Change, reason: str) -> None:
     change.save(update_fields=["waiting_reason", "waiting_since", "waiting_until"])
     wake.workers(at=change.waiting_until)
     logger.warning("Change %s waits for the vendor: %s", change.short_id, reason)
+
+
+def hurry_those_who_wait() -> None:
+    """The vendor answers again: whoever still waits for it tries now, a single request first."""
+    now = timezone.now()
+    waiting = Change.objects.filter(waiting_until__gt=now)
+    update_in_order(waiting, waiting_until=now)
 
 
 def answered(changes_answered: Iterable[Change]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from batchops.models import Action, Batch, Change, ChangeItem
@@ -35,10 +36,10 @@ SETTLED_FIELDS: Final = (
 def settle(outcomes: Sequence[Outcome], changes: Mapping[UUID, Change], lease: str) -> int:
     """Write settled outcomes; returns how many were still this worker's to write.
 
-    What lost its lease meanwhile is left to the worker that holds it now.
+    What another worker has taken up since is left to it.
     """
     with transaction.atomic():
-        attempts = _held([outcome.assignment.item_id for outcome in outcomes], lease)
+        attempts = _held([outcome.assignment for outcome in outcomes], lease)
         written = [outcome for outcome in outcomes if outcome.assignment.item_id in attempts]
         rows = mirror.locked_rows(outcome.assignment.batch_id for outcome in written)
         mirror.keep_campaigns(
@@ -73,7 +74,10 @@ def settle(outcomes: Sequence[Outcome], changes: Mapping[UUID, Change], lease: s
         mirror.update_rows(touched)
         audit.record(*facts)
     if len(written) < len(outcomes):
-        logger.warning("%d outcomes had lost their lease.", len(outcomes) - len(written))
+        logger.warning(
+            "%d outcomes are left to the worker that took their items up.",
+            len(outcomes) - len(written),
+        )
     return len(written)
 
 
@@ -82,28 +86,24 @@ def put_off(
     changes: Mapping[UUID, Change],
     lease: str,
     why: str,
-    *,
-    counted: bool,
 ) -> None:
-    """Make items pending again that were sent in vain, and record their tries.
+    """Make items pending again, and record the tries of those that were sent in vain.
 
-    What may have been carried out counts as a round and is in doubt from now on; with `counted`
-    the rest counts too.
+    What may have been carried out counts as a round and is in doubt from now on.
     """
     by_item = {assignment.item_id: assignment for assignment in assignments}
     if not by_item:
         return
     with transaction.atomic():
-        held = _held(by_item, lease)
+        held = _held(by_item.values(), lease)
         tried = [by_item[key] for key in held if by_item[key].tries]
         rows = mirror.locked_rows(assignment.batch_id for assignment in tried)
-        in_doubt = [key for key in held if counted or by_item[key].in_doubt]
+        in_doubt = [key for key in held if by_item[key].in_doubt]
         claims.give_back(lease, in_doubt, counted=True)
-        doubtful = [key for key in in_doubt if by_item[key].in_doubt]
-        ChangeItem.objects.filter(pk__in=[key for key in doubtful if by_item[key].tries]).update(
+        ChangeItem.objects.filter(pk__in=[key for key in in_doubt if by_item[key].tries]).update(
             message=NO_CLEAR_ANSWER
         )
-        claims.doubt(by_item[key].batch_id for key in doubtful)
+        claims.doubt(by_item[key].batch_id for key in in_doubt)
         claims.give_back(lease, held.keys() - set(in_doubt))
         audit.record(
             *(
@@ -120,12 +120,24 @@ def put_off(
         )
 
 
-def _held(keys: Iterable[int], lease: str) -> dict[int, int]:
-    """Which of these items are still held under the lease, locked, with their attempts so far."""
-    held = ChangeItem.objects.select_for_update(no_key=True, of=("self",)).filter(
-        pk__in=list(keys), lease=lease, state=State.SENDING
+def _held(assignments: Collection[Assignment], lease: str) -> dict[int, int]:
+    """Which of these items are this worker's to write, locked, with their attempts so far.
+
+    Those under its lease, and those whose lease has lapsed and that nobody has taken up since.
+    """
+    rounds = {assignment.item_id: assignment.rounds for assignment in assignments}
+    own = Q(lease=lease, state=State.SENDING)
+    items = (
+        ChangeItem.objects.select_for_update(no_key=True, of=("self",))
+        .filter(own | Q(lease="", state=State.PENDING), pk__in=list(rounds))
+        .order_by("pk")
+        .values_list("pk", "attempts", "state")
     )
-    return dict(held.order_by("pk").values_list("pk", "attempts"))
+    return {
+        key: attempts
+        for key, attempts, state in items
+        if state == State.SENDING or attempts == rounds[key]
+    }
 
 
 def _settled_values(

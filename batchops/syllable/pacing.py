@@ -11,8 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-GATE_CAP_SECONDS: Final = 60.0
-"""Longest time that all requests are held back at once, whatever the vendor asks for."""
+GATE_CAP_SECONDS: Final = 2.0
+"""Longest time that all requests are held back at once, whatever the vendor asks for.
+
+What it asks for is honoured for the request that it said it to. All others go slower, one at a time
+at the least: a rate limit lets some through, and what is urgent must be among them soon.
+"""
 BURST_SECONDS: Final = 1.0
 """Replies that arrive this close together belong to one burst, and slow down once."""
 

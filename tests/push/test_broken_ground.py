@@ -13,13 +13,14 @@ import time_machine
 from django.contrib.auth.models import User
 from django.db import DatabaseError, OperationalError, close_old_connections, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.utils import timezone
 from pytest_django import Settings
 
 from batchops.models import Batch, Change, ChangeItem
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.sandbox.vendor import KEY_OWNER
-from batchops.services import changes, claims, push, read_back, wake
+from batchops.services import changes, claims, engine, push, read_back, wake
 from batchops.tasks import LANES
 from tests.push.world import (
     assert_all_agree,
@@ -121,13 +122,22 @@ def close_connections() -> None:
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No page can be added to the SQLite file of this connection."""
+    """No page can be added to the SQLite file, by whichever connection."""
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA page_count")
         (pages,) = cursor.fetchone()
-        cursor.execute(f"PRAGMA max_page_count = {pages}")
-    yield
-    connection.close()
+
+    def limit(**_: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA max_page_count = {pages}")
+
+    limit()
+    connection_created.connect(limit)
+    try:
+        yield
+    finally:
+        connection_created.disconnect(limit)
+        connection.close()
 
 
 @pytest.mark.once
@@ -186,15 +196,15 @@ def test_a_database_that_is_gone_for_a_while_loses_nothing(
     fill(sandbox, 300)
     change = confirmed(operator)
     sandbox.set_faults(latency=0.01)
-    tend = push.Engine._tend
+    tend = engine.Engine._tend
 
-    def tend_until_it_breaks(engine: push.Engine) -> None:
+    def tend_until_it_breaks(engine: engine.Engine) -> None:
         if len(sandbox.journal(method="PUT")) >= sent_before:
             stack.enter_context(database_gone())
         tend(engine)
 
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setattr(push.Engine, "_tend", tend_until_it_breaks)
+        patch.setattr(engine.Engine, "_tend", tend_until_it_breaks)
         with pytest.raises(DatabaseError):
             push.drive()
     ChangeItem.objects.filter(state="sending").update(lease_until=timezone.now())

@@ -13,7 +13,7 @@ from django.db import connections
 
 from batchops.models import Change
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import audit, changes, emergency, push, vendor
+from batchops.services import audit, changes, emergency, engine, push, vendor
 from batchops.syllable.patch import BatchPatch
 from tests.push.world import assert_all_agree, confirmed, drive_to_the_end, fill
 
@@ -97,7 +97,7 @@ def test_stopping_and_continuing_over_and_over_meets_no_deadlock(
 
 def push_until(done: threading.Event) -> None:
     while not done.is_set():
-        push.Engine(vendor.client(read_attempts=1), 8).run()
+        engine.Engine(vendor.client(read_attempts=1), 8).run()
 
 
 def background(work: Callable[[], None], errors: list[BaseException]) -> threading.Thread:

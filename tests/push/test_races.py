@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from batchops.models import AuditEntry, Batch, Change, ChangeItem
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import audit, changes, claims, push, vendor
+from batchops.services import audit, changes, claims, engine, push, vendor
 from batchops.syllable.patch import BatchPatch
 from tests.push.world import (
     PAUSE,
@@ -28,6 +29,7 @@ from tests.push.world import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+ONE_MINUTE = dt.timedelta(minutes=1)
 Background = Callable[[Callable[[], None]], threading.Thread]
 
 
@@ -60,7 +62,7 @@ def in_background() -> Iterator[Background]:
 
 
 def engine_run() -> None:
-    push.Engine(vendor.client(read_attempts=1), 8).run()
+    engine.Engine(vendor.client(read_attempts=1), 8).run()
 
 
 def until_ended(*some: Change) -> Callable[[], None]:
@@ -120,9 +122,34 @@ def test_a_batch_at_work_for_one_change_is_left_by_the_other(
     sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     fill(sandbox, 3)
-    first, second = confirmed(operator, PAUSE), confirmed(operator, BatchPatch(call_rate=9))
+    first, second = confirmed(operator, BatchPatch(call_rate=9)), confirmed(operator, PAUSE)
     assert len(claims.claim(first, "one", 2)) == 2
     assert [item.batch_id for item in claims.claim(second, "two", 3)] == ["20261124.2"]
+
+
+def test_what_reaches_people_never_overtakes_an_earlier_change_of_the_same_batch(
+    sandbox: EmbeddedSandbox, operator: User
+) -> None:
+    fill(sandbox, 3)
+    pause, faster = confirmed(operator, PAUSE), confirmed(operator, BatchPatch(call_rate=9))
+    assert claims.claim(faster, "two", 3) == []
+    assert len(claims.claim(pause, "one", 3)) == 3
+
+
+def test_a_pause_overtakes_and_what_it_overtook_does_not_undo_it(
+    sandbox: EmbeddedSandbox, operator: User
+) -> None:
+    """Also a pause that finds the batch paused already is the later wish, and counts."""
+    ids = fill(sandbox, 3, paused=True)
+    resume, pause = confirmed(operator, RESUME), confirmed(operator, PAUSE)
+    Change.objects.filter(pk=resume.pk).update(waiting_until=timezone.now() + ONE_MINUTE)
+    push.drive()
+    assert changes.counts(pause) == {"unchanged": 3}
+    Change.objects.filter(pk=resume.pk).update(waiting_until=None)
+    drive_to_the_end(resume, operator)
+    assert changes.counts(resume) == {"conflict": 3}
+    assert all(sandbox.batch(name)["paused"] for name in ids)
+    assert_all_agree(sandbox, resume, pause)
 
 
 def test_a_stopped_change_stops_within_two_seconds(
