@@ -108,7 +108,7 @@ def listen() -> None:
 LANES: Final = {
     lane.name: lane
     for lane in (
-        Lane("push", push_work, every=1),
+        Lane("push", push_work, every=0.5),
         Lane("heartbeat", beat, every=heartbeats.BEAT_SECONDS),
         Lane("timers", keep_time, every=1),
         Lane("read-back", read_back.all_due, every=1),
