@@ -279,6 +279,7 @@ def test_the_command_archives_in_two_peoples_names(tmp_path: Path) -> None:
     assert f"--confirm {number}" in said
     said = command("archive_audit", "--confirm", number, "--to", path, "--as", "ann")
     assert "Entries 1 to 7" in said
+    assert Path(path).stat().st_mode & 0o777 == 0o600
 
 
 def _refuse_deletion(execute, sql, params, many, context):  # type: ignore[no-untyped-def]

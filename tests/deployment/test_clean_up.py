@@ -110,7 +110,7 @@ def test_many_go_in_slices(monkeypatch: MonkeyPatch) -> None:
 
 
 def test_a_worker_does_it_each_day() -> None:
-    lane: Any = tasks.LANES["daily"]
+    lane: Any = tasks.LANES["clean-up"]
     session(days_ago(1))
     lane.step()
     assert lane.every == 86_400

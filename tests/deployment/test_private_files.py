@@ -19,27 +19,24 @@ from tests.deployment.loading import BASE, load_gunicorn, load_settings
 pytestmark = pytest.mark.once
 
 WRITES_EVERYTHING = """
-import datetime as dt, os, pathlib, django
+import os, django
 os.umask(0)
 django.setup()
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.utils import timezone
 from batchops.sandbox.storage import StateFile
-from batchops.services import audit, audit_anchors, demo
+from batchops.services import audit_last_seen, audit_outlets, demo
 
 call_command("migrate", verbosity=0)
 demo.make_people(settings.DATA_DIR)
-audit_anchors.append(settings.DATA_DIR / "anchors.jsonl", "{}")
+audit_outlets.append(settings.DATA_DIR / "anchors.jsonl", ["{}"])
+audit_last_seen.remember()
 state = StateFile(settings.DATA_DIR / "sandbox.sqlite3")
 settings.HUEY.storage.enqueue(b"task")
-call_command(
-    "archive_audit", "--as", "admin", "--before", timezone.now().isoformat(),
-    "--to", str(settings.DATA_DIR / "archive.jsonl"), verbosity=0,
-)
+call_command("backup", "--to", str(settings.DATA_DIR / "copy"), verbosity=0)
+call_command("backup", verbosity=0)
 for path in sorted(settings.DATA_DIR.rglob("*")):
-    print(oct(path.stat().st_mode & 0o777), path.name)
+    print(oct(path.stat().st_mode & 0o777), "folder" if path.is_dir() else path.name)
 """
 
 
@@ -47,7 +44,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_databases_secrets_passwords_anchors_and_archives_are_closed_to_others(
+def test_databases_secrets_passwords_anchors_and_backups_are_closed_to_others(
     tmp_path: Path,
 ) -> None:
     data = tmp_path / "deep" / "data"
@@ -71,8 +68,9 @@ def test_databases_secrets_passwords_anchors_and_archives_are_closed_to_others(
     assert {
         *("batchops.sqlite3", "batchops.sqlite3-wal", "batchops.sqlite3-shm"),
         *("queue.sqlite3", "queue.sqlite3-wal", "sandbox.sqlite3", "secret_key"),
-        *("demo-passwords.txt", "anchors.jsonl", "archive.jsonl"),
+        *("demo-passwords.txt", "anchors.jsonl", "audit-last-seen.json", "copy"),
     } <= modes.keys()
+    assert modes.pop("folder") == "0o700"
     assert set(modes.values()) == {"0o600"}
     assert (mode(data), mode(data.parent)) == (0o700, 0o700)
 
