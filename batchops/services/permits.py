@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from batchops import permissions
 from batchops.models import Action, Change
+from batchops.models.batch import counted
 from batchops.services import audit, denials
 from batchops.services.errors import NotAllowed, ResumeWindowClosed
 
@@ -188,7 +189,7 @@ def approval_reason(change: Change) -> str:
     before = _not_approved_lately(change)
     if before + change.acting_count > threshold:
         return (
-            f"It concerns {change.acting_count:,} batches; with the {before:,} that "
+            f"It concerns {counted(change.acting_count)}; with the {before:,} that "
             f"{change.requested_by_name} changed within the hour that is more than {threshold:,}."
         )
     return ""

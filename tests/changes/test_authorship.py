@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
 from batchops.models import AuditEntry, Batch, Change
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import approvals, audit, bulk, changes, drafts, fingerprints, pauses, push
+from batchops.services import (
+    approvals,
+    audit,
+    bulk,
+    changes,
+    drafts,
+    fingerprints,
+    pauses,
+    permits,
+    push,
+)
 from batchops.services.errors import ChangeError, InvalidInput, Moved, NotAllowed
 from batchops.syllable.patch import BatchPatch
 from tests.changes.world import RESUME, batch, batches, confirm, draft, ended
@@ -296,7 +309,7 @@ def test_splitting_a_change_does_not_evade_the_threshold(
     waits = confirm(draft(operator, batches=rest), operator)
     assert waits.state == State.AWAITING_APPROVAL
     assert waits.approval_reason == (
-        "It concerns 1 batches; with the 5 that olivia changed within the hour that is more than 5."
+        "It concerns 1 batch; with the 5 that olivia changed within the hour that is more than 5."
     )
     assert confirm(draft(both, batches=rest), both).state == State.QUEUED, "another person"
     Change.objects.update(confirmed_at=timezone.now() - 2 * HOUR)
@@ -343,3 +356,33 @@ def test_what_the_schedule_moves_by_rule_stays_approved(
     change.refresh_from_db()
     assert change.state == State.SCHEDULED
     assert approvals.require(change)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_halves_confirmed_at_once_count_as_one_whole(
+    operator: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.APPROVAL_THRESHOLD = 3
+    batches(4)
+    halves = [
+        draft(operator, batches=Batch.objects.filter(pk__in=ids))
+        for ids in (["b-0", "b-1"], ["b-2", "b-3"])
+    ]
+    counted = permits._not_approved_lately
+
+    def slowly(change: Change) -> int:
+        before = counted(change)
+        time.sleep(0.3)
+        return before
+
+    monkeypatch.setattr(permits, "_not_approved_lately", slowly)
+
+    def confirm_half(change: Change) -> Change.State:
+        try:
+            return Change.State(confirm(change, User.objects.get(pk=operator.pk)).state)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        states = list(pool.map(confirm_half, halves))
+    assert sorted(states) == [State.AWAITING_APPROVAL, State.QUEUED]
