@@ -46,7 +46,10 @@ def review(request: HttpRequest) -> HttpResponseBase:
     """Mark the chosen entries, or all that match the filter in the address, as reviewed."""
     require(request, permissions.REVIEW_TRAIL)
     form = ReviewForm(request.POST)
-    chosen = [int(text) for text in request.POST.getlist("entry") if _is_number(text)]
+    ticked = request.POST.getlist("entry")
+    chosen = [int(text) for text in ticked if _is_number(text)]
+    if len(chosen) < len(ticked):
+        form.add_error(None, "What is selected cannot be read, so nothing was marked.")
     if form.is_valid():
         try:
             done = _mark(request, chosen, form.cleaned_data["comment"])

@@ -61,7 +61,7 @@ def test_all_that_match_the_filter_are_marked_and_the_filter_is_kept(reviewer: C
     [
         ({"entry": ["1"], "comment": " ", "scope": "selected"}, "This field is required."),
         ({"entry": [], "comment": "x", "scope": "selected"}, "nothing to review"),
-        ({"entry": ["x", "-1"], "comment": "x", "scope": "selected"}, "nothing to review"),
+        ({"entry": ["x", "-1"], "comment": "x", "scope": "selected"}, "cannot be read"),
         ({"entry": ["1"], "comment": "x" * 2_001, "scope": "selected"}, "at most 2000"),
     ],
 )
@@ -79,6 +79,15 @@ def test_what_was_chosen_stays_chosen_when_the_comment_is_missing(reviewer: Clie
     entry = write()
     page = reviewer.post(address("review"), {"entry": [entry.pk], "scope": "selected"})
     assert f'aria-label="Select entry {entry.pk}" checked' in page.content.decode()
+
+
+@pytest.mark.parametrize("wrong", ["x", "-1", "1.0", "\u0663", "9" * 40])
+def test_a_selection_that_cannot_be_read_marks_nothing(reviewer: Client, wrong: str) -> None:
+    entry = write()
+    form = {"entry": [str(entry.pk), wrong], "comment": "seen", "scope": "selected"}
+    page = reviewer.post(address("review"), form)
+    assert "cannot be read, so nothing was marked" in page.content.decode()
+    assert not AuditEntry.objects.filter(action=Action.AUDIT_REVIEWED).exists()
 
 
 def test_a_filter_that_cannot_be_used_marks_nothing(reviewer: Client) -> None:
