@@ -68,7 +68,7 @@ def test_the_vendor_is_named_when_it_is_real(client: Client, settings: Settings)
 def test_every_page_says_how_old_the_mirror_is(client: Client) -> None:
     assert "Mirror is empty" in text(client)
     run()
-    assert ">40 s</time> ago, everything never for certain" in text(client, LIST)
+    assert ">40 s</time> ago, everything not yet" in text(client, LIST)
     run(ago=7_000, everything_at=timezone.now() - dt.timedelta(seconds=7_000))
     last = run(ago=20)
     last.everything_at = timezone.now() - dt.timedelta(seconds=7_000)
