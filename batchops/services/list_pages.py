@@ -97,6 +97,11 @@ def all_campaigns(
     return _walk(fetch, (client.base_url, "campaigns"), CAMPAIGN_PAGE_SIZE, 1, alive)
 
 
+def batches_per_page(client: SyllableClient) -> int:
+    """How many batches one request for a list page brings, as far as is known."""
+    return page_size((client.base_url, "batches"), settings.SYLLABLE_PAGE_SIZE)
+
+
 def result_of(future: Future[Result], alive: Alive) -> Result:
     """Wait for what another thread does, and give signs of life meanwhile."""
     while True:

@@ -12,12 +12,11 @@ import threading
 import time
 from typing import Final
 
-from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
 from batchops.models import Batch, Change, ChangeItem
-from batchops.services import claims, list_pages, mirror, sync
+from batchops.services import claims, list_pages, mirror, sync, vendor
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.records import BatchRecord
 
@@ -42,7 +41,8 @@ def reads_each(change: Change) -> bool:
 
 def better_one_by_one(batches: int) -> bool:
     """Whether that many batches are read with fewer requests one by one than by list pages."""
-    return batches <= max(FEW, math.ceil(Batch.objects.count() / settings.SYLLABLE_PAGE_SIZE))
+    per_page = list_pages.batches_per_page(vendor.client())
+    return batches <= max(FEW, math.ceil(Batch.objects.count() / per_page))
 
 
 def is_fresh(change: Change, now: dt.datetime) -> bool:

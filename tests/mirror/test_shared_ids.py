@@ -191,6 +191,19 @@ def test_a_read_before_sending_that_shows_the_other_keeps_it_from_being_sent(
     assert Action.BATCH_CHANGED_OUTSIDE not in actions()
 
 
+def test_the_comparison_by_list_pages_before_a_large_change_finds_it_too(
+    sandbox: EmbeddedSandbox, operator: User
+) -> None:
+    fill(sandbox, 70)
+    sync.pull(FULL)
+    change = confirmed(operator)
+    add_second(sandbox)
+    push.drive()
+    assert changes.counts(change) == {"applied": 70, "skipped": 1}
+    assert SAME not in {entry["batch_id"] for entry in sandbox.journal(method="PUT")}
+    assert actions() == [Action.BATCH_ID_SHARED]
+
+
 def test_people_see_it(sandbox: EmbeddedSandbox, client: Client, operator: User) -> None:
     add_second(sandbox)
     sync.pull(FULL)

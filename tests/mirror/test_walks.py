@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from batchops.models import SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import list_pages, vendor
+from batchops.services import list_pages, preflight, sync, vendor
 from batchops.syllable.errors import MalformedReply, NotFound, Refused
 from batchops.syllable.records import CampaignRecord, Page
 from tests.mirror.lists import fill, list_requests
@@ -75,6 +76,18 @@ def test_a_larger_size_is_tried_again_some_day(
     monkeypatch.setattr(list_pages, "REMEMBERED_SECONDS", 0.0)
     walked()
     assert {one["limit"] for one in list_requests(sandbox)} == {"500"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_small_pages_make_it_worth_while_to_read_more_batches_one_by_one(
+    sandbox: EmbeddedSandbox,
+) -> None:
+    fill(sandbox, 300)
+    sync.pull(SyncRun.Kind.FULL)
+    assert not preflight.better_one_by_one(60)
+    sandbox.set_faults(max_limit=5)
+    sync.pull(SyncRun.Kind.FULL)
+    assert preflight.better_one_by_one(60)
 
 
 def test_the_list_of_campaigns_falls_back_by_itself(sandbox: EmbeddedSandbox) -> None:
