@@ -60,14 +60,16 @@ def test_batches_without_a_date_that_come_first_hide_no_change(sandbox: Embedded
 
 @pytest.mark.parametrize("year", ["2099", "9999"])
 def test_a_date_in_the_future_blinds_no_pull(sandbox: EmbeddedSandbox, year: str) -> None:
-    ids = fill(sandbox, 150)
+    ids = fill(sandbox, 250)
     sandbox.add_batch(batch_id="odd", last_updated_at=f"{year}-01-01T00:00:00Z")
     sync.pull(FULL)
-    for batch_id in (ids[3], ids[140]):
-        sandbox.edit_batch(batch_id, paused=True)
+    for changed in (ids[:130], ids[130:]):
+        # More than a page of them: the date of the odd one is older than none.
+        for batch_id in changed:
+            sandbox.edit_batch(batch_id, paused=True)
         run = sync.pull(INCREMENTAL)
-        assert (run.kind, run.changed) == (INCREMENTAL, 1)
-        assert is_paused(batch_id)
+        assert (run.kind, run.changed) == (INCREMENTAL, len(changed))
+    assert Batch.objects.filter(paused=True).count() == 250
 
 
 def test_a_whole_page_of_dates_in_the_future_blinds_no_pull(sandbox: EmbeddedSandbox) -> None:
