@@ -193,10 +193,12 @@ def _refused(
         return _unreadable(client, limit, assignment, unreadable)
     if was_carried_out(assignment, record):
         return replace(applied_unseen(assignment, record), seen_at=sent_at, http_status=200)
-    if assignment.known.is_proven_by(record, sent_at):
-        assignment = with_found(assignment, Found(record, sent_at))
-        if assignment.patch.is_satisfied_by(record) and (known := already_so(assignment, record)):
-            return replace(known, seen_at=sent_at, http_status=200)
+    if not assignment.known.is_proven_by(record, sent_at):
+        unknown = " Whether an earlier try was carried out is not known yet."
+        return replace(refused, message=refused.message + (unknown * assignment.in_doubt))
+    assignment = with_found(assignment, Found(record, sent_at))
+    if assignment.patch.is_satisfied_by(record) and (known := already_so(assignment, record)):
+        return replace(known, seen_at=sent_at, http_status=200)
     return replace(refused, record=record, seen_at=sent_at)
 
 
@@ -227,16 +229,19 @@ def _settled_by(assignment: Assignment, found: Found) -> Outcome:
     if assignment.read_only:
         message = "Stopped; the batch is not as asked."
         return Outcome(assignment, State.STOPPED, message=message, record=record)
-    return Outcome(assignment, State.FAILED, message=_given_up(assignment), record=record)
+    shown = assignment.found.record if assignment.found else None
+    return Outcome(assignment, State.FAILED, message=_given_up(assignment), record=shown)
 
 
 def _given_up(assignment: Assignment) -> str:
     """That it failed while others were served, and how each try was answered, in words."""
+    known = assignment.found is not None or not assignment.in_doubt
+    begins = "Not done" if known else "No clear answer"
     times = Counter(assignment.tries)
     words = ", ".join(f"{number} times {word}" for word, number in times.items())
     minutes = (time.monotonic() - assignment.failing_since.get(Kind.WRITE, 0.0)) / 60
     return (
-        f"Not done after {len(assignment.tries)} tries in {minutes:.0f} minutes ({words}), "
+        f"{begins} after {len(assignment.tries)} tries in {minutes:.0f} minutes ({words}), "
         "while the vendor carried out changes of other batches."
     )
 

@@ -14,7 +14,7 @@ from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, KeyId
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.sandbox.records import CONSOLE_USER
 from batchops.sandbox.vendor import KEY_OWNER
-from batchops.services import audit, changes, claims, push, sync
+from batchops.services import audit, changes, claims, push, refreshing, sync
 from batchops.syllable.patch import BatchPatch
 from tests.push.world import PAUSE, RESUME, confirmed, drive_to_the_end, fill
 
@@ -96,7 +96,7 @@ def test_updates_whose_replies_were_lost_are_never_changes_of_others(
         pull()
         assert outside() == []
         sandbox.clear_faults()
-        sync.refresh(ids[:1])
+        refreshing.refresh(ids[:1])
         drive_to_the_end(change, operator)
         pull()
     assert changes.counts(change) == {"applied": number}
@@ -117,7 +117,7 @@ def test_what_a_killed_worker_had_sent_is_never_a_change_of_others(
     claims.take_lapsed()
     with later(wait):
         pull()
-        sync.refresh(["20261124.0"])
+        refreshing.refresh(["20261124.0"])
         assert set(Batch.objects.values_list("paused", flat=True)) == {False}
         drive_to_the_end(change, operator)
         pull()
