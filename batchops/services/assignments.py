@@ -116,9 +116,9 @@ class Outcome:
     Exactly one of `state`, `failed`, `halt` and `put_back` is set: how it ended, the kind of
     request that failed and may be tried again (`retry_after` seconds later, if the vendor said so),
     why nothing more may be sent, or that it is for later. `denied`: refused for the key's sake,
-    though the key is accepted elsewhere. `looked`: a read was answered on the way. `record` is the
-    batch as the vendor showed it, seen at `seen_at`: for a write the reply's arrival, for a read
-    its departure.
+    though the key is accepted elsewhere. `looked`: a read was answered on the way. `began`: the
+    moment (monotonic clock) at which a failure's attempt began. `record` is the batch as the vendor
+    showed it, seen at `seen_at`: for a write the reply's arrival, for a read its departure.
     """
 
     assignment: Assignment
@@ -131,6 +131,7 @@ class Outcome:
     message: str = ""
     http_status: int | None = None
     retry_after: float | None = None
+    began: float = 0.0
     record: BatchRecord | None = None
     seen_at: dt.datetime = field(default_factory=timezone.now)
     unasked: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from batchops.services.assignments import Assignment, Outcome
@@ -118,8 +119,10 @@ class Dispatcher:
                 self._carry_out(assignment)
 
     def _carry_out(self, assignment: Assignment) -> None:
+        began = time.monotonic()
         try:
-            self._outcomes.put(attempt(self._client, self.limit, assignment))
+            outcome = attempt(self._client, self.limit, assignment)
+            self._outcomes.put(replace(outcome, began=began) if outcome.failed else outcome)
         except BaseException as error:  # noqa: BLE001  the engine raises it
             self._outcomes.put(error)
         finally:

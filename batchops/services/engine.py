@@ -56,9 +56,9 @@ LAST_WRITE_SECONDS: Final = 4.0
 class Interval:
     """Tells when something is due that happens every so many seconds."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, at_once: bool = False) -> None:
         self._seconds = seconds
-        self._last = time.monotonic()
+        self._last = float("-inf") if at_once else time.monotonic()
 
     def is_due(self) -> bool:
         now = time.monotonic()
@@ -97,10 +97,10 @@ class Engine:
         self.is_back = False
         self.renewed_at = time.monotonic()
         self.database_gone_since: float | None = None
-        self.looking = Interval(LOOK_SECONDS)
+        self.looking = Interval(LOOK_SECONDS, at_once=True)
         self.renewing = Interval(settings.PUSH_LEASE_SECONDS / 4)
         self.stop_checking = Interval(STOP_CHECK_SECONDS)
-        self.sweeping = Interval(SWEEP_SECONDS)
+        self.sweeping = Interval(SWEEP_SECONDS, at_once=True)
         self.telling = Interval(PROGRESS_SECONDS)
 
     def run(self) -> None:
@@ -110,22 +110,15 @@ class Engine:
         """
         self.dispatcher.start()
         try:
-            self._start()
             while not self.is_asked_to_end() and self._go_on():
-                pass
+                self._collect(PAGE_POLL_SECONDS if self.supply.refreshes else POLL_SECONDS)
+                self.dispatcher.send_due()
         finally:
             self._close()
         claims.wake_at_next_lapse()
 
-    def _start(self) -> None:
-        claims.take_lapsed(but=self.lease)
-        self.supply.look()
-        self._refill()
-
     def _go_on(self) -> bool:
-        """One round; whether there may be more to do."""
-        self._collect(PAGE_POLL_SECONDS if self.supply.refreshes else POLL_SECONDS)
-        self.dispatcher.send_due()
+        """One round with the database; whether there may be more to do."""
         try:
             claimed = self._tend()
             more = bool(claimed or self.supply.held or self.supply.refreshes) or self._has_more()

@@ -53,7 +53,7 @@ Verdict = TryAgain | WaitForVendor | GiveUp
 
 def verdict(outages: Outages, outcome: Outcome, kind: Kind, *, is_hurried: bool) -> Verdict:
     """Judge a failed request of a kind, and take it into account for what follows."""
-    assignment = _dated(outcome.assignment, kind, outages.now())
+    assignment = _dated(outcome.assignment, kind, outcome.began)
     since = assignment.failing_since[kind]
     tries = _hard_tries(assignment, kind)
     throttled = outcome.http_status == 429
@@ -68,13 +68,13 @@ def verdict(outages: Outages, outcome: Outcome, kind: Kind, *, is_hurried: bool)
     return TryAgain(assignment, _seconds(outcome, tries, is_hurried))
 
 
-def _dated(assignment: Assignment, kind: Kind, now: float) -> Assignment:
+def _dated(assignment: Assignment, kind: Kind, began: float) -> Assignment:
     """The assignment, with since when it fails."""
     since = dict(assignment.failing_since)
     if kind is Kind.READ and assignment.failed_reads <= 1:
         # The read before was answered.
         since.pop(kind, None)
-    since.setdefault(kind, now)
+    since.setdefault(kind, began)
     return replace(assignment, failing_since=since)
 
 
