@@ -15,6 +15,7 @@ from django.db import close_old_connections
 from tqdm import tqdm
 
 from batchops.management.selection import bad
+from batchops.management.terminal import one_line
 from batchops.management.wishes import instant, reference, unicode_text
 from batchops.models import Change
 from batchops.models.change import SUCCESS_STATES
@@ -103,17 +104,17 @@ def review_json(change: Change) -> dict[str, Any]:
 def write_review(change: Change, out: OutputWrapper) -> None:
     """The review for people."""
     seen = review.review(change)
-    out.write(f"{change.summary().capitalize()}\n{change.selection}\n")
+    out.write(f"{change.summary().capitalize()}\n{one_line(change.selection)}\n")
     out.write(f"  {seen.acting:,} of {seen.total:,} batches will be changed\n")
     if seen.already:
         out.write(f"  {seen.already:,} are already so\n")
     for share in seen.reasons:
-        out.write(f"  {share.number:,} are skipped: {share.label}\n")
+        out.write(f"  {share.number:,} are skipped: {one_line(share.label)}\n")
     for risk in seen.risks:
-        out.write(f"  ! {risk.words}\n")
+        out.write(f"  ! {one_line(risk.words)}\n")
     for words in (seen.approval, seen.closed):
         if words:
-            out.write(f"  ! {words}\n")
+            out.write(f"  ! {one_line(words)}\n")
 
 
 def see_through(
@@ -205,16 +206,16 @@ def exit_code(seen: Progress) -> int:
 
 def write_progress(seen: Progress, out: OutputWrapper) -> None:
     """How it stands, for people."""
-    out.write(f"Change {seen.change.short_id}: {seen.headline}\n")
+    out.write(f"Change {seen.change.short_id}: {one_line(seen.headline)}\n")
     for state, number in sorted(seen.counts.items()):
         out.write(f"  {number:>9,} {state.replace('_', ' ')}\n")
     if seen.unasked:
         out.write(f"  {seen.unasked:>9,} with a field that moved without being asked to\n")
     for one in seen.complaints:
-        out.write(f"  {one.number:>9,} of them: {one.words}\n")
+        out.write(f"  {one.number:>9,} of them: {one_line(one.words)}\n")
     for words in (seen.change.halted_reason, seen.change.waiting_reason, seen.silence):
         if words and words not in seen.headline:
-            out.write(f"  ! {words}\n")
+            out.write(f"  ! {one_line(words)}\n")
 
 
 def write_json(value: object, out: OutputWrapper) -> None:

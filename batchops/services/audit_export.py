@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from batchops import permissions
 from batchops.models import Action, AuditEntry
-from batchops.services import audit, audit_anchors, audit_rows, permits
+from batchops.services import audit, audit_anchors, audit_rows, permits, spreadsheet_cells
 from batchops.services.audit_anchor_form import Anchor
 from batchops.services.audit_form import FORMAT, Row, canonical_text, json_line
 from batchops.services.errors import InvalidInput
@@ -29,8 +29,6 @@ from batchops.services.errors import InvalidInput
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-FORMULA_STARTS: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-"""What a spreadsheet may take for the beginning of a formula (full-width signs as well)."""
 CELL_LIMIT: Final = 32_767
 """Most characters of a cell in a spreadsheet."""
 SHEET_ROWS: Final = 1_000_000
@@ -44,8 +42,8 @@ BYTE_ORDER_MARK: Final = "\ufeff"
 class Kind(models.TextChoices):
     """What an export is written as."""
 
-    CSV = "csv", "CSV"
-    XLSX = "xlsx", "Excel (XLSX)"
+    XLSX = "xlsx", "Excel (XLSX), for spreadsheets"
+    CSV = "csv", "CSV; an apostrophe marks what a spreadsheet would alter"
     JSON_LINES = "jsonl", "JSON Lines, verifiable"
 
 
@@ -163,14 +161,9 @@ def _csv(slices: Iterable[list[Row]], byte_order_mark: bool) -> Iterator[bytes]:
     start = BYTE_ORDER_MARK if byte_order_mark else ""
     yield f"{start}{writer.writerow(Row._fields)}".encode()
     for rows in slices:
-        yield "".join(writer.writerow([_safe(value) for value in row]) for row in rows).encode()
-
-
-def _safe(value: object) -> object:
-    """A cell that a spreadsheet takes for text: what looks like a formula gets an apostrophe."""
-    if not isinstance(value, str):
-        return value
-    return f"'{value}" if value.lstrip(" ").startswith(FORMULA_STARTS) else value
+        yield "".join(
+            writer.writerow([spreadsheet_cells.as_text(value) for value in row]) for row in rows
+        ).encode()
 
 
 def _xlsx(slices: Iterable[list[Row]]) -> Iterator[bytes]:

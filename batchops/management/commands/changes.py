@@ -13,7 +13,7 @@ from django.core.management.base import CommandParser
 
 from batchops.management import seeing_through
 from batchops.management.selection import bad
-from batchops.management.terminal import TerminalCommand
+from batchops.management.terminal import TerminalCommand, one_line
 from batchops.management.wishes import unicode_text, whole_number
 from batchops.models import AuditEntry, Change
 from batchops.models.change import total
@@ -99,7 +99,8 @@ class Command(TerminalCommand):
             state = "halted" if change.is_open and change.is_halted else change.state
             self.stdout.write(
                 f"{change.short_id}  {change.created_at:%Y-%m-%d %H:%M}  {state:<17}  "
-                f"{change.item_count:>7,}  {change.requested_by_name}: {change.summary()}"
+                f"{change.item_count:>7,}  {one_line(change.requested_by_name)}: "
+                f"{one_line(change.summary())}"
             )
         return seeing_through.ALL_WELL
 
@@ -110,8 +111,9 @@ class Command(TerminalCommand):
             seeing_through.write_json(_as_json(change) | seen.to_json(), self.stdout)
         else:
             self.stdout.write(
-                f"{change.summary().capitalize()}\n{change.selection}\n"
-                f"{change.requested_by_name}: {change.reason} {change.reference}".rstrip()
+                f"{one_line(change.summary().capitalize())}\n{one_line(change.selection)}\n"
+                f"{one_line(change.requested_by_name)}: "
+                f"{one_line(f'{change.reason} {change.reference}'.rstrip())}"
             )
             seeing_through.write_progress(seen, self.stdout)
             if change.state == Change.State.AWAITING_APPROVAL:
