@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.contrib.auth.models import User
@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
 from batchops.admin import parameters
+from batchops.services import heartbeats
 from batchops.services.errors import ChangeError
 
 Row = TypeVar("Row", bound=Model)
@@ -109,6 +110,15 @@ def person(request: HttpRequest) -> User:
     if not isinstance(request.user, User):
         raise PermissionDenied
     return request.user
+
+
+def promise(request: HttpRequest, words: str) -> None:
+    """Tell a person what a worker is going to do, or that none is there to do it."""
+    workers = heartbeats.workers()
+    if workers.are_running:
+        messages.success(request, words)
+    else:
+        messages.warning(request, f"{words} But {workers.none_running}, so it waits for one.")
 
 
 def blame(form: forms.Form, error: ChangeError) -> None:

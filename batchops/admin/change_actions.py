@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 
 from batchops.admin.addresses import to_review
-from batchops.admin.base import person
+from batchops.admin.base import person, promise
 from batchops.admin.change_forms import CancelEndForm, DecisionForm, EndForm
 from batchops.admin.times import in_words
 from batchops.models import Change
@@ -58,7 +58,7 @@ def _continue(
     request: HttpRequest, change: Change, user: User, actor: audit.Actor
 ) -> HttpResponseRedirect:
     changes.proceed(change, user=user, actor=actor)
-    messages.success(request, "It goes on.")
+    promise(request, "It goes on.")
     return to_page(change)
 
 
@@ -89,7 +89,7 @@ def _move_end(
     given = _cleaned(EndForm(request.POST))
     end = given["resume_at"]
     moved = pauses.move_resume(change, end, user=user, actor=actor, reason=given["reason"])
-    messages.success(request, f"The pause ends on {in_words(end)}.")
+    promise(request, f"The pause ends on {in_words(end)}.")
     if moved.state == Change.State.AWAITING_APPROVAL:
         messages.warning(request, "This differs from what was approved: it has to be approved.")
     return to_page(change)

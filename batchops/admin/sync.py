@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 
 from batchops import permissions, tasks
 from batchops.admin import pills, times
-from batchops.admin.base import ReadOnlyAdmin
+from batchops.admin.base import ReadOnlyAdmin, promise
 from batchops.admin.fixed_filter import FixedFilter
 from batchops.admin.pills import Look
 from batchops.models import SyncRun
@@ -139,7 +139,7 @@ def ask_for_pull(request: HttpRequest, kind: SyncRun.Kind) -> None:
         logger.exception("A pull could not be enqueued.")
         messages.error(request, "The queue cannot be reached, so nothing is pulled now.")
         return
-    messages.success(request, f"{kind.label} pull asked for. It shows here once it is done.")
+    promise(request, f"{kind.label} pull asked for. It shows here once it is done.")
 
 
 def _back(request: HttpRequest) -> str:

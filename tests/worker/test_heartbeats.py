@@ -20,7 +20,7 @@ from batchops import lanes, tasks
 from batchops.lanes import Lane
 from batchops.models import Change, Heartbeat, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import claims, freshness, heartbeats, push
+from batchops.services import changes, claims, freshness, heartbeats, push
 from batchops.services.heartbeats import Heart
 from batchops.services.progress import progress
 from tests.push.workers import Worker, environment
@@ -250,3 +250,25 @@ def test_a_change_promises_nothing_that_only_a_worker_does(
     shown = client.get(page).content.decode()
     assert promise in shown
     assert truth not in shown
+
+
+def test_what_a_person_asks_for_is_promised_only_where_a_worker_will_do_it(
+    sandbox: EmbeddedSandbox, operator: User, client: Client
+) -> None:
+    fill(sandbox, 2)
+    change = confirmed(operator)
+    client.force_login(operator)
+    asked = (
+        (reverse("admin:batchops_syncrun_now"), "It shows here once it is done."),
+        (reverse("admin:batchops_change_do", args=[change.pk, "continue"]), "It goes on."),
+    )
+    for address, words in asked:
+        changes.halt(change, "The key was rejected.")
+        page = client.post(address, follow=True).content.decode()
+        assert f"{words} But no worker is running, so it waits for one." in page
+    heartbeat()
+    for address, words in asked:
+        changes.halt(change, "The key was rejected.")
+        page = client.post(address, follow=True).content.decode()
+        assert words in page
+        assert f"{words} But" not in page

@@ -87,7 +87,7 @@ def test_pauses_go_on_while_other_lanes_hang(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     fill(sandbox, 30)
-    made = {
+    made: dict[str, Callable[[], tuple[dict[str, str], Hangs]]] = {
         "pull": lambda: hung_pull(sandbox),
         "mail": lambda: hung_mail(silent),
         "disk": lambda: hung_disk(tmp_path),
