@@ -134,6 +134,8 @@ def change_state(change: Change) -> SafeString:
     """The state of a change. Finished with failures inside is never shown as plain success."""
     if change.is_halted and change.is_open:
         return pill("Halted", Look("warning", "bad"))
+    if change.waiting_reason and change.is_open:
+        return pill("Waiting for the vendor", Look("clock", "warn"))
     troubles = sum(int(change.counts_json.get(state, 0)) for state in TROUBLE_STATES)
     if change.state == Change.State.FINISHED and troubles:
         return pill(f"Finished, {troubles:,} not done", Look("warning", "warn"))

@@ -121,6 +121,8 @@ class Outages:
     def words(self, kind: Kind, why: str) -> str:
         """What is served and what is not, for people."""
         other = self._records[kind.other]
-        if other.served_at > float("-inf") and not other.failures_in_a_row:
+        if other.failures_in_a_row:
+            return f"The vendor does not answer: {why}"
+        if other.served_at > float("-inf"):
             return f"The vendor answers {kind.other}, but no {kind}: {why}"
-        return f"The vendor does not answer: {why}"
+        return f"The vendor answers no {kind}: {why}"

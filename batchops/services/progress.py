@@ -68,7 +68,11 @@ class Progress:
 
     @property
     def settled(self) -> int:
-        return self.total - self._sum(UNSETTLED_STATES)
+        return self.total - self.unsettled
+
+    @property
+    def unsettled(self) -> int:
+        return self._sum(UNSETTLED_STATES)
 
     @property
     def trouble(self) -> int:
@@ -117,6 +121,17 @@ class Progress:
         if state == State.QUEUED and self.change.priority == Change.Priority.EMERGENCY:
             return "Queued: a worker, or else the web server itself, starts it within seconds"
         return _BEFORE_START.get(state, str(State(state).label))
+
+    @property
+    def waiting(self) -> str:
+        """What it waits for, since when, and with how many batches; empty when it does not."""
+        change = self.change
+        if not (change.waiting_reason and change.waiting_since and change.is_open):
+            return ""
+        return (
+            f"{change.waiting_reason} So since {change.waiting_since:%d %b %H:%M} UTC; "
+            f"{self.unsettled:,} left, tried again at least every minute."
+        )
 
     @property
     def title(self) -> str:

@@ -193,6 +193,11 @@ def test_halted_and_waiting_say_why_and_what_to_do(client: Client, operator: Use
     change.refresh_from_db()
     text = shown(client, operator, change)
     assert "The vendor is down. It goes on by itself" in text
+    assert "tried again at least every minute" in text
+    assert (
+        "Waiting for the vendor"
+        in client.get(reverse("admin:batchops_change_changelist")).content.decode()
+    )
     assert progress(change).tone == "warn"
 
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 from pytest_django import Settings
 
 from batchops.models import Change, ChangeItem
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.sandbox.faults import FaultKind
 from batchops.services import changes, push, read_back
-from tests.push.world import assert_all_agree, confirmed, describe, drive_to_the_end, fill
+from tests.push.world import (
+    PAUSE,
+    RESUME,
+    assert_all_agree,
+    confirmed,
+    describe,
+    drive_to_the_end,
+    fill,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -135,21 +145,24 @@ def test_an_update_that_went_through_unseen_is_found_by_reading(
     assert len(sandbox.journal(method="PUT")) == MANY
 
 
+@pytest.mark.parametrize("number", [1, FEW, MANY])
 @pytest.mark.parametrize("kind", sorted(NOTHING_DONE), ids=str)
-def test_writes_that_are_down_for_a_while_fail_no_item(
-    sandbox: EmbeddedSandbox, operator: User, kind: FaultKind
+def test_writes_that_are_down_fail_no_item_however_few_there_are_and_however_long_it_takes(
+    sandbox: EmbeddedSandbox, operator: User, kind: FaultKind, number: int
 ) -> None:
-    fill(sandbox, MANY)
+    fill(sandbox, number)
     change = confirmed(operator)
     sandbox.set_faults(**{kind: {"share": 1.0, "methods": ["PUT"]}})
-    push.drive()
-    change.refresh_from_db()
-    assert change.waiting_reason, describe(change)
-    assert set(changes.counts(change)) == {"pending"}
+    for _ in range(4):
+        push.drive()
+        change.refresh_from_db()
+        assert "no changes: " in change.waiting_reason
+        assert set(changes.counts(change)) == {"pending"}
+        Change.objects.update(waiting_until=None)
     sandbox.clear_faults()
     drive_to_the_end(change, operator)
     change.refresh_from_db()
-    assert changes.counts(change) == {"applied": MANY}
+    assert changes.counts(change) == {"applied": number}
     assert not change.waiting_reason
     assert_all_agree(sandbox, change)
 
@@ -163,6 +176,33 @@ def test_one_batch_that_always_fails_fails_alone(sandbox: EmbeddedSandbox, opera
     failed = change.items.get(state=ChangeItem.State.FAILED)
     assert failed.batch_id == ids[-1]
     assert "500" in failed.message
+    assert_all_agree(sandbox, change)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_after_a_day_of_waiting_only_what_reaches_people_halts(
+    sandbox: EmbeddedSandbox, operator: User, paused: bool
+) -> None:
+    fill(sandbox, FEW, paused=paused)
+    change = confirmed(operator, RESUME if paused else PAUSE)
+    sandbox.set_faults(error_503={"share": 1.0, "methods": ["PUT"]})
+    push.drive()
+    day = dt.timedelta(hours=25)
+    Change.objects.update(waiting_since=timezone.now() - day, waiting_until=None)
+    push.drive()
+    change.refresh_from_db()
+    assert change.is_halted is paused
+    assert bool(change.waiting_reason)
+
+
+def test_at_30_percent_errors_of_all_kinds_nothing_fails(
+    sandbox: EmbeddedSandbox, operator: User
+) -> None:
+    fill(sandbox, 300)
+    change = confirmed(operator)
+    sandbox.set_faults(error_500=0.1, reset_before=0.1, reset_after=0.1)
+    drive_to_the_end(change, operator)
+    assert changes.counts(change) == {"applied": 300}
     assert_all_agree(sandbox, change)
 
 

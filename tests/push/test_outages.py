@@ -151,10 +151,11 @@ def test_the_worse_all_batches_fare_the_longer_one_is_borne_with(share: float, s
     assert share**enough < 0.001
 
 
-def test_the_words_say_what_is_served_and_what_is_not() -> None:
+def test_the_words_say_no_more_than_is_known() -> None:
     world = World()
     world.fail(world.now)
-    world.now += 1
-    assert world.outages.words(WRITE, "503").startswith("The vendor does not answer: ")
+    assert world.outages.words(WRITE, "503") == "The vendor answers no changes: 503"
     world.outages.served(READ)
     assert world.outages.words(WRITE, "503") == "The vendor answers reads, but no changes: 503"
+    world.fail(world.now, kind=READ)
+    assert world.outages.words(WRITE, "503") == "The vendor does not answer: 503"

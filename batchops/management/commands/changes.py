@@ -96,7 +96,9 @@ class Command(TerminalCommand):
             seeing_through.write_json([_as_json(change) for change in latest], self.stdout)
             return seeing_through.ALL_WELL
         for change in latest:
-            state = "halted" if change.is_open and change.is_halted else change.state
+            state: str = change.state
+            if change.is_open and (change.is_halted or change.waiting_reason):
+                state = "halted" if change.is_halted else "waiting"
             self.stdout.write(
                 f"{change.short_id}  {change.created_at:%Y-%m-%d %H:%M}  {state:<17}  "
                 f"{change.item_count:>7,}  {one_line(change.requested_by_name)}: "
