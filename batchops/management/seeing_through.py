@@ -212,8 +212,7 @@ def write_progress(seen: Progress, out: OutputWrapper) -> None:
     if seen.unasked:
         out.write(f"  {seen.unasked:>9,} with a field that moved without being asked to\n")
     for one in seen.complaints:
-        out.write(f"  {one.number:>9,} of them: {one_line(one.words)}
-")
+        out.write(f"  {one.number:>9,} of them: {one_line(one.words)}\n")
     for words in (seen.change.halted_reason, seen.waiting, seen.silence):
         if words and words not in seen.headline:
             out.write(f"  ! {one_line(words)}\n")
