@@ -142,7 +142,10 @@ def _done(sequence: int) -> Archive | None:
 
 
 def _cut_before(before: dt.datetime) -> int:
-    """The last entry of the unbroken run of entries that are older than `before`."""
+    """The last entry of the unbroken run of entries that are older than `before`.
+
+    The last anchor stays, for the next one to follow.
+    """
     floor = timezone.now() - dt.timedelta(days=settings.AUDIT_RETENTION_DAYS)
     if before > floor:
         raise InvalidInput(
@@ -154,9 +157,13 @@ def _cut_before(before: dt.datetime) -> int:
     younger = entries.filter(at__gte=before).values_list("sequence", flat=True).first()
     older = entries.order_by("-sequence")
     last = (older if younger is None else older.filter(sequence__lt=younger)).first()
-    if last is None:
+    anchor = audit_verification.last_anchor_entry()
+    through = 0 if last is None else last.sequence
+    if anchor is not None:
+        through = min(through, anchor.sequence - 1)
+    if not AuditEntry.objects.filter(sequence__lte=through).exists():
         raise InvalidInput("There is no entry older than that.", "before")
-    return last.sequence
+    return through
 
 
 def _oldest() -> int:
