@@ -18,7 +18,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 FORMAT = "batchops-audit-1"
 GENESIS = "0" * 64
@@ -36,16 +36,11 @@ ANCHOR = {
     **dict.fromkeys(("sequence", "number", "interval"), int),
     **dict.fromkeys(("hash", "previous", "at", "key_id", "signature", "reason", "by"), str),
 }
-FILTERED = (
-    "The file is filtered: other entries lie between in {:,} places, and nothing ties the entries "
-    "before such a place to those behind it."
-)
-UNSIGNED = (
-    "No signature was checked (--public-key): whoever owns the database could have written all of "
-    "this anew."
-)
+FILTERED = "The file is filtered: nothing ties what lies before a gap ({:,} gaps) to what follows."
+UNSIGNED = "No signature was checked (--public-key): all of this could have been written anew."
 LONGEST_LINE = 16 * 2**20
 """Bytes; a longer line is no entry of ours."""
+Object = dict[str, Any]
 
 
 class NotAnExport(Exception):
@@ -56,22 +51,12 @@ class Broken(Exception):
     """Something in the file is not as batchops wrote it."""
 
 
-class Finding(NamedTuple):
-    """What was found of a file, in words, and the hash of its last entry."""
-
-    words: list[str]
-    last_hash: str
-
-
-# The file ------------------------------------------------------------------------------------
-
-
 def canonical(value: Any) -> bytes:
     """JSON with sorted keys, no spaces, ASCII only."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
-def chain_hash(entry: dict[str, Any]) -> str:
+def chain_hash(entry: Object) -> str:
     """SHA-256 over the hash before, a line feed, and the canonical form of the other fields."""
     content = {name: value for name, value in entry.items() if name not in HASHES}
     return hashlib.sha256(entry["previous_hash"].encode() + b"\n" + canonical(content)).hexdigest()
@@ -84,18 +69,15 @@ def need(good: bool, message: str) -> None:
 
 
 def check(
-    path: Path,
-    public_keys: Sequence[bytes],
-    anchors: Sequence[tuple[int, str]],
-    after: str | None,
-) -> Finding:
-    """Check a whole file. Raises Broken or NotAnExport."""
+    path: Path, keys: Sequence[bytes], wanted: dict[int, str], after: str = ""
+) -> tuple[list[str], str]:
+    """What is found of a file, in words, and its last hash. Raises Broken or NotAnExport."""
     lines = _lines(path)
     header = _header(lines)
-    whole, wanted = header["whole"], dict(anchors)
+    whole = header["whole"]
     first = last = end = None
     entries = gaps = 0
-    chain = Anchors(public_keys, whole)
+    chain = Anchors(keys, whole)
     for number, line in lines:
         data = _object(line, number)
         need(end is None, f"Line {number}: nothing may follow the last line.")
@@ -105,11 +87,11 @@ def check(
         _check_entry(data, number)
         if last is not None:
             gaps += _check_link(last, data, whole)
-        if wanted.pop(data["sequence"], data["hash"]) != data["hash"]:
-            raise Broken(f"Entry {data['sequence']} is not the one that the anchor confirms.")
-        if data["action"] == "audit.anchored":
-            chain.take(data)
+        fits = wanted.pop(data["sequence"], data["hash"]) == data["hash"]
+        need(fits, f"Entry {data['sequence']} is not the one that the anchor confirms.")
         first, last, entries = first or data, data, entries + 1
+        if data["action"] == "audit.anchored":
+            chain.take(data, begins=first["sequence"] == 1)
     if end is None or first is None or last is None:
         raise Broken("The file is cut off: its last line is missing.")
     need(header["entries"] == entries, f"The header counts other entries; there are {entries}.")
@@ -122,7 +104,7 @@ def check(
         words.append(FILTERED.format(gaps))
     elif first["sequence"] > 1:
         words.append(f"It follows an entry with the hash {first['previous_hash']}.")
-    return Finding([*words, *chain.notes, chain.words(end["head"])], last["hash"])
+    return [*words, *chain.notes, chain.words(end["head"])], last["hash"]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -135,7 +117,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise NotAnExport(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _header(lines: Iterator[tuple[int, bytes]]) -> dict[str, Any]:
+def _header(lines: Iterator[tuple[int, bytes]]) -> Object:
     try:
         header = json.loads(next(lines, (1, b""))[1])
     except (ValueError, RecursionError):
@@ -148,7 +130,7 @@ def _header(lines: Iterator[tuple[int, bytes]]) -> dict[str, Any]:
     return header
 
 
-def _object(line: bytes, number: int) -> dict[str, Any]:
+def _object(line: bytes, number: int) -> Object:
     try:
         data = json.loads(line, object_pairs_hook=_without_twins)
     except (ValueError, RecursionError) as error:
@@ -157,21 +139,20 @@ def _object(line: bytes, number: int) -> dict[str, Any]:
     return dict(data)
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_twins(pairs: list[tuple[str, Any]]) -> Object:
     """An object in which no name stands twice: readers would differ on which one counts."""
     need(len(dict(pairs)) == len(pairs), "A name stands twice in one object of JSON.")
     return dict(pairs)
 
 
-def _check_entry(entry: dict[str, Any], number: int) -> None:
+def _check_entry(entry: Object, number: int) -> None:
     need(set(entry) == FIELDS, f"Line {number} does not have exactly the fields of an entry.")
     is_sound = type(entry["sequence"]) is int and all(_is_hash(entry[name]) for name in HASHES)
     need(is_sound, f"Line {number} has no valid sequence and hashes.")
-    fits = chain_hash(entry) == entry["hash"]
-    need(fits, f"Entry {entry['sequence']} (line {number}) was changed.")
+    need(chain_hash(entry) == entry["hash"], f"Entry {entry['sequence']!a} was changed.")
 
 
-def _check_link(before: dict[str, Any], entry: dict[str, Any], whole: bool) -> int:
+def _check_link(before: Object, entry: Object, whole: bool) -> int:
     """Check that an entry comes after the one before it; returns 1 when entries lie between."""
     this, that = entry["sequence"], before["sequence"]
     need(this > that, f"Entry {this} stands behind {that}.")
@@ -182,7 +163,7 @@ def _check_link(before: dict[str, Any], entry: dict[str, Any], whole: bool) -> i
     return 0
 
 
-def _trailer(data: dict[str, Any], entries: int) -> dict[str, Any]:
+def _trailer(data: Object, entries: int) -> Object:
     stored = data.get("anchor")
     need(is_anchor(data["head"]), "The head in the last line is incomplete.")
     need(stored is None or is_anchor(stored), "The anchor in the last line is incomplete.")
@@ -190,17 +171,10 @@ def _trailer(data: dict[str, Any], entries: int) -> dict[str, Any]:
     return data
 
 
-def _check_ends(
-    first: dict[str, Any],
-    last: dict[str, Any],
-    head: dict[str, Any],
-    after: str | None,
-    whole: bool,
-) -> None:
-    begins = first["sequence"] > 1 or first["previous_hash"] == GENESIS
-    need(begins, "The first entry does not begin a chain.")
-    follows = after is None or not whole or first["previous_hash"] == after
-    need(follows, "The file does not go on where the earlier one ends.")
+def _check_ends(first: Object, last: Object, head: Object, after: str, whole: bool) -> None:
+    before = GENESIS if first["sequence"] == 1 else first["previous_hash"]
+    need(first["previous_hash"] == before, "The first entry does not begin a chain.")
+    need(not (after and whole) or before == after, "The file does not go on from the earlier one.")
     left_out = head["sequence"] - last["sequence"]
     need(left_out >= 0, "The file holds entries behind its own head.")
     need(not whole or left_out == 0, f"The last {left_out} entries before the head are missing.")
@@ -210,9 +184,6 @@ def _check_ends(
 
 def _is_hash(value: Any) -> bool:
     return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
-
-
-# The anchors ---------------------------------------------------------------------------------
 
 
 class Anchors:
@@ -226,17 +197,16 @@ class Anchors:
         self.whole = whole
         self.signed = 0
         self.notes: list[str] = []
-        self.latest: dict[str, Any] | None = None
+        self.latest: Object | None = None
         self.fault = ""
 
-    def take(self, entry: dict[str, Any]) -> None:
+    def take(self, entry: Object, begins: bool) -> None:
         """Go on to the anchor in an entry. Raises Broken."""
         anchor, before, where = entry["detail"], self.latest, f"entry {entry['sequence']}"
         need(is_anchor(anchor), f"The anchor in {where} cannot be read.")
         place = (entry["sequence"] - 1, entry["previous_hash"])
         is_here = (anchor["sequence"], anchor["hash"]) == place
         need(is_here, f"The anchor in {where} is not the one of the entry before.")
-        begins = before is None and anchor["number"] == 1
         previous = digest(before) if before else GENESIS if begins else anchor["previous"]
         follows = anchor["previous"] == previous or not self.whole
         need(follows, f"The anchor in {where} does not follow the anchor before.")
@@ -247,73 +217,75 @@ class Anchors:
             said = f"{where}: {anchor['by']!a} let the trail go on because: {anchor['reason']!a}"
             self.notes.append(f"{said} after this: {self.fault}" if self.fault else said)
             self.fault = ""
-        elif before is not None and self.whole:
-            self.fault = self.fault or self._judge(before, anchor, where)
+        elif self.whole:
+            self.fault = self.fault or self._judge(before, anchor, where, begins)
         self.latest = anchor
 
-    def end(self, end: dict[str, Any], last: dict[str, Any]) -> None:
+    def end(self, end: Object, last: Object) -> None:
         """Judge the end of the file. Raises Broken."""
-        head, latest = end["head"], self.latest
-        is_last = not self.whole or latest is None or end.get("anchor") == latest
+        head, stored, latest = end["head"], end.get("anchor"), self.latest
+        is_last = not self.whole or latest is None or stored == latest
         need(is_last, "The last line does not hold the last anchor of the file.")
+        follows = head["previous"] == (digest(stored) if stored else GENESIS)
+        need(follows, "The head does not follow the anchor in the last line.")
         if self.keys:
-            need(head["key_id"] != "", "The head is not signed, although a public key was given.")
             self.check_signature(head, "the last line")
-            if self.whole and latest is not None and latest["key_id"]:
-                late = f"After the anchor of {latest['at']}, the next is missing."
-                self.fault = self.fault or (late if is_late(latest, last["at"]) else "")
-            elif self.whole and latest is not None:
-                self.fault = self.fault or "The last anchor is not signed."
+        if self.keys and self.whole and latest is not None:
+            is_missing = not latest["key_id"] or is_late(latest, last["at"])
+            missing = f"After {latest['at']}, a signed anchor is missing." if is_missing else ""
+            self.fault = self.fault or missing
         need(not self.fault, self.fault)
 
-    def words(self, head: dict[str, Any]) -> str:
+    def words(self, head: Object) -> str:
         """What the signatures prove."""
         if not self.keys:
             return UNSIGNED
         return f"The head is signed with the key {head['key_id']}; so are {self.signed:,} anchors."
 
-    def check_signature(self, anchor: dict[str, Any], where: str) -> None:
+    def check_signature(self, anchor: Object, where: str) -> None:
         """Raises Broken for a signature that is false or of another key."""
         key = self.keys.get(anchor["key_id"], b"")
-        need(key != b"", f"The anchor in {where} is signed with another key: {anchor['key_id']!a}.")
+        need(key != b"", f"The anchor in {where} is signed with no such key: {anchor['key_id']!a}.")
         message = {name: value for name, value in anchor.items() if name != "signature"}
-        try:
-            signature = base64.b64decode(anchor["signature"], validate=True)
-        except (binascii.Error, ValueError):
-            signature = b""
-        is_true = verify_signature(key, canonical({**message, "purpose": PURPOSE}), signature)
+        signed = canonical({**message, "purpose": PURPOSE})
+        is_true = verify_signature(key, signed, _decoded(anchor["signature"]))
         need(is_true, f"The signature of the anchor in {where} is false.")
 
-    def _judge(self, before: dict[str, Any], anchor: dict[str, Any], where: str) -> str:
-        if anchor["number"] != before["number"] + 1:
-            return f"Anchor {before['number'] + 1} is missing before {where}."
-        if not self.keys or not before["key_id"]:
+    def _judge(self, before: Object | None, anchor: Object, where: str, begins: bool) -> str:
+        due = before["number"] + 1 if before else 1 if begins else anchor["number"]
+        if anchor["number"] != due:
+            return f"Anchor {due} is missing before {where}."
+        if not self.keys or before is None or not before["key_id"]:
             return ""
-        if not anchor["key_id"]:
-            return f"The anchor in {where} is not signed."
-        return f"The anchor in {where} came late." if is_late(before, anchor["at"]) else ""
+        late = f"The anchor in {where} came late." if is_late(before, anchor["at"]) else ""
+        return late if anchor["key_id"] else f"The anchor in {where} is not signed."
 
 
-def is_anchor(value: dict[str, Any]) -> bool:
+def is_anchor(value: Any) -> bool:
     """Whether a value has exactly the fields of an anchor."""
     kinds = {name: type(part) for name, part in value.items()} if isinstance(value, dict) else {}
-    hashes = [value[name] for name in ("hash", "previous")] if kinds == ANCHOR else [None]
-    return all(map(_is_hash, hashes))
+    return kinds == ANCHOR and all(map(_is_hash, (value["hash"], value["previous"])))
 
 
-def is_late(anchor: dict[str, Any], at: str) -> bool:
+def is_late(anchor: Object, at: str) -> bool:
     """Whether the next anchor comes, or the trail ends, too long after this one."""
     try:
         passed = dt.datetime.fromisoformat(at) - dt.datetime.fromisoformat(anchor["at"])
     except (ValueError, TypeError):
         return True
-    patience: int = max(2 * anchor["interval"], 600)
-    return passed.total_seconds() > patience
+    return passed > dt.timedelta(seconds=max(2 * anchor["interval"], 600))
 
 
-def digest(anchor: dict[str, Any]) -> str:
+def digest(anchor: Object) -> str:
     """What the next anchor names as the one before."""
     return hashlib.sha256(canonical(anchor)).hexdigest()
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def key_id(public_key: bytes) -> str:
@@ -386,9 +358,6 @@ def verify_signature(public_key: bytes, message: bytes, signature: bytes) -> boo
     return _encode(_add(_multiply(scalar, BASE), _multiply(challenge, negative))) == signature[:32]
 
 
-# The command line ----------------------------------------------------------------------------
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check an export of the batchops audit trail.")
     parser.add_argument("file", type=Path)
@@ -399,34 +368,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         keys = [_public_key(text) for text in options.public_key]
-        anchors = [_anchor(text) for text in options.anchor]
-        after = check(options.after, keys, (), None).last_hash if options.after else None
-        finding = check(options.file, keys, anchors, after)
+        anchors = dict(_anchor(text) for text in options.anchor)
+        after = check(options.after, keys, {})[1] if options.after else ""
+        words, _ = check(options.file, keys, anchors, after)
     except NotAnExport as error:
         print(f"Cannot judge: {error}", file=sys.stderr)
         return 2
     except Broken as error:
         print(f"BROKEN: {error}")
         return 1
-    print("\n".join(finding.words))
+    print("\n".join(words))
     return 0
 
 
 def _public_key(text: str) -> bytes:
-    try:
-        key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
+    key = _decoded(text)
     if len(key) != 32:
         raise NotAnExport("A public key is 32 bytes in base64.")
     return key
 
 
 def _anchor(text: str) -> tuple[int, str]:
-    sequence, _, digest = text.partition(":")
-    if not (sequence.isascii() and sequence.isdigit() and _is_hash(digest)):
-        raise NotAnExport("An anchor is written as SEQUENCE:HASH.")
-    return int(sequence), digest
+    sequence, _, last = text.partition(":")
+    if sequence.isascii() and sequence.isdigit() and _is_hash(last):
+        return int(sequence), last
+    raise NotAnExport("An anchor is written as SEQUENCE:HASH.")
 
 
 if __name__ == "__main__":

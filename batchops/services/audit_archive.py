@@ -31,7 +31,7 @@ from batchops.services import (
     audit_verification,
     permits,
 )
-from batchops.services.audit_form import FORMAT, Row, row_hash
+from batchops.services.audit_form import FORMAT, GENESIS, Row, row_hash
 from batchops.services.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -190,7 +190,8 @@ def _write(path: Path, through: int, before: dt.datetime) -> Archive:
         "whole": True,
     }
     stored = audit_verification.last_anchor(through=through)
-    ends = (audit_anchor_form.signed(last.sequence, last.hash), stored)
+    previous = stored.digest() if stored else GENESIS
+    ends = (audit_anchor_form.signed(last.sequence, last.hash, previous=previous), stored)
     lines = audit_export.json_lines(_verified(audit_rows.chain(through=through)), header, ends)
     digest = _save(path, lines)
     return Archive(path.name, first, through, last.hash, through - first + 1, digest)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from batchops.models import AuditLease
 from batchops.services.errors import ChangeError
 
-TARGET_SECONDS: Final = 0.05
+TARGET_SECONDS: Final = 0.03
 """How long one slice should hold the lock."""
 PAUSE_SECONDS: Final = 0.1
 """How long the lock is left to others; SQLite looks for it at most this long apart."""
