@@ -74,7 +74,7 @@ _DID: Final[dict[str, str]] = {
     Action.ACCESS_DENIED: "was denied access",
     Action.ACCESS_DENIALS_SUMMED_UP: "summed up denied tries",
     Action.AUDIT_EXPORTED: "exported the trail",
-    Action.AUDIT_ANCHORED: "signed the head of the trail",
+    Action.AUDIT_ANCHORED: "recorded an anchor of the trail",
     Action.AUDIT_VERIFIED: "verified the trail",
     Action.AUDIT_ARCHIVE_REQUESTED: "asked to archive the trail",
     Action.AUDIT_ARCHIVED: "archived the trail",
