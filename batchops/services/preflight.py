@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from batchops.models import Batch, Change, ChangeItem
-from batchops.services import claims, list_pages, mirror, sync, vendor
+from batchops.services import claims, list_pages, mirror, single_reads, vendor
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.records import BatchRecord
 
@@ -30,8 +30,8 @@ READ_AT_ONCE: Final = 4
 """Batches that were on no page and are read in one step."""
 POLL_SECONDS: Final = 0.1
 
-HandedOver = list_pages.Fetched[BatchRecord] | BaseException | None
-"""A page, what went wrong, or None at the end."""
+HandedOver = list_pages.Fetched[BatchRecord] | list[single_reads.Answer] | BaseException | None
+"""A page, batches that were on none, what went wrong, or None at the end of either."""
 
 
 def reads_each(change: Change) -> bool:
@@ -65,7 +65,9 @@ def take_turn(change: Change, now: dt.datetime) -> bool:
 class Refresh:
     """Reads all list pages into the mirror, in steps between which other work goes on.
 
-    A thread fetches; the steps, which use the database, are the caller's.
+    A thread asks the vendor; the steps, which use the database and never wait, are the caller's.
+    `unread` holds the batches that were on no page and could not be read either: each has to be
+    read before it is sent.
     """
 
     def __init__(self, change: Change, client: SyllableClient) -> None:
@@ -75,7 +77,9 @@ class Refresh:
         self._renewed = time.monotonic()
         self._seen: set[str] = set()
         self._just_seen: list[str] = []
-        self._absent: list[str] | None = None
+        self.unread: set[str] = set()
+        self._absent: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+        self._has_all_pages = False
         self._pages: queue.Queue[HandedOver] = queue.Queue(PAGES_WAITING)
         self._broken_off = threading.Event()
         threading.Thread(target=self._fetch, name="preflight", daemon=True).start()
@@ -83,19 +87,29 @@ class Refresh:
     def step(self) -> bool:
         """Write what has been read meanwhile; whether all is done.
 
-        Raises `SyllableError` when the vendor fails.
+        Raises `SyllableError` when the vendor gives no list.
         """
         self._keep_turn()
-        if self._absent is None:
-            self._write_page()
+        try:
+            fetched = self._pages.get_nowait()
+        except queue.Empty:
             return False
-        part, self._absent = self._absent[:READ_AT_ONCE], self._absent[READ_AT_ONCE:]
-        if part:
-            sync.read_each(self._client, part)
-            return False
-        self.change.preflight_at = self.started_at
-        Change.objects.filter(pk=self.change.pk).update(preflight_at=self.started_at)
-        return True
+        if isinstance(fetched, BaseException):
+            raise fetched
+        if isinstance(fetched, list):
+            self.unread.update(single_reads.write(fetched).errors)
+        elif fetched is not None:
+            mirror.apply_page(fetched.page.items, fetched.sent_at)
+            self._just_seen += [item.batch_id for item in fetched.page.items]
+            self._seen.update(self._just_seen)
+        elif self._has_all_pages:
+            self.change.preflight_at = self.started_at
+            Change.objects.filter(pk=self.change.pk).update(preflight_at=self.started_at)
+            return True
+        else:
+            self._absent.put(self._on_no_page())
+            self._has_all_pages = True
+        return False
 
     def take_seen(self) -> list[str]:
         """The batches compared since the last call: they need not wait for the others."""
@@ -105,6 +119,7 @@ class Refresh:
     def close(self) -> None:
         """Break off what is under way, and let another worker have its turn."""
         self._broken_off.set()
+        self._absent.put([])
         Change.objects.filter(pk=self.change.pk).update(preflight_lease_until=None)
 
     def _keep_turn(self) -> None:
@@ -113,20 +128,6 @@ class Refresh:
             self._renewed = now
             until = timezone.now() + claims.lease_time()
             Change.objects.filter(pk=self.change.pk).update(preflight_lease_until=until)
-
-    def _write_page(self) -> None:
-        try:
-            fetched = self._pages.get_nowait()
-        except queue.Empty:
-            return
-        if isinstance(fetched, BaseException):
-            raise fetched
-        if fetched is None:
-            self._absent = self._on_no_page()
-            return
-        mirror.apply_page(fetched.page.items, fetched.sent_at)
-        self._just_seen += [item.batch_id for item in fetched.page.items]
-        self._seen.update(self._just_seen)
 
     def _on_no_page(self) -> list[str]:
         waiting = self.change.items.filter(state=ChangeItem.State.PENDING)
@@ -137,6 +138,12 @@ class Refresh:
         try:
             for fetched in list_pages.all_batches(self._client):
                 if not self._hand_over(fetched):
+                    return
+            self._hand_over(None)
+            absent = self._absent.get()
+            for start in range(0, len(absent), READ_AT_ONCE):
+                part = absent[start : start + READ_AT_ONCE]
+                if not self._hand_over(single_reads.ask(self._client, part)):
                     return
             self._hand_over(None)
         except BaseException as error:  # noqa: BLE001  the next step raises it

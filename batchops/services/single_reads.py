@@ -28,30 +28,51 @@ class Readings:
     errors: dict[str, SyllableError] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a GET that left at `sent_at` (UTC) brought: the batch, or what went wrong."""
+
+    batch_id: str
+    found: BatchRecord | SyllableError
+    sent_at: dt.datetime
+
+
 def read(client: SyllableClient, batch_ids: Sequence[str], alive: Alive = lambda: None) -> Readings:
     """GET batches, write what they show, and tombstone those that the vendor does not know.
 
     The error of one batch keeps no other from being read.
     """
+    return write(ask(client, batch_ids, alive))
 
-    def answer(batch_id: str) -> tuple[BatchRecord | SyllableError, dt.datetime]:
+
+def ask(
+    client: SyllableClient, batch_ids: Sequence[str], alive: Alive = lambda: None
+) -> list[Answer]:
+    """GET batches, a few at a time. Uses no database."""
+
+    def answer(batch_id: str) -> Answer:
         sent_at = timezone.now()
         try:
-            return client.get_batch(batch_id).record, sent_at
+            return Answer(batch_id, client.get_batch(batch_id).record, sent_at)
         except SyllableError as error:
-            return error, sent_at
+            return Answer(batch_id, error, sent_at)
 
-    readings, gone = Readings(), dict[str, dt.datetime]()
     with ThreadPoolExecutor(READS_AT_A_TIME, "read") as pool:
         futures = [pool.submit(answer, batch_id) for batch_id in batch_ids]
-        answers = [result_of(future, alive) for future in futures]
-    for batch_id, (found, sent_at) in zip(batch_ids, answers, strict=True):
+        return [result_of(future, alive) for future in futures]
+
+
+def write(answers: Sequence[Answer]) -> Readings:
+    """Write what was read into the mirror."""
+    readings, gone = Readings(), dict[str, dt.datetime]()
+    for answer in answers:
+        found = answer.found
         if isinstance(found, NotFound):
-            gone[batch_id] = sent_at
+            gone[answer.batch_id] = answer.sent_at
         elif isinstance(found, SyllableError):
-            readings.errors[batch_id] = found
+            readings.errors[answer.batch_id] = found
         else:
-            mirror.apply_page([found], sent_at)
+            mirror.apply_page([found], answer.sent_at)
             readings.present += found.deleted_at is None
     if gone:
         readings.missing = mirror.mark_missing(list(gone), min(gone.values()))

@@ -62,6 +62,7 @@ class Supply:
         self._held_of: Counter[UUID] = Counter()
         self._none_free_until: dict[UUID, float] = {}
         self._read_each: set[UUID] = set()
+        self._unread: dict[UUID, set[str]] = {}
         self._refill_at = float("-inf")
 
     def claimant(self, change_id: UUID) -> Claimant:
@@ -85,7 +86,7 @@ class Supply:
         found = claims.claimants(now, only_emergency=self._only_emergency)
         held = {key: one for key, one in self._claimants.items() if self._held_of[key]}
         self._claimants = held | {one.change_id: one for one in found}
-        for kept in (self.changes, self._held_of, self._none_free_until):
+        for kept in (self.changes, self._held_of, self._none_free_until, self._unread):
             for key in kept.keys() - self._claimants.keys():
                 del kept[key]
         self._read_each &= self._claimants.keys()
@@ -184,6 +185,7 @@ class Supply:
                     continue
             except SyllableError as error:
                 yield refresh.change, error
+            self._unread[key] = refresh.unread
             self.refreshes.pop(key).close()
 
     def _claim(self, change: Change, size: int, among: Collection[str] | None = None) -> int:
@@ -203,9 +205,11 @@ class Supply:
         self._held_of[change.pk] += len(items)
         overtaken = claims.overtaken(change, items)
         patch, compared_at, names = change.patch, self._compared_at(change), identity.names()
+        unread: Collection[str] = self._unread.get(change.pk, ())
         to_send = []
         for item in items:
-            assignment = Assignment.of(item, change, patch, compared_at, names)
+            since = None if item.batch_id in unread else compared_at
+            assignment = Assignment.of(item, change, patch, since, names)
             self.held[item.pk] = assignment
             if message := unsendable(item.batch):
                 self.unsent.append(Outcome(assignment, ItemState.SKIPPED, message=message))

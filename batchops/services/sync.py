@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -166,12 +166,6 @@ def is_due(kind: SyncRun.Kind, interval: int) -> bool:
     if last["tried"] is not None and dt.timedelta() <= now - last["tried"] < pause:
         return False
     return last["good"] is None or now - last["good"] >= dt.timedelta(seconds=interval)
-
-
-def read_each(client: SyllableClient, batch_ids: Sequence[str]) -> None:
-    """GET batches one by one; what could be read is kept. Raises the first `SyllableError`."""
-    for error in single_reads.read(client, batch_ids).errors.values():
-        raise error
 
 
 def _begin(kind: SyncRun.Kind, asked_by: str) -> SyncRun:

@@ -90,3 +90,21 @@ def test_a_redirect_of_one_batch_halts_nothing(sandbox: EmbeddedSandbox, operato
     drive_to_the_end(change, operator)
     assert changes.counts(change) == {"applied": FEW - 1, "failed": 1}, describe(change)
     assert not Change.objects.exclude(halted_reason="").exists()
+
+
+@pytest.mark.parametrize("fault", ["error_500", "unauthorized"])
+def test_a_batch_on_no_page_that_cannot_be_read_holds_up_no_other(
+    sandbox: EmbeddedSandbox, operator: User, fault: str
+) -> None:
+    ids = fill(sandbox, 200)
+    change = confirmed(operator)
+    sandbox.set_faults(
+        partial_list={"share": 1.0, "endpoints": ["batches"]},
+        left_out=0.1,
+        **{fault: {"share": 1.0, "endpoints": ["batch"], "batch_ids": ids[:150]}},
+    )
+    drive_to_the_end(change, operator)
+    numbers = changes.counts(change)
+    assert numbers["applied"] > 150
+    assert numbers["applied"] + sum(numbers.get(s, 0) for s in ("failed", "refused")) == 200
+    assert_all_agree(sandbox, change)
