@@ -32,6 +32,7 @@ from batchops.services import (
     permits,
 )
 from batchops.services.audit_form import FORMAT, GENESIS, Row, row_hash
+from batchops.services.audit_slices import STEP_ROWS
 from batchops.services.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -265,14 +266,13 @@ def _record(written: Archive, request: int, before: dt.datetime, actor: audit.Ac
 
 def _remove(through: int, lease: audit_slices.Lease) -> None:
     """Remove what is archived, oldest first, in slices."""
-    pace = audit_slices.Pace()
-    while first := AuditEntry.objects.filter(sequence__lte=through).order_by("pk").first():
-        lease.renew()
-        with pace.slice():
-            _remove_slice(min(through, first.sequence + pace.size - 1))
+    left = AuditEntry.objects.filter(sequence__lte=through).order_by("sequence")
+    if (first := left.first()) is not None:
+        ends = range(first.sequence + STEP_ROWS - 1, through + STEP_ROWS, STEP_ROWS)
+        audit_slices.in_slices((min(end, through) for end in ends), _remove_through, lease)
 
 
-def _remove_slice(through: int) -> None:
+def _remove_through(through: int) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # The role that batchops runs as may not delete; this function removes what is archived.

@@ -17,7 +17,7 @@ from typing import Any, Final
 from django.db.models import QuerySet
 
 from batchops.models import Action, AuditEntry, AuditReviewedRange
-from batchops.services.audit_slices import Lease, Pace
+from batchops.services.audit_slices import STEP_ROWS, Lease, in_slices
 
 CHUNK: Final = 5_000
 LISTED: Final = 1_000
@@ -41,17 +41,23 @@ class Covered:
 
     def write(self, token: int, lease: Lease) -> None:
         """Write the new ranges under a token, in slices."""
-        for pairs in self._slices(lease):
+
+        def write(pairs: list[tuple[int, int]]) -> None:
             AuditReviewedRange.objects.bulk_create(
                 AuditReviewedRange(first=first, last=last, review=token) for first, last in pairs
             )
 
+        in_slices(self._steps(), write, lease)
+
     def hand_over(self, token: int, review: int, lease: Lease) -> None:
         """Give the ranges of a token to the entry that records the review, in slices."""
-        for pairs in self._slices(lease):
+
+        def hand_over(pairs: list[tuple[int, int]]) -> None:
             AuditReviewedRange.objects.filter(
                 review=token, first__gte=pairs[0][0], first__lte=pairs[-1][0]
             ).update(review=review)
+
+        in_slices(self._steps(), hand_over, lease)
 
     def to_json(self) -> dict[str, Any]:
         """What the entry keeps: enough to tell later exactly which entries were covered.
@@ -70,14 +76,10 @@ class Covered:
             "sequences": self._listed if self.entries <= LISTED else [],
         }
 
-    def _slices(self, lease: Lease) -> Iterator[list[tuple[int, int]]]:
-        pace, at = Pace(), 0
-        while at < len(self._firsts):
-            lease.renew()
-            end = at + pace.size
-            with pace.slice():
-                yield list(zip(self._firsts[at:end], self._lasts[at:end], strict=True))
-            at = end
+    def _steps(self) -> Iterator[list[tuple[int, int]]]:
+        for at in range(0, len(self._firsts), STEP_ROWS):
+            end = at + STEP_ROWS
+            yield list(zip(self._firsts[at:end], self._lasts[at:end], strict=True))
 
     def _count(self, chunk: list[int]) -> None:
         self.first = self.first or chunk[0]
@@ -119,22 +121,24 @@ def effective() -> QuerySet[AuditReviewedRange]:
 
 def settle(lease: Lease) -> None:
     """Finish or take back what a crash left of earlier reviews."""
-    left = AuditReviewedRange.objects.filter(review__lt=0).order_by("first")
-    pace = Pace()
-    while (one := left.first()) is not None:
-        lease.renew()
-        review = AuditEntry.objects.filter(action__in=REVIEWS, detail__token=one.review).first()
-        with pace.slice():
-            firsts = list(
-                left.filter(review=one.review).values_list("first", flat=True)[: pace.size]
-            )
-            found = AuditReviewedRange.objects.filter(
-                review=one.review, first__gte=firsts[0], first__lte=firsts[-1]
-            )
-            if review is not None:
-                found.update(review=review.sequence)
-            else:
-                found.delete()
+    in_slices(iter(_left_over, None), _settle, lease)
+
+
+def _left_over() -> AuditReviewedRange | None:
+    """The first range of which it is open whether it counts."""
+    return AuditReviewedRange.objects.filter(review__lt=0).order_by("first").first()
+
+
+def _settle(one: AuditReviewedRange) -> None:
+    """Settle the next ranges of the same review."""
+    review = AuditEntry.objects.filter(action__in=REVIEWS, detail__token=one.review).first()
+    mine = AuditReviewedRange.objects.filter(review=one.review).order_by("first")
+    last = list(mine.values_list("first", flat=True)[:STEP_ROWS])[-1]
+    found = AuditReviewedRange.objects.filter(review=one.review, first__lte=last)
+    if review is not None:
+        found.update(review=review.sequence)
+    else:
+        found.delete()
 
 
 def problems() -> list[str]:

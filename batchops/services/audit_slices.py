@@ -6,9 +6,9 @@ import contextlib
 import datetime as dt
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from django.db import transaction
 from django.utils import timezone
@@ -16,38 +16,19 @@ from django.utils import timezone
 from batchops.models import AuditLease
 from batchops.services.errors import ChangeError
 
-TARGET_SECONDS: Final = 0.03
-"""How long one slice should hold the lock."""
+Step = TypeVar("Step")
+
+SLICE_SECONDS: Final = 0.03
+"""How long a slice goes on to take steps, while it holds the lock."""
 PAUSE_SECONDS: Final = 0.1
 """How long the lock is left to others; SQLite looks for it at most this long apart."""
-SMALLEST: Final = 50
-LARGEST: Final = 20_000
+STEP_ROWS: Final = 100
+"""Rows written or removed in one step: a few milliseconds."""
 LEASE: Final = dt.timedelta(minutes=5)
 
 
 class Busy(ChangeError):
     """Somebody else is at the same work."""
-
-
-@dataclass(slots=True)
-class Pace:
-    """How many rows the next slice takes, learnt from how long the last one took."""
-
-    size: int = 500
-    slices: int = 0
-
-    @contextlib.contextmanager
-    def slice(self) -> Iterator[None]:
-        """One transaction, after the others had their turn."""
-        if self.slices:
-            time.sleep(PAUSE_SECONDS)
-        self.slices += 1
-        started = time.perf_counter()
-        with transaction.atomic():
-            yield
-        took = time.perf_counter() - started
-        factor = min(2.0, max(0.25, TARGET_SECONDS / max(took, 0.001)))
-        self.size = int(min(LARGEST, max(SMALLEST, self.size * factor)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +57,21 @@ def lease(name: str) -> Iterator[Lease]:
         yield mine
     finally:
         AuditLease.objects.filter(name=name, holder=mine.holder).update(until=timezone.now())
+
+
+def in_slices(steps: Iterable[Step], do: Callable[[Step], None], lease: Lease) -> None:
+    """Do one step after the other, in transactions of as many as fit into SLICE_SECONDS.
+
+    Others have their turn between two. Raises Busy when the lease was lost.
+    """
+    waiting = iter(steps)
+    first = next(waiting, None)
+    while first is not None:
+        ends_at = time.perf_counter() + SLICE_SECONDS
+        with transaction.atomic():
+            lease.renew()
+            do(first)
+            while (first := next(waiting, None)) is not None and time.perf_counter() < ends_at:
+                do(first)
+        if first is not None:
+            time.sleep(PAUSE_SECONDS)

@@ -57,6 +57,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PART_OF = {
     "audit_outlets.send_out": "how far anchors have left the database, which have entries each",
     "audit_reviewed_ranges.settle": "finishes what a review, which has its entry, left",
+    "audit_slices.in_slices": "how others write",
     "audit_slices.lease": "who is at long work; it lapses",
     "audit.locked_head": "locks, and makes the head when there is none",
     "audit.record": "the door itself",
