@@ -212,10 +212,12 @@ def peak() -> float:
 
 
 @contextlib.contextmanager
-def process(role: str, *arguments: object, **environment: str) -> Iterator[Any]:
+def process(
+    role: str, *arguments: object, module: str = "bench.push", **environment: str
+) -> Iterator[Any]:
     """One of the processes above, spoken to through its standard input and output."""
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.push", "--role", role, *map(str, arguments)],
+        [sys.executable, "-m", module, "--role", role, *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | environment,
         stdin=subprocess.PIPE,

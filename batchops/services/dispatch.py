@@ -21,16 +21,15 @@ LOOK_UP_SECONDS: Final = 0.25
 """How often a thread that waits for its turn looks whether it is still needed."""
 OVERDUE_LOOK_SECONDS: Final = 0.05
 """How often it is looked for what may pass the requests that hang."""
-SPARE_THREADS: Final = 2
-"""Beyond the limit of requests in flight, for what must not wait behind requests that hang."""
 
 
 class Dispatcher:
     """Sends assignments, as many at a time as the vendor allows, and hands back their outcomes.
 
     A free thread first gets leave to start a request and only then takes what is next in fair
-    order, so nothing that is taken ever waits. All methods are for one thread, the engine's.
-    `limit` is what the vendor lets through.
+    order, so nothing that is taken ever waits. What must not wait behind requests that hang gets
+    threads beside, up to as many again. All methods are for one thread, the engine's. `limit` is
+    what the vendor lets through.
     """
 
     def __init__(self, client: SyllableClient, maximum: int) -> None:
@@ -41,11 +40,12 @@ class Dispatcher:
         self._delayed: list[tuple[float, int, Claimant, Assignment]] = []
         self._order = itertools.count()
         self._closing = threading.Event()
-        works = [self._work] * maximum + [self._work_overdue] * SPARE_THREADS
+        self._spare = threading.Semaphore(maximum)
         self._threads = [
-            threading.Thread(target=work, name=f"push-{number}", daemon=True)
-            for number, work in enumerate(works)
+            threading.Thread(target=self._work, name=f"push-{number}", daemon=True)
+            for number in range(maximum)
         ]
+        self._threads.append(threading.Thread(target=self._watch, name="push-watch", daemon=True))
 
     def start(self) -> None:
         for thread in self._threads:
@@ -113,10 +113,28 @@ class Dispatcher:
             finally:
                 self.limit.release()
 
-    def _work_overdue(self) -> None:
+    def _watch(self) -> None:
+        """Give a thread of its own to each request that is overdue."""
+        started: list[threading.Thread] = []
         while not self._closing.wait(OVERDUE_LOOK_SECONDS):
-            if (assignment := self.queue.take_overdue()) is not None:
-                self._carry_out(assignment)
+            if not self._spare.acquire(blocking=False):
+                continue
+            if (assignment := self.queue.take_overdue()) is None:
+                self._spare.release()
+                continue
+            started = [thread for thread in started if thread.is_alive()]
+            started.append(
+                threading.Thread(target=self._work_beside, args=[assignment], daemon=True)
+            )
+            started[-1].start()
+        for thread in started:
+            thread.join()
+
+    def _work_beside(self, assignment: Assignment) -> None:
+        try:
+            self._carry_out(assignment)
+        finally:
+            self._spare.release()
 
     def _carry_out(self, assignment: Assignment) -> None:
         began = time.monotonic()
