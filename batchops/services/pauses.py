@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from batchops import permissions
 from batchops.models import Action, Change
-from batchops.models.change import DRAFT_STATES
+from batchops.models.change import DRAFT_STATES, UNSETTLED_STATES
 from batchops.services import audit, changes, drafts, fingerprints, permits, terms, wake
 from batchops.services.errors import (
     ChangeError,
@@ -87,10 +87,13 @@ def resume_due() -> list[Change]:
     """Resume what pauses left that end by themselves and whose time has come.
 
     Each becomes a linked change in the name of whoever set the end; it waits for an open resume
-    window, and for approval where that is asked for.
+    window, and for approval where that is asked for. What may still become of a stopped pause is
+    found out first.
     """
     now = timezone.now()
-    due = Change.objects.filter(resume_at__lte=now, state__in=(State.FINISHED, State.STOPPED))
+    due = Change.objects.filter(
+        resume_at__lte=now, state__in=(State.FINISHED, State.STOPPED)
+    ).exclude(items__state__in=UNSETTLED_STATES)
     return [resumed for pause in due if (resumed := _resume(pause, now)) is not None]
 
 

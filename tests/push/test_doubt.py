@@ -14,7 +14,7 @@ from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, KeyId
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.sandbox.records import CONSOLE_USER
 from batchops.sandbox.vendor import KEY_OWNER
-from batchops.services import audit, changes, claims, push, refreshing, sync
+from batchops.services import audit, changes, claims, pauses, push, refreshing, sync
 from batchops.syllable.patch import BatchPatch
 from tests.push.world import PAUSE, RESUME, confirmed, drive_to_the_end, fill
 
@@ -261,3 +261,25 @@ def test_the_doubt_of_another_change_counts_too(sandbox: EmbeddedSandbox, operat
     push.drive()
     assert changes.counts(pause) == {"applied": 3}
     assert {sandbox.batch(item.batch_id)["paused"] for item in pause.items.all()} == {True}
+
+
+def test_a_pause_that_ends_by_itself_waits_for_what_it_may_have_paused(
+    sandbox: EmbeddedSandbox, operator: User
+) -> None:
+    fill(sandbox, 3)
+    pause = confirmed(operator)
+    sent_by_a_dead_worker(pause, sandbox, paused=True)
+    lapse()
+    claims.take_lapsed()
+    pause.refresh_from_db()
+    actor = audit.Actor.of_user(operator)
+    pauses.move_resume(pause, timezone.now() + dt.timedelta(seconds=1), user=operator, actor=actor)
+    changes.stop(pause, user=operator, actor=actor)
+    with later(2):
+        assert pauses.resume_due() == []
+    with later(LAG + 1):
+        push.drive()
+        (resume,) = pauses.resume_due()
+        push.drive()
+    assert changes.counts(resume) == {"applied": 3}
+    assert {sandbox.batch(item.batch_id)["paused"] for item in pause.items.all()} == {False}

@@ -196,3 +196,18 @@ def test_a_batch_made_a_moment_ago_is_not_missing_since_a_read_does_not_know_it_
     refreshing.refresh([batch_id])
     assert changes.counts(change) == {"applied": 1}
     assert Batch.objects.get().missing_since is None
+
+
+def test_an_emergency_pause_holds_against_a_resume_that_has_only_begun(
+    sandbox: EmbeddedSandbox, operator: User
+) -> None:
+    """What is still on hold, and would be resumed in a moment, is paused as well."""
+    fill(sandbox, 5, paused=True)
+    resume = confirmed(operator, RESUME)
+    actor = audit.Actor.of_user(operator)
+    change = emergency.draft_pause(user=operator, actor=actor)
+    assert change.item_count == 5
+    changes.confirm(change, user=operator, actor=actor, reason="stop everything")
+    push.drive()
+    assert shown_at_the_vendor(sandbox, "paused") == {True}
+    assert changes.counts(resume) == {"conflict": 5}
