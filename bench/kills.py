@@ -45,8 +45,8 @@ def run(url: str, kills: int, workers: int, seed: int) -> None:
     user = User.objects.create_superuser("bench")
     sync.pull(SyncRun.Kind.FULL)
     names = list(Batch.objects.order_by("pk").values_list("pk", flat=True))
-    confirmed(user, Batch.objects.filter(pk__in=names[::2]), 0)
-    confirmed(user, Batch.objects.filter(pk__in=names[1::2]), 0)
+    confirmed(user, Batch.objects.filter(pk__in=names[::2]), 0, paused=True)
+    confirmed(user, Batch.objects.filter(pk__in=names[1::2]), 0, paused=True)
     began = time.monotonic()
     kill_and_replace(url, kills, workers, len(names), random.Random(seed))
     numbers = audit_of(url) | {"minutes": (time.monotonic() - began) / 60}

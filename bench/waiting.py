@@ -27,6 +27,7 @@ from bench.sandbox import ROOT
 from tools import postgres
 
 SINGLES: Final = "single-"
+EMERGENCY_BATCHES: Final = 20
 LONGEST_SECONDS: Final = 60.0
 HEAD: Final = """\
 | situation | database | pause | times | median s | slowest s |
@@ -80,20 +81,23 @@ def ask(url: str, faults: str, times: int, priority: int) -> None:
     bulk_user, user = (User.objects.create_superuser(name) for name in ("bulk", "bench"))
     sync.pull(SyncRun.Kind.FULL)
     with worker():
-        confirmed(bulk_user, Batch.objects.filter(pk__startswith="bulk-"), 0)
+        confirmed(bulk_user, Batch.objects.filter(pk__startswith="bulk-"), 0, call_rate=60)
         while len(updates(url)) < 50:
             time.sleep(0.1)
         control(url, "faults", "PUT", json.loads(faults))
         seconds = []
         for number in range(times):
             time.sleep(0.5)
-            name = f"{SINGLES}{number}"
-            confirmed(user, Batch.objects.filter(pk=name), priority)
-            seconds.append(arrival(url, name, dt.datetime.now(dt.UTC)))
+            names = {f"{SINGLES}{number}"}
+            if priority:
+                first = number * EMERGENCY_BATCHES
+                names = {f"bulk-{first + index}" for index in range(EMERGENCY_BATCHES)}
+            confirmed(user, Batch.objects.filter(pk__in=names), priority, paused=True)
+            seconds.append(arrival(url, names, dt.datetime.now(dt.UTC)))
     print(json.dumps(seconds), flush=True)
 
 
-def confirmed(user: Any, batches: Any, priority: int) -> None:
+def confirmed(user: Any, batches: Any, priority: int, **patch: Any) -> None:
     from batchops.models import Change
     from batchops.services import audit, changes, drafts
     from batchops.syllable.patch import BatchPatch
@@ -101,7 +105,7 @@ def confirmed(user: Any, batches: Any, priority: int) -> None:
     actor = audit.Actor.of_user(user)
     change = drafts.draft(
         batches,
-        BatchPatch(paused=True),
+        BatchPatch(**patch),
         user=user,
         actor=actor,
         source=Change.Source.COMMAND,
@@ -110,12 +114,12 @@ def confirmed(user: Any, batches: Any, priority: int) -> None:
     changes.confirm(change, user=user, actor=actor, reason="bench", typed_count=change.item_count)
 
 
-def arrival(url: str, batch_id: str, since: dt.datetime) -> float:
-    """Seconds until the first update of a batch arrived."""
+def arrival(url: str, names: set[str], since: dt.datetime) -> float:
+    """Seconds until the first pause of any of these batches arrived."""
     deadline = time.monotonic() + LONGEST_SECONDS
     while time.monotonic() < deadline:
         for entry in updates(url):
-            if entry["batch_id"] == batch_id:
+            if entry["batch_id"] in names and entry["body"] == {"paused": True}:
                 return (dt.datetime.fromisoformat(entry["at"]) - since).total_seconds()
         time.sleep(0.05)
     return LONGEST_SECONDS
@@ -178,14 +182,17 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=100_000, help="Of the bulk.")
     parser.add_argument("--times", type=int, default=40, help="Pauses in each situation.")
     databases = ["SQLite", "PostgreSQL"]
+    parser.add_argument("--situations", nargs="+", type=int, default=[0, 1, 2], help="By number.")
+    pauses = {"single": ("of one batch", 0), "emergency": ("emergency, of 20 of the bulk", 10)}
+    parser.add_argument("--pauses", nargs="+", choices=list(pauses), default=list(pauses))
     parser.add_argument("--databases", nargs="+", choices=databases, default=databases)
     options = parser.parse_args()
     postgres.leave_in_order()
     print(HEAD, flush=True)
     with empty_databases("PostgreSQL" in options.databases) as new_database:
         for database in options.databases:
-            for situation in SITUATIONS:
-                for kind, priority in (("of one batch", 0), ("emergency", 10)):
+            for situation in (SITUATIONS[number] for number in options.situations):
+                for kind, priority in (pauses[name] for name in options.pauses):
                     database_url = new_database() if database == "PostgreSQL" else ""
                     seconds = measure(situation, options, database_url, priority)
                     cells = (situation.name, database, kind, str(len(seconds)))

@@ -184,7 +184,8 @@ class Engine:
     def _note_served(self, kind: Kind, outcome: Outcome) -> None:
         assignment = outcome.assignment
         tries = len(assignment.tries) if kind is Kind.WRITE else assignment.failed_reads + 1
-        self.is_back = self.outages.served(kind, first_try=tries <= 1) or self.is_back
+        was_down = self.outages.served(kind, first_try=tries <= 1)
+        self.is_back = self.is_back or was_down or assignment.is_probe
         if kind is Kind.WRITE:
             self.buffer.settle(self.denials.accepted())
         if outcome.state is not None:

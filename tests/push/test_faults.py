@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
-from batchops.models import Change, ChangeItem
+from batchops.models import Batch, Change, ChangeItem
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.sandbox.faults import FaultKind
 from batchops.services import changes, push, read_back
@@ -177,6 +177,24 @@ def test_one_batch_that_always_fails_fails_alone(sandbox: EmbeddedSandbox, opera
     assert failed.batch_id == ids[-1]
     assert "500" in failed.message
     assert_all_agree(sandbox, change)
+
+
+def test_when_the_vendor_is_back_all_that_waits_goes_on(
+    sandbox: EmbeddedSandbox, operator: User
+) -> None:
+    """The first probe that is answered wakes the others, whose own turn is up to a minute away."""
+    ids = fill(sandbox, FEW)
+    halves = [Batch.objects.filter(pk__in=ids[:6]), Batch.objects.filter(pk__in=ids[6:])]
+    first, second = (confirmed(operator, PAUSE, half) for half in halves)
+    sandbox.set_faults(error_503={"share": 1.0, "methods": ["PUT"]})
+    push.drive()
+    assert Change.objects.filter(waiting_reason="").count() == 0
+    sandbox.clear_faults()
+    Change.objects.filter(pk=first.pk).update(waiting_until=None)
+    far = timezone.now() + dt.timedelta(seconds=60)
+    Change.objects.filter(pk=second.pk).update(waiting_until=far)
+    push.drive()
+    assert changes.counts(first) == changes.counts(second) == {"applied": 6}
 
 
 @pytest.mark.parametrize("paused", [False, True])
