@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.db.models.signals import post_migrate
 
-from config import huey as queue
+from config.servers import queue
 
 
 class BatchopsConfig(AppConfig):
@@ -41,8 +41,11 @@ class BatchopsAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        from batchops.admin import accounts, audit, batch, campaign, change, sync  # noqa: F401
-        from batchops.admin.accounts import SignInForm
+        from batchops.admin import syncs  # noqa: F401
+        from batchops.admin.accounts import accounts
+        from batchops.admin.batches import batch_list, campaigns  # noqa: F401
+        from batchops.admin.changes import change_list  # noqa: F401
         from batchops.admin.site import site
+        from batchops.admin.trail import entries  # noqa: F401
 
-        site.login_form = SignInForm
+        site.login_form = accounts.SignInForm

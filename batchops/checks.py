@@ -10,9 +10,10 @@ from django.conf import settings
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from batchops.health import STYLE
-from batchops.services import audit_anchors, permits, vendor
+from batchops.services import authorization, vendor
+from batchops.services.proof import anchoring
 from batchops.syllable.errors import Misconfigured
+from batchops.web.health import STYLE
 from config import gunicorn
 from config.settings import env
 
@@ -32,7 +33,7 @@ def vendor_address(**_: Any) -> list[CheckMessage]:
 def resume_windows(**_: Any) -> list[CheckMessage]:
     """The hours in which resuming is allowed can be read."""
     try:
-        permits.resume_windows()
+        authorization.resume_windows()
     except ValueError as error:
         hint = "An example: mon-fri 08:00-18:00; sat 10:00-14:00"
         return [Error(f"RESUME_WINDOWS: {error}", hint=hint, id="batchops.E003")]
@@ -43,8 +44,8 @@ def resume_windows(**_: Any) -> list[CheckMessage]:
 def audit_keys(**_: Any) -> list[CheckMessage]:
     """The keys that sign the heads of the trail can be used."""
     try:
-        audit_anchors.public_keys()
-    except audit_anchors.BadKey as error:
+        anchoring.public_keys()
+    except anchoring.BadKey as error:
         return [
             Error(str(error), hint="Make one: manage.py generate_audit_key", id="batchops.E004")
         ]

@@ -16,9 +16,9 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
+from batchops.audit import Actor, Fact, client_ip, current_actor, denials, record_now
 from batchops.models import Action
-from batchops.services import account_names, denials
-from batchops.services.audit import Actor, Fact, client_ip, current_actor, record_now
+from batchops.services import account_names
 
 ACCOUNT_FIELDS: Final = (
     "username",

@@ -19,23 +19,16 @@ from django.dispatch import receiver
 from django.utils import timezone
 from huey.contrib.djhuey import HUEY, task
 
+from batchops.audit import denials
 from batchops.courier import Courier
 from batchops.lanes import Lane, all_of
 from batchops.models import SyncRun
-from batchops.services import (
-    audit_anchors,
-    audit_watch,
-    clean_up,
-    denials,
-    drafts,
-    due,
-    heartbeats,
-    push,
-    read_back,
-    sync,
-    unsent,
-    wake,
-)
+from batchops.services import clean_up, heartbeats, wake
+from batchops.services.changes import drafts, unsent
+from batchops.services.mirror import sync
+from batchops.services.proof import anchoring, watch
+from batchops.services.push import driver
+from batchops.services.runs import due, read_back
 from batchops.syllable.errors import SyllableError
 
 logger = logging.getLogger(__name__)
@@ -49,7 +42,7 @@ LONGEST_QUEUE: Final = 100
 """Wake-ups that may wait when no worker takes them; more would say nothing new."""
 
 _heart = heartbeats.Heart()
-_night = audit_watch.Night()
+_night = watch.Night()
 _courier = Courier("queue")
 _asked: SimpleQueue[tuple[SyncRun.Kind, str]] = SimpleQueue()
 
@@ -59,7 +52,7 @@ _asked: SimpleQueue[tuple[SyncRun.Kind, str]] = SimpleQueue()
 
 def push_work() -> None:
     if due.has_work():
-        push.drive()
+        driver.drive()
 
 
 def keep_time() -> None:
@@ -113,7 +106,7 @@ LANES: Final = {
         Lane("timers", keep_time, every=1),
         Lane("read-back", read_back.all_due, every=1),
         Lane("sync", keep_mirror_fresh, every=5),
-        Lane("trail", all_of(audit_anchors.anchor_if_due, _night.start_if_due), every=10),
+        Lane("trail", all_of(anchoring.anchor_if_due, _night.start_if_due), every=10),
         Lane(
             "housekeeping",
             all_of(unsent.settle_rest, denials.sum_up_due, drafts.lapse_drafts),

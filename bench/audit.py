@@ -149,8 +149,8 @@ def _change_id(number: int) -> uuid.UUID:
 def _entry(
     chance: random.Random, number: int, share: float, action: str, outcome: str, previous: str
 ) -> Any:
+    from batchops import audit
     from batchops.models import AuditEntry
-    from batchops.services import audit
 
     change = min(CHANGES - 1, int(share * CHANGES))
     batch = min(BATCHES - 1, int(share * BATCHES) + chance.randrange(170))
@@ -189,10 +189,10 @@ def _analyze() -> None:
 
 
 def _verify() -> None:
-    from batchops.services import audit_verification
+    from batchops.services.proof import verification
 
     before = _peak_megabytes()
-    verdict = audit_verification.verify()
+    verdict = verification.verify()
     print("| verifying | value |\n|---|---|")
     print(f"| verdict | {'good' if verdict.is_good else verdict.integrity} |")
     print(f"| entries a second | {verdict.rows_per_second:,.0f} |")
@@ -200,16 +200,18 @@ def _verify() -> None:
 
 
 def _export() -> None:
-    from batchops.services import audit, audit_export, audit_queries
-    from batchops.services.audit_filter import TrailFilter
+    from batchops import audit
+    from batchops.services.trail import search
+    from batchops.services.trail.trail_filter import TrailFilter
+    from batchops.services.trail_files import exports
 
     user = _auditor()
-    everything = audit_queries.entries(TrailFilter())
+    everything = search.entries(TrailFilter())
     print("| export | seconds | rows a second | MB written | growth of memory |")
     print("|---|---|---|---|---|")
-    for kind in audit_export.Kind:
+    for kind in exports.Kind:
         before, started = _peak_megabytes(), time.perf_counter()
-        export = audit_export.export(
+        export = exports.export(
             everything, kind, user=user, actor=audit.Actor.of_user(user), description="everything"
         )
         written = sum(map(len, export.chunks))
@@ -228,8 +230,9 @@ def _auditor() -> Any:
 
 
 def _filter() -> None:
-    from batchops.services import audit, audit_queries, audit_reviews
-    from batchops.services.audit_filter import TrailFilter
+    from batchops import audit
+    from batchops.services.trail import search, sign_offs
+    from batchops.services.trail.trail_filter import TrailFilter
 
     march: dict[str, Any] = {
         "since": START + dt.timedelta(days=59),
@@ -266,13 +269,13 @@ def _filter() -> None:
     half = START + dt.timedelta(days=182)
     _timed(
         "signing off half a year",
-        lambda: audit_reviews.sign_off(
+        lambda: sign_offs.sign_off(
             START + dt.timedelta(days=10), half, user=user, actor=actor, comment="seen"
         ),
     )
     _timed(
         "marking what a person did",
-        lambda: audit_reviews.mark_filtered(
+        lambda: sign_offs.mark_filtered(
             TrailFilter(person="person3", since=half), user=user, actor=actor, comment="seen"
         ),
     )
@@ -283,7 +286,7 @@ def _filter() -> None:
             ("not reviewed, before a long review", TrailFilter(not_reviewed=True, until=half)),
         )
     )
-    _timed("names of people", audit_queries.people)
+    _timed("names of people", search.people)
 
 
 def _auditor_again() -> Any:
@@ -293,13 +296,13 @@ def _auditor_again() -> Any:
 
 
 def _time_pages(filters: Iterable[tuple[str, Any]]) -> None:
-    from batchops.services import audit_queries
+    from batchops.services.trail import search
 
     for name, trail_filter in filters:
         times = []
         for _ in range(REPEATS):
             started = time.perf_counter()
-            page = audit_queries.page(trail_filter)
+            page = search.page(trail_filter)
             times.append((time.perf_counter() - started) * 1_000)
         found = f"{len(page.entries)} entries"
         print(f"| {name} ({found}) | {statistics.median(times):.0f} | {max(times):.0f} |")

@@ -136,8 +136,10 @@ def prepare() -> None:
     from django.contrib.auth.models import User
     from django.core.management import call_command
 
+    from batchops import audit
     from batchops.models import Batch, Change, SyncRun
-    from batchops.services import audit, changes, drafts, sync
+    from batchops.services.changes import drafts, lifecycle
+    from batchops.services.mirror import sync
     from batchops.syllable.patch import BatchPatch
 
     call_command("migrate", verbosity=0)
@@ -151,14 +153,15 @@ def prepare() -> None:
         actor=actor,
         source=Change.Source.COMMAND,
     )
-    changes.confirm(change, user=user, actor=actor, reason="bench", typed_count=change.item_count)
+    lifecycle.confirm(change, user=user, actor=actor, reason="bench", typed_count=change.item_count)
 
 
 def work() -> None:
     """Wait for the word, then push until the change has ended, and read it back."""
     django_ready()
     from batchops.models import Change
-    from batchops.services import push, read_back
+    from batchops.services.push import driver
+    from batchops.services.runs import read_back
 
     print("ready", flush=True)
     sys.stdin.readline()
@@ -166,7 +169,7 @@ def work() -> None:
     started = time.time()
     change = Change.objects.get()
     while change.is_open:
-        push.drive()
+        driver.drive()
         change.refresh_from_db()
     ended = time.time()
     numbers = {"started": started, "ended": ended, "cpu": used() - before, "peak": peak()}

@@ -10,7 +10,7 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 from batchops.proxies import HEALTH_PATHS
-from config.environment import Environment
+from config.environment.reader import Environment
 from config.logs import logging_settings
 from config.refusals import LONGEST_LINE
 
@@ -74,6 +74,6 @@ logconfig_dict = logging_settings(
 
 def worker_exit(_server: Any, _worker: Any) -> None:
     """What the process does besides serving ends with it, and hands back what it holds."""
-    from batchops import standby
+    from batchops.web import standby
 
     standby.end()

@@ -9,12 +9,12 @@ import django_stubs_ext
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from config.databases import database
-from config.environment import Environment
-from config.huey import queue
+from config.environment.reader import Environment
+from config.environment.secret import demo_secret
 from config.logs import logging_settings
-from config.mail import mail_server
-from config.secret import demo_secret
+from config.servers.databases import database
+from config.servers.mail import mail_server
+from config.servers.queue import queue
 
 # Lets generic classes of Django name what they hold: ModelAdmin[Batch].
 django_stubs_ext.monkeypatch()
@@ -108,20 +108,20 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "batchops.middleware.RequestIdMiddleware",
-    "batchops.middleware.ProxyMiddleware",
+    "batchops.web.middleware.RequestIdMiddleware",
+    "batchops.web.middleware.ProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "batchops.middleware.HostMiddleware",
+    "batchops.web.middleware.HostMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "batchops.middleware.TimeZoneMiddleware",
-    "batchops.middleware.ActingPersonMiddleware",
-    "batchops.middleware.DeniedAccessMiddleware",
+    "batchops.web.middleware.TimeZoneMiddleware",
+    "batchops.web.middleware.ActingPersonMiddleware",
+    "batchops.web.middleware.DeniedAccessMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -199,9 +199,9 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "batchops.admin.problems.csrf_failure"
-DEFAULT_EXCEPTION_REPORTER = "batchops.error_pages.KeyHidingReporter"
-FILE_UPLOAD_HANDLERS = ["batchops.uploads.NoFiles"]
+CSRF_FAILURE_VIEW = "batchops.admin.ui.problems.csrf_failure"
+DEFAULT_EXCEPTION_REPORTER = "batchops.web.error_reports.KeyHidingReporter"
+FILE_UPLOAD_HANDLERS = ["batchops.web.uploads.NoFiles"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20
 """Bytes; 100,000 pasted batch ids fit."""
 

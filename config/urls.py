@@ -2,13 +2,13 @@
 
 from django.urls import path
 
-from batchops import health
 from batchops.admin.site import site
+from batchops.web import health
 
-handler400 = "batchops.admin.problems.bad_request"
-handler403 = "batchops.admin.problems.forbidden"
-handler404 = "batchops.admin.problems.not_found"
-handler500 = "batchops.admin.problems.server_error"
+handler400 = "batchops.admin.ui.problems.bad_request"
+handler403 = "batchops.admin.ui.problems.forbidden"
+handler404 = "batchops.admin.ui.problems.not_found"
+handler500 = "batchops.admin.ui.problems.server_error"
 
 urlpatterns = [
     path("healthz", health.process, name="healthz"),

@@ -8,6 +8,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_wsgi_application()
 
-from batchops import standby  # noqa: E402  needs Django to be set up
+from batchops.web import standby  # noqa: E402  needs Django to be set up
 
 standby.start()

@@ -13,10 +13,11 @@ from django.db.models.functions import Now
 from django.test import TransactionTestCase
 from pytest_django import Settings
 
+from batchops import audit
 from batchops.models import Heartbeat, audit_triggers
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import audit, audit_last_seen
 from batchops.services.heartbeats import Heart
+from batchops.services.proof import last_seen
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -38,9 +39,9 @@ def nothing_seen_of_other_trails(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a test remembers of its trail is not held against the next."""
-    path = tmp_path_factory.getbasetemp() / audit_last_seen.FILE_NAME
+    path = tmp_path_factory.getbasetemp() / last_seen.FILE_NAME
     path.unlink(missing_ok=True)
-    monkeypatch.setattr(audit_last_seen, "_path", lambda: path)
+    monkeypatch.setattr(last_seen, "_path", lambda: path)
 
 
 @pytest.fixture

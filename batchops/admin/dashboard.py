@@ -9,10 +9,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from batchops import permissions
-from batchops.admin import bars
+from batchops.admin.ui import bars
 from batchops.models import AuditEntry, Change
-from batchops.services import overview
-from batchops.services.overview import Row
+from batchops.services.stats import overview
+from batchops.services.stats.overview import Row
 
 ENTRIES_SHOWN: Final = 8
 TILES: Final = (

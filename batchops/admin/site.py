@@ -15,10 +15,13 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
-from batchops import permissions
-from batchops.admin import dashboard, parameters, problems
-from batchops.admin.base import SturdyLists
-from batchops.services import audit, audit_watch, denials, freshness
+from batchops import audit, permissions
+from batchops.admin import dashboard
+from batchops.admin.ui import parameters, problems
+from batchops.admin.ui.base import SturdyLists
+from batchops.audit import denials
+from batchops.services.mirror import freshness
+from batchops.services.proof import watch
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
@@ -54,7 +57,7 @@ class BatchopsAdminSite(admin.AdminSite):
         context["vendor_host"] = urlsplit(settings.SYLLABLE_BASE_URL).hostname or ""
         if request.user.is_authenticated and context["has_permission"]:
             context["freshness"] = SimpleLazyObject(freshness.freshness)
-            context["trail_alarm"] = SimpleLazyObject(audit_watch.alarm_text)
+            context["trail_alarm"] = SimpleLazyObject(watch.alarm_text)
             if request.user.has_perm(permissions.VIEW_CHANGES):
                 context["halted_changes"] = SimpleLazyObject(freshness.halted_changes)
         return context

@@ -13,12 +13,12 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
-from batchops import files
+from batchops import audit, files
 from batchops.backups import postgres, sqlite
 from batchops.backups.content import BackupError, Content
 from batchops.models import Action
-from batchops.services import audit, audit_verification
-from batchops.services.audit_verification import Verdict
+from batchops.services.proof import verification
+from batchops.services.proof.verification import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def restore(path: Path, *, force: bool = False) -> Restored:
         content=content,
         kept=kept[0] if kept else None,
         replaced_through=kept[1].sequence if kept else 0,
-        verdict=audit_verification.verify(),
+        verdict=verification.verify(),
     )
 
 

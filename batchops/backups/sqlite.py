@@ -18,7 +18,7 @@ from django.db import connection
 
 from batchops.backups.content import BackupError, Content, InUse
 from batchops.models import AuditEntry, AuditHead
-from config.sqlite import PrivateConnection
+from config.servers.sqlite import PrivateConnection
 
 SUFFIX: Final = ".sqlite3"
 BESIDE: Final = ("", "-wal", "-shm", "-journal")

@@ -12,9 +12,9 @@ from typing import Any, Final
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
-from batchops.management.wishes import unicode_text
+from batchops.management.requested_values import unicode_text
 from batchops.models import Batch, Campaign
-from batchops.services import id_lists, selection
+from batchops.services.changes import id_lists, pasted_ids
 
 BAD_USAGE: Final = 2
 """Exit code; nothing was done."""
@@ -56,7 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add(
         "--ids-format",
-        choices=[form.value for form in selection.Form],
+        choices=[form.value for form in pasted_ids.Form],
         help="How that file is written, where its name (.jsonl) and its text do not tell.",
     )
     add(
@@ -121,12 +121,12 @@ def _ids(options: Mapping[str, Any]) -> list[str]:
         raise bad(f"--ids-from: {name} is not UTF-8 text.") from None
     if not given_text.strip("\r\n"):
         raise bad(f"--ids-from: {name} holds no id.")
-    return [*given, *selection.read(given_text, _form(options["ids_format"], source))]
+    return [*given, *pasted_ids.read(given_text, _form(options["ids_format"], source))]
 
 
 def _bytes_of(source: str) -> bytes:
     """What a file or the input holds, its line ends as they are; no more than can be used."""
-    most = selection.SIZE_LIMIT
+    most = pasted_ids.SIZE_LIMIT
     if source != "-":
         with Path(source).open("rb") as file:
             found = file.read(most + 1)
@@ -139,24 +139,24 @@ def _bytes_of(source: str) -> bytes:
     return found
 
 
-def _form(named: str | None, source: str) -> selection.Form | None:
+def _form(named: str | None, source: str) -> pasted_ids.Form | None:
     """The form that is named, by an option or by the name of the file."""
     if named:
-        return selection.Form(named)
+        return pasted_ids.Form(named)
     is_json = Path(source).suffix.lower() in (".jsonl", ".ndjson")
-    return selection.Form.JSON_LINES if is_json else None
+    return pasted_ids.Form.JSON_LINES if is_json else None
 
 
 def _listed(ids: Sequence[str]) -> QuerySet[Batch]:
-    given = selection.sort(ids)
+    given = pasted_ids.sort(ids)
     if given.unknown:
         raise bad(_unknown_words(given.unknown))
-    return selection.batches_named(given.found)
+    return pasted_ids.batches_named(given.found)
 
 
 def _unknown_words(unknown: Sequence[str]) -> str:
     """Which ids are unknown, and what may be meant by them."""
-    alike = selection.look_alikes(unknown[:NAMED])
+    alike = pasted_ids.look_alikes(unknown[:NAMED])
     first, more = unknown[:NAMED], len(unknown) - NAMED
     named = ", ".join(repr(name[:60]) for name in first)
     words = [f"The mirror knows no batch {named}{f' and {more:,} more' if more > 0 else ''}."]

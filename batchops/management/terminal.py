@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, OutputWrapper
 
-from batchops.services import audit
+from batchops import audit
 
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
 

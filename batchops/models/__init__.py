@@ -20,8 +20,8 @@ from batchops.models.batch import (
 from batchops.models.change import Change, ChangeItem, ChangeQuerySet
 from batchops.models.denials import DeniedTries
 from batchops.models.heartbeat import Heartbeat
+from batchops.models.pasted_ids import PastedIds
 from batchops.models.quota import Quota
-from batchops.models.selection import PastedIds
 from batchops.models.sync import SyncRun
 
 __all__ = [

@@ -105,7 +105,7 @@ class AuditEntry(models.Model):
     """One fact: when, who, from where, what, why, from what to what, and the vendor's answer.
 
     Holds plain values only: no foreign key could ever ask for a row to be changed or deleted.
-    Written by `batchops.services.audit.record` alone; database triggers refuse the rest.
+    Written by `batchops.audit.record` alone; database triggers refuse the rest.
     """
 
     sequence = models.BigIntegerField(primary_key=True)

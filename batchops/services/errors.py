@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from batchops.audit import Fact
     from batchops.models import AuditEntry, Change
-    from batchops.services.audit import Fact
 
 
 class ChangeError(Exception):

@@ -26,7 +26,7 @@ from batchops.syllable.errors import (
     Unavailable,
 )
 from batchops.syllable.instants import format_instant
-from batchops.syllable.pacing import backoff
+from batchops.syllable.limits import backoff
 from batchops.syllable.patch import BatchPatch
 from batchops.syllable.records import (
     BatchDetails,

@@ -12,9 +12,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from batchops.admin import addresses, bars, columns, pills, times
+from batchops.admin.ui import addresses, bars, columns, pills, times
 from batchops.models import Batch, Change, PastedIds
-from batchops.services import id_lists
+from batchops.services.changes import id_lists
 
 register = template.Library()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from batchops.admin import columns, pills
+from batchops.admin.ui import columns, pills
 from batchops.models.batch import counted
 
 register = template.Library()

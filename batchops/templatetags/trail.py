@@ -8,10 +8,10 @@ from django import template
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from batchops.admin import pills
+from batchops.admin.ui import pills
 from batchops.models import ActorKind, AuditEntry
-from batchops.services import audit_sentences
-from batchops.services.audit_sentences import Difference
+from batchops.services.trail import sentences
+from batchops.services.trail.sentences import Difference
 
 register = template.Library()
 
@@ -27,13 +27,13 @@ LABELS: Final = {
 @register.filter
 def sentence(entry: AuditEntry) -> str:
     """An entry as one sentence, with instants in the reader's zone."""
-    return audit_sentences.sentence(entry, timezone.get_current_timezone())
+    return sentences.sentence(entry, timezone.get_current_timezone())
 
 
 @register.filter
 def differences(entry: AuditEntry) -> list[Difference]:
     """What differs between an entry's before and after, in the reader's zone."""
-    return audit_sentences.differences(entry, timezone.get_current_timezone())
+    return sentences.differences(entry, timezone.get_current_timezone())
 
 
 @register.filter
@@ -55,7 +55,7 @@ def note(entry: AuditEntry) -> str:
     if not isinstance(detail, dict):
         return ""
     words = (detail.get(key) for key in ("message", "comment"))
-    return next((audit_sentences.shown(text) for text in words if isinstance(text, str)), "")
+    return next((sentences.shown(text) for text in words if isinstance(text, str)), "")
 
 
 @register.filter

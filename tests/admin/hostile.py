@@ -10,9 +10,13 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 
+from batchops import audit
 from batchops.models import AuditEntry, Batch, Change, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import audit, changes, drafts, push, read_back, sync
+from batchops.services.changes import drafts, lifecycle
+from batchops.services.mirror import sync
+from batchops.services.push import driver
+from batchops.services.runs import read_back
 from batchops.syllable.patch import BatchPatch
 
 ATTACK: Final = """"'><evil-tag onerror=alert(1)><script>evil()</script>&amp;{{ 7|add:7 }}"""
@@ -113,7 +117,7 @@ def hostile_past(sandbox: EmbeddedSandbox, person: User) -> None:
         if patch is None:
             continue
         acting = change.items.filter(plan="act").count()
-        confirmed = changes.confirm(
+        confirmed = lifecycle.confirm(
             change,
             user=person,
             actor=actor,
@@ -121,7 +125,7 @@ def hostile_past(sandbox: EmbeddedSandbox, person: User) -> None:
             reference=ATTACK,
             typed_count=acting,
         )
-        push.drive()
+        driver.drive()
         confirmed.refresh_from_db()
         read_back.read_back(confirmed)
     sandbox.edit_batch(HOSTILE_IDS[0], paused=False, error_message=ATTACK, last_updated_by=ATTACK)

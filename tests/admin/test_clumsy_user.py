@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from batchops.models import Change
 from batchops.syllable.patch import BatchPatch
-from tests.changes import world
+from tests.services.changes import world
 
 pytestmark = pytest.mark.django_db
 

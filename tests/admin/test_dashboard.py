@@ -12,10 +12,10 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from batchops import tasks
+from batchops import audit, tasks
 from batchops.models import AuditEntry, Batch, Change, SyncRun
-from batchops.services import audit, overview
-from tests.changes import world
+from batchops.services.stats import overview
+from tests.services.changes import world
 
 pytestmark = pytest.mark.django_db
 

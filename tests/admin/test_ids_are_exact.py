@@ -18,11 +18,11 @@ from django.urls import resolve, reverse
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from batchops.admin.addresses import batch_id_in_form, batch_id_of, batch_key, form_value
+from batchops.admin.ui.addresses import batch_id_in_form, batch_id_of, batch_key, form_value
 from batchops.models import Batch, Change
-from batchops.services import id_lists, selection
+from batchops.services.changes import id_lists, pasted_ids
 from batchops.services.errors import InvalidInput
-from tests.changes import world
+from tests.services.changes import world
 
 pytestmark = pytest.mark.django_db
 
@@ -240,32 +240,32 @@ def test_a_status_and_a_campaign_are_exact_too() -> None:
     ("text", "form", "read"),
     [
         ('"a"\n"b"', None, ['"a"', '"b"']),
-        ('"a"\n"b"', selection.Form.JSON_LINES, ["a", "b"]),
+        ('"a"\n"b"', pasted_ids.Form.JSON_LINES, ["a", "b"]),
         ('"a"\n{"batch_id": "b"}', None, ["a", "b"]),
         ('batch_id\n"a"\n', None, ["a"]),
-        ('batch_id\n"a"\n', selection.Form.LINES, ["batch_id", '"a"']),
+        ('batch_id\n"a"\n', pasted_ids.Form.LINES, ["batch_id", '"a"']),
         ('id\n"a"\n', None, ["id", '"a"']),
         ("a\x85b\x0bc\x0cd\u2029e", None, ["a\x85b\x0bc\x0cd\u2029e"]),
     ],
 )
 def test_the_form_of_a_list_is_what_it_says(
-    text: str, form: selection.Form | None, read: list[str]
+    text: str, form: pasted_ids.Form | None, read: list[str]
 ) -> None:
-    assert selection.read(text, form) == read
+    assert pasted_ids.read(text, form) == read
 
 
 def test_a_line_that_is_a_batch_as_it_stands_is_taken_for_nothing_else() -> None:
     for name in ('{"batch_id": "X"}', "batch_id"):
         world.batch(name)
-        assert selection.read(f"{name}\nX") == [name, "X"]
+        assert pasted_ids.read(f"{name}\nX") == [name, "X"]
 
 
 @examined
 @given(text=st.text(max_size=60))
 def test_no_text_breaks_the_reading(text: str) -> None:
-    for form in (None, *selection.Form):
+    for form in (None, *pasted_ids.Form):
         try:
-            given_ids = selection.read(text, form)
+            given_ids = pasted_ids.read(text, form)
         except InvalidInput:
             continue
         assert all(given_ids)

@@ -20,8 +20,8 @@ from django.utils import timezone
 from batchops.models import Action, AuditEntry, Quota
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import quotas
-from tests.admin.trail import address, write
-from tests.changes import world
+from tests.admin.trail.trail import address, write
+from tests.services.changes import world
 
 pytestmark = pytest.mark.django_db
 

@@ -14,17 +14,13 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from batchops.services import (
-    audit,
-    audit_anchors,
-    audit_archive,
-    audit_export,
-    audit_queries,
-    audit_reviews,
-    audit_watch,
-)
-from batchops.services.audit_filter import TrailFilter
-from batchops.services.audit_verification import verify
+from batchops import audit
+from batchops.services.proof import anchoring, watch
+from batchops.services.proof.verification import verify
+from batchops.services.trail import search, sign_offs
+from batchops.services.trail.trail_filter import TrailFilter
+from batchops.services.trail_files import archive as audit_archive
+from batchops.services.trail_files import exports
 from tests.audit import trail
 
 ALTERING = (
@@ -58,17 +54,17 @@ def _act(folder: Path) -> dict[str, Any]:
     settings.AUDIT_RETENTION_DAYS = 0
     ada, bob = (_person(name) for name in ("ada", "bob"))
     trail.fill(5)
-    audit_anchors.anchor_head()
-    audit_reviews.mark_filtered(TrailFilter(), comment="seen", **ada)
-    every = audit_queries.entries(TrailFilter())
-    made = audit_export.export(every, audit_export.Kind.JSON_LINES, description="all", **ada)
+    anchoring.anchor_head()
+    sign_offs.mark_filtered(TrailFilter(), comment="seen", **ada)
+    every = search.entries(TrailFilter())
+    made = exports.export(every, exports.Kind.JSON_LINES, description="all", **ada)
     (folder / "export.jsonl").write_bytes(b"".join(made.chunks))
     asked = audit_archive.request(timezone.now(), reason="old", **ada)
     archive = folder / "archive.jsonl"
     audit_archive.carry_out(asked.pk, archive, **bob)
     return {
-        "verdict": audit_watch.judge(archives=[archive]).outcome,
-        "faults": audit_watch.judge(archives=[archive]).faults,
+        "verdict": watch.judge(archives=[archive]).outcome,
+        "faults": watch.judge(archives=[archive]).faults,
         "without the archive": verify().outcome,
         "not refused": [statement for statement in ALTERING if not _is_refused(statement)],
         "after": verify(archives=[archive]).outcome,

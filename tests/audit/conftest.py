@@ -9,9 +9,10 @@ from django.contrib.auth.models import User
 from django.db import connection
 from pytest_django import Settings
 
+from batchops import audit
 from batchops.models import AuditEntry, AuditHead, AuditReviewedRange, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import audit, sync
+from batchops.services.mirror import sync
 from tests.audit.trail import triggers_dropped
 from tests.audit.world import BATCH, World
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from django.contrib.auth.models import User
 
-from batchops.services import audit
-from batchops.services.audit_export import Export, Kind, export
-from batchops.services.audit_filter import TrailFilter
-from batchops.services.audit_queries import entries
+from batchops import audit
+from batchops.services.trail.search import entries
+from batchops.services.trail.trail_filter import TrailFilter
+from batchops.services.trail_files.exports import Export, Kind, export
 from tools import verify_audit_export
 
 HOSTILE = (

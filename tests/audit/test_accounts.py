@@ -10,11 +10,11 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 
+from batchops import audit
 from batchops.models import Action, AuditEntry, Batch, Campaign, Change
-from batchops.services import audit
-from batchops.services.audit_verification import verify
+from batchops.services.proof.verification import verify
 from tests.audit import trail
-from tests.push.world import confirmed
+from tests.services.push.world import confirmed
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]
 

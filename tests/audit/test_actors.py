@@ -15,10 +15,14 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from batchops import audit
 from batchops.models import ActorKind, AuditEntry
-from batchops.services import audit, audit_export, audit_queries, audit_reports, changes, push
-from batchops.services.audit_filter import TrailFilter
-from batchops.services.audit_sentences import sentence
+from batchops.services.changes import lifecycle
+from batchops.services.push import driver
+from batchops.services.trail import reports, search
+from batchops.services.trail.sentences import sentence
+from batchops.services.trail.trail_filter import TrailFilter
+from batchops.services.trail_files import exports
 from tests.audit.world import BATCH, World, as_
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,12 +50,12 @@ def test_after_another_person_continues_outcomes_name_the_one_who_answers_now(
 ) -> None:
     otto = make_person("otto", "Operator")
     change = world.confirmed()
-    changes.queue_due()
-    changes.halt(change, "looked odd")
-    changes.proceed(change, **as_(otto))
+    lifecycle.queue_due()
+    lifecycle.halt(change, "looked odd")
+    lifecycle.proceed(change, **as_(otto))
     otto.username = "otto2"
     otto.save()
-    push.drive()
+    driver.drive()
     assert of_items().get().who == "batchops, for otto"
     change.refresh_from_db()
     otto.delete()
@@ -61,16 +65,16 @@ def test_after_another_person_continues_outcomes_name_the_one_who_answers_now(
 
 def test_a_person_is_found_by_what_they_did_and_by_what_was_done_for_them(world: World) -> None:
     change = world.pushed()
-    found = audit_queries.page(TrailFilter(person="olivia", change_id=change.pk)).entries
+    found = search.page(TrailFilter(person="olivia", change_id=change.pk)).entries
     assert {entry.action for entry in found} >= {"change.confirmed", "batch.applied"}
     for narrow in (
         TrailFilter(person="olivia", search="wrong list"),
         TrailFilter(person="olivia", group="batch"),
     ):
-        narrowed = audit_queries.page(narrow).entries
+        narrowed = search.page(narrow).entries
         assert "batch.applied" in {entry.action for entry in narrowed}
-    assert "olivia" in audit_queries.people()
-    first, latest = audit_queries.first_and_latest("olivia")
+    assert "olivia" in search.people()
+    first, latest = search.first_and_latest("olivia")
     assert first
     assert latest
     assert (first.action, latest.action) == ("change.requested", "change.finished")
@@ -80,7 +84,7 @@ def test_the_report_counts_for_a_person_what_batchops_did_for_them(world: World)
     world.pushed()
     now = timezone.now()
     day = dt.timedelta(days=1)
-    report = audit_reports.report(now - day, now + day, timezone.get_current_timezone())
+    report = reports.report(now - day, now + day, timezone.get_current_timezone())
     olivia = next(one.tally for one in report.people if one.name == "olivia")
     assert (olivia.confirmed, olivia.applied) == (1, 1)
 
@@ -107,8 +111,8 @@ def test_a_command_is_shown_with_the_account_of_the_machine(
         assert audit.machine_account() in client.get(page).content.decode()
     change_page = reverse("admin:batchops_change_change", args=[entry.change_id])
     assert audit.machine_account() in client.get(change_page).content.decode()
-    for kind in (audit_export.Kind.CSV, audit_export.Kind.JSON_LINES):
-        out = audit_export.export(
+    for kind in (exports.Kind.CSV, exports.Kind.JSON_LINES):
+        out = exports.export(
             AuditEntry.objects.all(), kind, description="everything", **as_(auditor)
         )
         assert audit.machine_account() in b"".join(out.chunks).decode()
@@ -116,9 +120,7 @@ def test_a_command_is_shown_with_the_account_of_the_machine(
 
 def test_an_export_says_for_whom_batchops_acted(world: World, auditor: User) -> None:
     world.pushed()
-    out = audit_export.export(
-        of_items(), audit_export.Kind.JSON_LINES, description="batches", **as_(auditor)
-    )
+    out = exports.export(of_items(), exports.Kind.JSON_LINES, description="batches", **as_(auditor))
     entry = json.loads(b"".join(out.chunks).decode().splitlines()[1])
     assert (entry["actor_kind"], entry["on_behalf_of_name"]) == ("system", "olivia")
 

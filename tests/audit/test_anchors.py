@@ -19,9 +19,10 @@ from pytest_django import Settings
 
 from batchops import checks, tasks
 from batchops.models import Action, AuditEntry
-from batchops.services import audit_anchor_form, audit_anchors, audit_watch
-from batchops.services.audit_anchors import Anchor
-from batchops.services.audit_verification import verify
+from batchops.services.anchors import anchor as audit_anchor_form
+from batchops.services.proof import anchoring, watch
+from batchops.services.proof.anchoring import Anchor
+from batchops.services.proof.verification import verify
 from tests.audit import trail
 from tests.audit.trail import command
 from tools import verify_audit_export
@@ -43,11 +44,11 @@ def test_a_head_is_signed_recorded_and_sent_out_of_the_database(
     signing.AUDIT_ANCHOR_FILE = str(tmp_path / "anchors.jsonl")
     signing.AUDIT_ANCHOR_EMAILS = ["auditors@example.com"]
     trail.fill(3)
-    with caplog.at_level(logging.INFO, "batchops.services.audit_outlets"):
-        anchor = audit_anchors.anchor_head()
+    with caplog.at_level(logging.INFO, "batchops.services.anchors.outlets"):
+        anchor = anchoring.anchor_head()
     assert anchor is not None
     assert anchor.sequence == 3
-    key = next(iter(audit_anchors.public_keys().values()))
+    key = next(iter(anchoring.public_keys().values()))
     assert audit_anchor_form.is_signed_by(anchor, key)
     assert AuditEntry.objects.get(action=Action.AUDIT_ANCHORED).detail == anchor.to_json()
     assert anchor.signature in caplog.text
@@ -58,15 +59,15 @@ def test_a_head_is_signed_recorded_and_sent_out_of_the_database(
 
 def test_an_idle_trail_is_not_anchored_again() -> None:
     trail.fill(1)
-    assert audit_anchors.anchor_head() is not None
-    assert audit_anchors.anchor_head() is None
+    assert anchoring.anchor_head() is not None
+    assert anchoring.anchor_head() is None
     assert AuditEntry.objects.count() == 2
 
 
 def test_the_worker_anchors_when_it_is_due(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_watch, "is_due", lambda: False)
+    monkeypatch.setattr(watch, "is_due", lambda: False)
     settings.AUDIT_ANCHOR_INTERVAL = 3600
     trail.fill(1)
     tasks.LANES["trail"].step()
@@ -85,14 +86,14 @@ def test_a_file_that_cannot_be_written_keeps_nothing_from_going_on(
     signing.AUDIT_ANCHOR_FILE = str(tmp_path / "no" / "folder")
     signing.AUDIT_ANCHOR_EMAILS = ["auditors@example.com"]
     trail.fill(1)
-    assert audit_anchors.anchor_head() is not None
+    assert anchoring.anchor_head() is not None
     assert "AUDIT_ANCHOR_FILE cannot be written" in caplog.text
     assert len(mail.outbox) == 1
 
 
 def test_without_a_key_heads_are_anchored_unsigned() -> None:
     trail.fill(1)
-    anchor = audit_anchors.anchor_head()
+    anchor = anchoring.anchor_head()
     assert anchor is not None
     assert (anchor.key_id, anchor.signature) == ("", "")
     assert verify(anchors=[anchor]).is_good
@@ -116,4 +117,4 @@ def test_a_new_key_can_be_used_at_once(settings: Settings) -> None:
     lines = command("generate_audit_key").splitlines()
     settings.AUDIT_SIGNING_KEY = lines[0].partition("=")[2]
     public = base64.b64decode(lines[1].rpartition(" ")[2])
-    assert verify_audit_export.key_id(public) in audit_anchors.public_keys()
+    assert verify_audit_export.key_id(public) in anchoring.public_keys()

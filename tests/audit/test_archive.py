@@ -14,11 +14,13 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
+from batchops import audit
 from batchops.models import Action, AuditEntry, AuditHead, AuditLease
-from batchops.services import audit, audit_archive, audit_slices
-from batchops.services.audit_archive import Archive
-from batchops.services.audit_verification import verify
 from batchops.services.errors import InvalidInput, NotAllowed
+from batchops.services.proof.verification import verify
+from batchops.services.trail import slices
+from batchops.services.trail_files import archive as audit_archive
+from batchops.services.trail_files.archive import Archive
 from tests.audit import trail
 from tests.audit.trail import command
 from tools import verify_audit_export
@@ -249,7 +251,7 @@ def test_one_archive_is_carried_out_at_a_time(
     archivist: User, second: User, tmp_path: Path
 ) -> None:
     AuditLease.objects.create(name="archive", until=timezone.now() + dt.timedelta(minutes=1))
-    with pytest.raises(audit_slices.Busy, match="Another archive"):
+    with pytest.raises(slices.Busy, match="Another archive"):
         archive(archivist, second, tmp_path / "archive.jsonl")
     AuditLease.objects.update(until=timezone.now())
     archive(archivist, second, tmp_path / "archive.jsonl")

@@ -16,12 +16,15 @@ from django.core.management import CommandError
 from django.utils import timezone
 from pytest_django import Settings
 
+from batchops import audit
 from batchops.models import Action, AuditEntry, AuditHead, AuditReviewedRange
-from batchops.services import audit, audit_anchor_form, audit_anchors, audit_reviews, audit_watch
-from batchops.services.audit_anchors import Anchor, NotVerified
-from batchops.services.audit_diagnosis import Kind
-from batchops.services.audit_filter import TrailFilter
-from batchops.services.audit_verification import Verdict, verify
+from batchops.services.anchors import anchor as audit_anchor_form
+from batchops.services.proof import anchoring, watch
+from batchops.services.proof.anchoring import Anchor, NotVerified
+from batchops.services.proof.diagnosis import Kind
+from batchops.services.proof.verification import Verdict, verify
+from batchops.services.trail import sign_offs
+from batchops.services.trail.trail_filter import TrailFilter
 from tests.audit import trail
 from tests.audit.trail import command
 
@@ -45,7 +48,7 @@ def anchored(empty_trail: None, signing: Settings) -> list[Anchor]:
     anchors = []
     for _ in range(3):
         trail.fill(3)
-        anchor = audit_anchors.anchor_head()
+        anchor = anchoring.anchor_head()
         assert anchor is not None
         anchors.append(anchor)
     trail.fill(2)
@@ -125,7 +128,7 @@ def test_a_dropped_anchor_in_the_middle_is_missed() -> None:
 
 def test_an_anchor_that_skips_a_number_is_missed(signing: Settings) -> None:
     trail.fill(2)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     trail.fill(2)
     first = AuditEntry.objects.get(action=Action.AUDIT_ANCHORED)
     head = AuditHead.objects.get()
@@ -139,15 +142,15 @@ def test_an_anchor_that_skips_a_number_is_missed(signing: Settings) -> None:
 
 def test_an_unsigned_anchor_after_a_signed_one_is_a_fault(signing: Settings) -> None:
     trail.fill(2)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     trail.fill(2)
     signing.AUDIT_SIGNING_KEY, signing.AUDIT_PUBLIC_KEYS = "", []
-    audit_anchors._record(AuditHead.objects.get())
+    anchoring._record(AuditHead.objects.get())
     signing.AUDIT_SIGNING_KEY = KEY
     trail.fill(1)
     assert "not signed" in broken(verify())
     with pytest.raises(NotVerified):
-        audit_anchors.anchor_head()
+        anchoring.anchor_head()
 
 
 def test_anchors_from_before_there_was_a_key_are_confirmed_by_the_first_signed_one(
@@ -155,11 +158,11 @@ def test_anchors_from_before_there_was_a_key_are_confirmed_by_the_first_signed_o
 ) -> None:
     for _ in range(2):
         trail.fill(2)
-        audit_anchors.anchor_head()
+        anchoring.anchor_head()
     settings.AUDIT_SIGNING_KEY = KEY
     assert "no signed anchor" in broken(verify())
     trail.fill(1)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     assert verify().is_good
 
 
@@ -168,16 +171,16 @@ def test_a_late_anchor_is_a_fault_until_somebody_acknowledges_it(
 ) -> None:
     with time_machine.travel(START, tick=False) as clock:
         trail.fill(2)
-        audit_anchors.anchor_head()
+        anchoring.anchor_head()
         clock.shift(dt.timedelta(hours=1))
-        audit_anchors.anchor_head()
+        anchoring.anchor_head()
         assert verify().is_good
         clock.shift(dt.timedelta(hours=3))
         assert "is not there" in broken(verify())
         trail.fill(1)
-        audit_anchors.anchor_head()
+        anchoring.anchor_head()
         assert "came late" in broken(verify())
-        audit_anchors.acknowledge(
+        anchoring.acknowledge(
             "the worker was stopped for a move",
             user=administrator,
             actor=audit.Actor.of_user(administrator),
@@ -192,8 +195,8 @@ def test_an_idle_trail_goes_on_being_signed_so_that_silence_tells(signing: Setti
     with time_machine.travel(START, tick=False) as clock:
         trail.fill(1)
         for _ in range(3):
-            assert audit_anchors.anchor_if_due() is not None
-            assert audit_anchors.anchor_if_due() is None
+            assert anchoring.anchor_if_due() is not None
+            assert anchoring.anchor_if_due() is None
             clock.shift(dt.timedelta(hours=1))
         assert verify().signed_heads == 3
 
@@ -201,14 +204,14 @@ def test_an_idle_trail_goes_on_being_signed_so_that_silence_tells(signing: Setti
 def test_an_acknowledgement_cannot_be_forged(signing: Settings) -> None:
     with time_machine.travel(START, tick=False) as clock:
         trail.fill(1)
-        audit_anchors.anchor_head()
+        anchoring.anchor_head()
         clock.shift(dt.timedelta(hours=9))
         trail.fill(1)
-        audit_anchors.anchor_head()
+        anchoring.anchor_head()
         signing.AUDIT_SIGNING_KEY = OTHER_KEY
-        audit_anchors._record(AuditHead.objects.get(), reason="all is well", by="mallory")
+        anchoring._record(AuditHead.objects.get(), reason="all is well", by="mallory")
         signing.AUDIT_SIGNING_KEY = ""
-        audit_anchors._record(AuditHead.objects.get(), reason="all is well", by="mallory")
+        anchoring._record(AuditHead.objects.get(), reason="all is well", by="mallory")
         signing.AUDIT_SIGNING_KEY = KEY
         assert verify().outcome == "broken"
 
@@ -217,7 +220,7 @@ def test_an_acknowledgement_cannot_be_forged(signing: Settings) -> None:
 def test_a_replaced_key_of_the_environment_is_found_by_the_key_from_outside(
     signing: Settings,
 ) -> None:
-    true = audit_anchors.signing_key()
+    true = anchoring.signing_key()
     assert true is not None
     public = base64.b64encode(true.public_key().public_bytes_raw()).decode()
     signing.AUDIT_SIGNING_KEY = OTHER_KEY
@@ -246,7 +249,7 @@ def test_a_replaced_key_of_the_environment_is_found_by_the_key_from_outside(
 
 @pytest.mark.usefixtures("anchored")
 def test_a_key_from_outside_verifies_where_the_environment_has_none(signing: Settings) -> None:
-    true = audit_anchors.signing_key()
+    true = anchoring.signing_key()
     assert true is not None
     public = base64.b64encode(true.public_key().public_bytes_raw()).decode()
     signing.AUDIT_SIGNING_KEY = "not a key at all"
@@ -258,8 +261,8 @@ def test_nothing_is_signed_over_what_was_altered_since_the_last_signature() -> N
     with trail.triggers_dropped():
         rewrite(13)
     with pytest.raises(NotVerified, match="Entry 13 was changed"):
-        audit_anchors.anchor_head()
-    head, stored = audit_anchors.verified_end()
+        anchoring.anchor_head()
+    head, stored = anchoring.verified_end()
     assert head.key_id == ""
     assert stored is not None
     verdict = AuditEntry.objects.get(action=Action.AUDIT_VERIFIED)
@@ -325,7 +328,7 @@ def test_the_last_anchors_cut_off_with_all_after_them_are_missed_by_this_host(
         trail.run(f"DELETE FROM {trail.TABLE} WHERE sequence > 10")
         trail.compute_anew(10)
     assert verify().is_good
-    assert "rolled back" in broken(audit_watch.judge())
+    assert "rolled back" in broken(watch.judge())
     assert broken(verify(anchors=anchored))
 
 
@@ -372,23 +375,21 @@ def test_entries_that_count_as_reviewed_by_nobody_are_found(auditor: User) -> No
     trail.fill(6)
     last = AuditHead.objects.get().sequence
     who: dict[str, Any] = {"user": auditor, "actor": audit.Actor.of_user(auditor)}
-    done = audit_reviews.mark_entries([last, last - 1], comment="seen", **who)
-    assert audit_watch.judge().is_good
+    done = sign_offs.mark_entries([last, last - 1], comment="seen", **who)
+    assert watch.judge().is_good
     AuditReviewedRange.objects.create(first=last - 4, last=last - 4, review=done.entry.sequence)
-    assert "is not what it covers" in broken(audit_watch.judge())
+    assert "is not what it covers" in broken(watch.judge())
     AuditReviewedRange.objects.filter(first=last - 4).update(review=last)
-    assert "which is no review" in broken(audit_watch.judge())
+    assert "which is no review" in broken(watch.judge())
     AuditReviewedRange.objects.filter(first=last - 4).update(review=-5)
-    assert audit_watch.judge().is_good
-    left = audit_reviews.mark_filtered(
-        TrailFilter(action="batch.applied"), comment="the rest", **who
-    )
+    assert watch.judge().is_good
+    left = sign_offs.mark_filtered(TrailFilter(action="batch.applied"), comment="the rest", **who)
     assert left.newly == 4
 
 
 def test_the_clock_of_the_verdict_is_now(signing: Settings) -> None:
     trail.fill(1)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     assert verify().is_good
     with time_machine.travel(timezone.now() + dt.timedelta(hours=3)):
         assert verify().outcome == "broken"

@@ -10,7 +10,8 @@ from django.contrib.auth.models import User
 from django.test import RequestFactory
 from django.utils import timezone
 
-from batchops import permissions
+from batchops import audit, permissions
+from batchops.audit import denials
 from batchops.models import (
     Action,
     AuditEntry,
@@ -21,31 +22,17 @@ from batchops.models import (
     DeniedTries,
     SyncRun,
 )
-from batchops.services import (
-    approvals,
-    audit,
-    audit_anchors,
-    audit_archive,
-    audit_export,
-    audit_last_seen,
-    audit_queries,
-    audit_reviews,
-    audit_verdicts,
-    audit_watch,
-    changes,
-    denials,
-    drafts,
-    emergency,
-    mirror,
-    pauses,
-    permits,
-    read_back,
-    shared_ids,
-    sync,
-)
-from batchops.services.audit_filter import TrailFilter
-from batchops.services.audit_verification import Verdict
+from batchops.services import authorization
+from batchops.services.changes import approvals, drafts, emergency, lifecycle, timed_pauses
 from batchops.services.errors import NotAllowed
+from batchops.services.mirror import shared_ids, store, sync
+from batchops.services.proof import anchoring, last_seen, verdicts, watch
+from batchops.services.proof.verification import Verdict
+from batchops.services.runs import read_back
+from batchops.services.trail import search, sign_offs
+from batchops.services.trail.trail_filter import TrailFilter
+from batchops.services.trail_files import archive as audit_archive
+from batchops.services.trail_files import exports
 from batchops.syllable.patch import BatchPatch
 from batchops.syllable.records import BatchRecord
 from tests.audit import trail
@@ -113,7 +100,7 @@ def lapse(world: World) -> None:
 def end_pause(world: World) -> None:
     pause = world.pushed(resume_at=later())
     Change.objects.filter(pk=pause.pk).update(resume_at=timezone.now())
-    pauses.resume_due()
+    timed_pauses.resume_due()
 
 
 def postpone(world: World) -> None:
@@ -122,24 +109,24 @@ def postpone(world: World) -> None:
     change.refresh_from_db()
     tomorrow = f"{later():%a}".lower()
     world.settings.RESUME_WINDOWS = f"{tomorrow} 00:00-24:00"
-    assert changes.postpone(change)
+    assert lifecycle.postpone(change)
 
 
 def halt(world: World) -> None:
-    assert changes.halt(world.confirmed(), "the key was refused")
+    assert lifecycle.halt(world.confirmed(), "the key was refused")
 
 
 def proceed(world: World) -> None:
     change = world.confirmed()
-    changes.halt(change, "the key was refused")
-    changes.proceed(change, **as_(world.operator))
+    lifecycle.halt(change, "the key was refused")
+    lifecycle.proceed(change, **as_(world.operator))
 
 
 def finish(world: World) -> None:
     change = world.confirmed()
     Change.objects.filter(pk=change.pk).update(state=Change.State.RUNNING)
     change.items.update(state=ChangeItem.State.APPLIED)
-    assert changes.finish(change)
+    assert lifecycle.finish(change)
 
 
 def retry(world: World) -> None:
@@ -161,7 +148,7 @@ def fail_to_pull(world: World) -> None:
 
 def see_an_outside_change(world: World) -> None:
     record = BatchRecord(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=True)
-    mirror.apply_page([record], timezone.now())
+    store.apply_page([record], timezone.now())
 
 
 def ask_for_archive(world: World) -> AuditEntry:
@@ -221,29 +208,29 @@ def acknowledge(world: World) -> None:
     AuditHead.objects.update(hash="0" * 64)
     User.objects.update(is_superuser=True)
     world.auditor.refresh_from_db()
-    audit_anchors.acknowledge("a test", **as_(world.auditor))
+    anchoring.acknowledge("a test", **as_(world.auditor))
 
 
 def roll_back(world: World) -> None:
-    audit_last_seen.remember()
+    last_seen.remember()
     with trail.triggers_dropped():
         trail.change(last_sequence(), hash="f" * 64)
-    audit_last_seen.check()
+    last_seen.check()
 
 
 def verify_at_night(world: World) -> None:
-    audit_watch.nightly()
+    watch.nightly()
 
 
 def export(world: World) -> None:
-    found = audit_queries.entries(TrailFilter())
-    kind = audit_export.Kind.CSV
-    audit_export.export(found, kind, description="everything", **as_(world.auditor))
+    found = search.entries(TrailFilter())
+    kind = exports.Kind.CSV
+    exports.export(found, kind, description="everything", **as_(world.auditor))
 
 
 def sign_off(world: World) -> None:
     start = timezone.now() - dt.timedelta(days=1)
-    audit_reviews.sign_off(start, timezone.now(), comment="seen", **as_(world.auditor))
+    sign_offs.sign_off(start, timezone.now(), comment="seen", **as_(world.auditor))
 
 
 LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
@@ -253,10 +240,10 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         Action.CHANGE_REJECTED,
         lambda w: approvals.reject(w.awaiting(), comment="no", **as_(w.approver)),
     ),
-    "audit_anchors.anchor_head": (Action.AUDIT_ANCHORED, lambda w: audit_anchors.anchor_head()),
+    "audit_anchors.anchor_head": (Action.AUDIT_ANCHORED, lambda w: anchoring.anchor_head()),
     "audit_anchors.anchor_if_due": (
         Action.AUDIT_ANCHORED,
-        lambda w: audit_anchors.anchor_if_due(),
+        lambda w: anchoring.anchor_if_due(),
     ),
     "audit_anchors.acknowledge": (Action.AUDIT_ACKNOWLEDGED, acknowledge),
     "audit_archive.carry_out": (Action.AUDIT_ARCHIVED, archive),
@@ -265,27 +252,27 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     "audit_last_seen.check": (Action.AUDIT_ROLLED_BACK, roll_back),
     "audit_reviews.draw_sample": (
         Action.AUDIT_SAMPLED,
-        lambda w: audit_reviews.draw_sample(TrailFilter(), 2, **as_(w.auditor)),
+        lambda w: sign_offs.draw_sample(TrailFilter(), 2, **as_(w.auditor)),
     ),
     "audit_reviews.mark_entries": (
         Action.AUDIT_REVIEWED,
-        lambda w: audit_reviews.mark_entries([1, 2], comment="seen", **as_(w.auditor)),
+        lambda w: sign_offs.mark_entries([1, 2], comment="seen", **as_(w.auditor)),
     ),
     "audit_reviews.mark_filtered": (
         Action.AUDIT_REVIEWED,
-        lambda w: audit_reviews.mark_filtered(TrailFilter(), comment="seen", **as_(w.auditor)),
+        lambda w: sign_offs.mark_filtered(TrailFilter(), comment="seen", **as_(w.auditor)),
     ),
     "audit_reviews.sign_off": (Action.AUDIT_SIGNED_OFF, sign_off),
     "audit_verdicts.record": (Action.AUDIT_VERIFIED, verify_at_night),
     "audit_verdicts.record_once": (
         Action.AUDIT_VERIFIED,
-        lambda _: audit_verdicts.record_once(Verdict(others=["broken"])),
+        lambda _: verdicts.record_once(Verdict(others=["broken"])),
     ),
     "audit_watch.nightly": (Action.AUDIT_VERIFIED, verify_at_night),
     "changes.confirm": (Action.CHANGE_CONFIRMED, lambda w: w.confirmed()),
     "changes.discard": (
         Action.CHANGE_DISCARDED,
-        lambda w: changes.discard(w.draft(), **as_(w.operator)),
+        lambda w: lifecycle.discard(w.draft(), **as_(w.operator)),
     ),
     "changes.finish": (Action.CHANGE_FINISHED, finish),
     "changes.halt": (Action.CHANGE_HALTED, halt),
@@ -293,7 +280,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     "changes.proceed": (Action.CHANGE_CONTINUED, proceed),
     "changes.stop": (
         Action.CHANGE_CANCELLED,
-        lambda w: changes.stop(w.confirmed(run_at=later()), **as_(w.operator)),
+        lambda w: lifecycle.stop(w.confirmed(run_at=later()), **as_(w.operator)),
     ),
     "drafts.draft": (Action.CHANGE_REQUESTED, lambda w: w.draft()),
     "drafts.draft_resume": (
@@ -319,16 +306,16 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     ),
     "mirror.follow_to_campaign": (
         Action.BATCH_CHANGED_OUTSIDE,
-        lambda w: mirror.follow_to_campaign(in_campaign(2), timezone.now()),
+        lambda w: store.follow_to_campaign(in_campaign(2), timezone.now()),
     ),
     "mirror.apply_page": (Action.BATCH_CHANGED_OUTSIDE, see_an_outside_change),
     "mirror.mark_missing": (
         Action.BATCH_MISSING,
-        lambda w: mirror.mark_missing([BATCH], timezone.now()),
+        lambda w: store.mark_missing([BATCH], timezone.now()),
     ),
     "pauses.move_resume": (
         Action.RESUME_MOVED,
-        lambda w: pauses.move_resume(w.pushed(), later(), **as_(w.operator)),
+        lambda w: timed_pauses.move_resume(w.pushed(), later(), **as_(w.operator)),
     ),
     "pauses.resume_due": (Action.CHANGE_REQUESTED, end_pause),
     "push.drive": (Action.BATCH_APPLIED, lambda w: w.pushed()),
@@ -370,7 +357,7 @@ def denied_tries(world: World, viewer: User) -> dict[str, Callable[[], object]]:
     change, waiting = world.pushed(), timezone.now()
     Batch.objects.update(paused=False)
     nobody = as_(viewer)
-    found = audit_queries.entries(TrailFilter())
+    found = search.entries(TrailFilter())
     return {
         "draft": lambda: drafts.draft(
             Batch.objects.all(),
@@ -380,25 +367,25 @@ def denied_tries(world: World, viewer: User) -> dict[str, Callable[[], object]]:
         ),
         "draft_undo": lambda: drafts.draft_undo(change, **nobody),
         "draft_pause": lambda: emergency.draft_pause(**nobody),
-        "confirm": lambda: changes.confirm(world.draft(call_rate=8), reason="why", **nobody),
-        "stop": lambda: changes.stop(change, **nobody),
-        "proceed": lambda: changes.proceed(change, **nobody),
+        "confirm": lambda: lifecycle.confirm(world.draft(call_rate=8), reason="why", **nobody),
+        "stop": lambda: lifecycle.stop(change, **nobody),
+        "proceed": lambda: lifecycle.proceed(change, **nobody),
         "approve": lambda: approvals.approve(change, seen=change.fingerprint, **nobody),
         "reject": lambda: approvals.reject(change, comment="no", **nobody),
-        "move_resume": lambda: pauses.move_resume(change, later(), **nobody),
-        "export": lambda: audit_export.export(
-            found, audit_export.Kind.CSV, description="everything", **nobody
+        "move_resume": lambda: timed_pauses.move_resume(change, later(), **nobody),
+        "export": lambda: exports.export(
+            found, exports.Kind.CSV, description="everything", **nobody
         ),
-        "mark": lambda: audit_reviews.mark_entries([1], comment="seen", **nobody),
-        "sample": lambda: audit_reviews.draw_sample(TrailFilter(), 1, **nobody),
-        "sign off": lambda: audit_reviews.sign_off(
+        "mark": lambda: sign_offs.mark_entries([1], comment="seen", **nobody),
+        "sample": lambda: sign_offs.draw_sample(TrailFilter(), 1, **nobody),
+        "sign off": lambda: sign_offs.sign_off(
             waiting - dt.timedelta(days=1), waiting, comment="seen", **nobody
         ),
         "ask for an archive": lambda: audit_archive.request(waiting, reason="old", **nobody),
         "carry out an archive": lambda: audit_archive.carry_out(
             1, world.folder / "archive", **nobody
         ),
-        "acknowledge": lambda: audit_anchors.acknowledge("a test", **nobody),
+        "acknowledge": lambda: anchoring.acknowledge("a test", **nobody),
     }
 
 
@@ -422,4 +409,4 @@ def test_every_permission_has_words_for_its_denial() -> None:
         for name, value in vars(permissions).items()
         if name.isupper() and isinstance(value, str) and ".view_" not in value
     }
-    assert asked - permits.MISSING.keys() == set()
+    assert asked - authorization.MISSING.keys() == set()

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from batchops.models import AuditEntry
-from batchops.services.audit_verification import verify
+from batchops.services.proof.verification import verify
 
 PROCESSES = 4
 TRANSACTIONS = 25

@@ -17,11 +17,14 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
+from batchops import audit
+from batchops.audit import denials
 from batchops.models import ActorKind, AuditEntry, Batch, Change, ChangeItem, DeniedTries
-from batchops.services import approvals, audit, changes, denials, drafts, pauses, permits
+from batchops.services import authorization
+from batchops.services.changes import approvals, drafts, lifecycle, timed_pauses
 from batchops.services.errors import NotAllowed
 from batchops.syllable.patch import BatchPatch
-from tests.changes.world import RESUME, batches, confirm, draft, ended
+from tests.services.changes.world import RESUME, batches, confirm, draft, ended
 
 pytestmark = pytest.mark.django_db
 
@@ -145,10 +148,10 @@ def test_the_right_is_asked_before_anything_else(
         "an approval of what does not wait": lambda: approvals.approve(
             awaiting, seen="", **by(viewer)
         ),
-        "a confirmation without a reason": lambda: changes.confirm(
+        "a confirmation without a reason": lambda: lifecycle.confirm(
             draft(operator), reason="", **by(viewer)
         ),
-        "an end without sense": lambda: pauses.move_resume(
+        "an end without sense": lambda: timed_pauses.move_resume(
             draft(operator), timezone.now(), **by(viewer)
         ),
         "a draft of nothing": lambda: drafts.draft(
@@ -159,9 +162,9 @@ def test_the_right_is_asked_before_anything_else(
         "a resume of what has not ended": lambda: drafts.draft_resume(
             draft(operator), **by(viewer)
         ),
-        "a stop of what has ended": lambda: changes.stop(done, **by(viewer)),
-        "a continue of what has ended": lambda: changes.proceed(done, **by(viewer)),
-        "a discard of what has ended": lambda: changes.discard(done, **by(viewer)),
+        "a stop of what has ended": lambda: lifecycle.stop(done, **by(viewer)),
+        "a continue of what has ended": lambda: lifecycle.proceed(done, **by(viewer)),
+        "a discard of what has ended": lambda: lifecycle.discard(done, **by(viewer)),
     }
     for name, trying in tries.items():
         with pytest.raises(NotAllowed):
@@ -199,11 +202,11 @@ def test_such_a_service_is_never_part_of_a_transaction(operator: User) -> None:
 
 
 def test_a_denial_survives_whatever_the_service_had_begun(operator: User, viewer: User) -> None:
-    @permits.records_denials
+    @authorization.records_denials
     def service() -> None:
         with transaction.atomic():
             batches(1)
-            permits.require(viewer, "batchops.request_change", audit.Actor.of_user(viewer))
+            authorization.require(viewer, "batchops.request_change", audit.Actor.of_user(viewer))
 
     with pytest.raises(NotAllowed):
         service()
@@ -225,7 +228,7 @@ def test_a_burst_is_summed_up_in_one_entry(
                 draft(viewer, RESUME)
         of_others = confirm(draft(operator, RESUME), operator)
         with pytest.raises(NotAllowed):
-            changes.stop(of_others, **by(viewer))
+            lifecycle.stop(of_others, **by(viewer))
         denied = AuditEntry.objects.filter(outcome="denied", actor_name="victor")
         assert denied.count() == 3
         denials.sum_up_due()

@@ -14,9 +14,12 @@ from django.contrib.auth.models import User
 from django.core.management import call_command, get_commands
 from django.utils import timezone
 
+from batchops import audit
 from batchops.models import Action, AuditEntry, Batch, Change
-from batchops.services import audit, audit_last_seen, changes, demo
-from batchops.services.audit_anchors import generate_key
+from batchops.services import demo
+from batchops.services.changes import lifecycle
+from batchops.services.proof import last_seen
+from batchops.services.proof.anchoring import generate_key
 from tests.audit import trail
 from tests.audit.world import BATCH, World, actions_since, last_sequence, later
 
@@ -62,7 +65,7 @@ def approve(_: World) -> None:
 
 
 def halted(world: World) -> None:
-    changes.halt(world.confirmed(), "the key was refused")
+    lifecycle.halt(world.confirmed(), "the key was refused")
 
 
 def ask_for_archive(world: World) -> None:
@@ -78,7 +81,7 @@ def archive(world: World) -> None:
 
 
 def rolled_back(world: World) -> None:
-    audit_last_seen.remember()
+    last_seen.remember()
     with trail.triggers_dropped():
         trail.change(last_sequence(), hash="f" * 64)
 

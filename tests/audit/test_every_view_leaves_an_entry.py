@@ -19,7 +19,7 @@ from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from batchops.admin import change_actions
+from batchops.admin.changes import actions
 from batchops.models import (
     Action,
     AuditEntry,
@@ -32,8 +32,8 @@ from batchops.models import (
     Quota,
     SyncRun,
 )
-from batchops.services import changes, drafts
-from tests.admin.trail import write
+from batchops.services.changes import drafts, lifecycle
+from tests.admin.trail.trail import write
 from tests.audit.world import BATCH, World, actions_since, as_, last_sequence, later
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -147,7 +147,7 @@ def sign_off(world: World, client: Client) -> None:
 
 def halted(world: World) -> Change:
     change = world.confirmed()
-    changes.halt(change, "the key was refused")
+    lifecycle.halt(change, "the key was refused")
     return change
 
 
@@ -394,7 +394,7 @@ def test_every_action_of_a_list_and_every_button_is_known_to_leave_an_entry(
         for model, model_admin in admin.site._registry.items()
         for action in model_admin.get_actions(request)
     }
-    there |= {(DO, action) for action in (*change_actions.ACTIONS, *change_actions.DRAFTS)}
+    there |= {(DO, action) for action in (*actions.ACTIONS, *actions.DRAFTS)}
     concerned = {address for address, _ in there}
     known = {way for way in CHANGES if way[0] in concerned}
     assert known == there, "Say in CHANGES what each action leaves in the trail."

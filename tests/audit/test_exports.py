@@ -12,10 +12,10 @@ import pytest
 from django.contrib.auth.models import User
 
 from batchops.models import Action, AuditEntry
-from batchops.services.audit_export import Kind, export
-from batchops.services.audit_filter import TrailFilter
-from batchops.services.audit_queries import entries
 from batchops.services.errors import InvalidInput, NotAllowed
+from batchops.services.trail.search import entries
+from batchops.services.trail.trail_filter import TrailFilter
+from batchops.services.trail_files.exports import Kind, export
 from tests.audit import trail
 from tests.audit.exported import HOSTILE, exported, judged
 

@@ -11,10 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batchops import audit
+from batchops.audit.canonical_form import (
+    GENESIS,
+    canonical_row,
+    chain_hash,
+    json_line,
+    row_hash,
+)
 from batchops.models import AuditEntry
-from batchops.services import audit
-from batchops.services.audit_form import GENESIS, canonical_row, chain_hash, json_line, row_hash
-from batchops.services.audit_rows import by_sequences
+from batchops.services.trail.stored_rows import by_sequences
 from tools import verify_audit_export
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "audit-format.md"

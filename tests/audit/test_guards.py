@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from batchops.services.audit_verification import verify
+from batchops.services.proof.verification import verify
 from tests.audit import trail
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]

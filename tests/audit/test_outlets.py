@@ -15,8 +15,9 @@ from pytest_django import Settings
 
 from batchops.courier import Courier
 from batchops.models import Action, AuditEntry, AuditOutlet
-from batchops.services import audit_anchors, audit_outlets, audit_watch
-from batchops.services.audit_anchors import Anchor
+from batchops.services.anchors import outlets
+from batchops.services.proof import anchoring, watch
+from batchops.services.proof.anchoring import Anchor
 from tests.audit import trail
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]
@@ -26,9 +27,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines as short as tests need them."""
     for name in ("FILE_SECONDS", "MAIL_SECONDS", "SOCKET_SECONDS"):
-        monkeypatch.setattr(audit_outlets, name, 0.3)
-    monkeypatch.setattr(audit_outlets, "_disk", Courier("disk of AUDIT_ANCHOR_FILE"))
-    monkeypatch.setattr(audit_outlets, "_post", Courier("mail server"))
+        monkeypatch.setattr(outlets, name, 0.3)
+    monkeypatch.setattr(outlets, "_disk", Courier("disk of AUDIT_ANCHOR_FILE"))
+    monkeypatch.setattr(outlets, "_post", Courier("mail server"))
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def anchors_in(path: Path) -> list[int]:
 
 def anchored() -> None:
     trail.fill(1)
-    assert audit_anchors.anchor_head() is not None
+    assert anchoring.anchor_head() is not None
 
 
 @pytest.mark.usefixtures("impatient")
@@ -63,15 +64,15 @@ def test_a_disk_that_hangs_is_given_up_and_gets_what_it_missed_when_it_is_back(
     assert "AUDIT_ANCHOR_FILE cannot be written" in caplog.text
     failing = AuditOutlet.objects.get(name="file")
     assert failing.failing_since is not None
-    assert any("Anchors do not go out" in problem for problem in audit_watch.standing().problems)
+    assert any("Anchors do not go out" in problem for problem in watch.standing().problems)
     drain = threading.Thread(target=path.read_bytes, daemon=True)
     drain.start()
     drain.join(2)
     path.unlink()
-    monkeypatch.setattr(audit_outlets, "_disk", Courier("disk of AUDIT_ANCHOR_FILE"))
-    audit_anchors.anchor_if_due()
+    monkeypatch.setattr(outlets, "_disk", Courier("disk of AUDIT_ANCHOR_FILE"))
+    anchoring.anchor_if_due()
     assert anchors_in(path) == [1, 2]
-    assert audit_watch.standing().problems == ()
+    assert watch.standing().problems == ()
     assert AuditOutlet.objects.get(name="file").failing_since is None
 
 
@@ -89,7 +90,7 @@ def test_a_mail_server_that_is_silent_holds_nothing(
     assert anchors_in(path) == [1]
     assert AuditOutlet.objects.get(name="mail").failing_since is not None
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-    monkeypatch.setattr(audit_outlets, "_post", Courier("mail server"))
+    monkeypatch.setattr(outlets, "_post", Courier("mail server"))
     anchored()
     assert len(mail.outbox) == 1
     assert mail.outbox[0].body.count('"number":') == 2
@@ -101,7 +102,7 @@ def test_a_new_outlet_gets_the_last_anchor_which_confirms_those_before(
     for _ in range(3):
         anchored()
     settings.AUDIT_ANCHOR_FILE = str(tmp_path / "anchors.jsonl")
-    audit_anchors.anchor_if_due()
+    anchoring.anchor_if_due()
     assert anchors_in(tmp_path / "anchors.jsonl") == [3]
     last = AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED).latest("sequence")
     assert AuditOutlet.objects.get(name="file").delivered_through == last.sequence
@@ -110,5 +111,5 @@ def test_a_new_outlet_gets_the_last_anchor_which_confirms_those_before(
 def test_what_goes_out_is_not_sent_twice(settings: Settings) -> None:
     settings.AUDIT_ANCHOR_EMAILS = ["auditors@example.com"]
     anchored()
-    audit_anchors.anchor_if_due()
+    anchoring.anchor_if_due()
     assert len(mail.outbox) == 1

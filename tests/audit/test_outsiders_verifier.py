@@ -19,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from batchops import audit
+from batchops.audit.canonical_form import json_line
 from batchops.models import AuditEntry
-from batchops.services import audit, audit_anchors
-from batchops.services.audit_anchor_form import Anchor
-from batchops.services.audit_filter import TrailFilter
-from batchops.services.audit_form import json_line
+from batchops.services.anchors.anchor import Anchor
+from batchops.services.proof import anchoring
+from batchops.services.trail.trail_filter import TrailFilter
 from tests.audit import trail
 from tests.audit.exported import HOSTILE, judged, written
 from tools import verify_audit_export
@@ -205,7 +206,7 @@ def anchored_export(user: User, folder: Path, settings: Settings) -> list[Any]:
     settings.AUDIT_SIGNING_KEY = SEED
     for _ in range(2):
         trail.fill(2)
-        audit_anchors.anchor_head()
+        anchoring.anchor_head()
     return [json.loads(line) for line in written(user, folder).read_text().splitlines()]
 
 

@@ -10,12 +10,13 @@ import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchops import audit
 from batchops.models import Action, AuditEntry, Batch, Campaign, Change
-from batchops.services import audit, audit_queries
-from batchops.services.audit_filter import TrailFilter
-from batchops.services.audit_queries import entries, page, people
-from batchops.services.audit_sentences import differences, sentence
 from batchops.services.errors import InvalidInput
+from batchops.services.trail import search
+from batchops.services.trail.search import entries, page, people
+from batchops.services.trail.sentences import differences, sentence
+from batchops.services.trail.trail_filter import TrailFilter
 from tests.audit import trail
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]
@@ -129,7 +130,7 @@ def test_a_search_finds_batches_changes_reasons_and_references() -> None:
 
 
 def test_a_search_that_matches_too_much_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_queries, "MOST_MATCHES", 2)
+    monkeypatch.setattr(search, "MOST_MATCHES", 2)
     for number in range(3):
         record(trail.fact(0, change_id=a_change(f"wrong list {number}")))
     assert page(TrailFilter(search="wrong")).capped

@@ -16,11 +16,12 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batchops import audit
 from batchops.models import Action, AuditEntry, AuditReviewedRange
-from batchops.services import audit, audit_queries, audit_reviews
-from batchops.services.audit_filter import TrailFilter
-from batchops.services.audit_queries import page
 from batchops.services.errors import InvalidInput, NotAllowed
+from batchops.services.trail import search, sign_offs
+from batchops.services.trail.search import page
+from batchops.services.trail.trail_filter import TrailFilter
 from tests.audit import trail
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]
@@ -40,23 +41,23 @@ def test_marked_entries_are_reviewed_and_the_review_is_an_entry(auditor: User) -
     trail.fill(5)
     last = AuditEntry.objects.latest("sequence").sequence
     wanted = [last - 3, last - 1]
-    done = audit_reviews.mark_entries(wanted, comment="checked the list", **by(auditor))
+    done = sign_offs.mark_entries(wanted, comment="checked the list", **by(auditor))
     assert (done.entries, done.newly) == (2, 2)
     assert done.entry.action == Action.AUDIT_REVIEWED
     assert done.entry.reason == "checked the list"
     assert done.entry.detail["sequences"] == wanted
     assert not_reviewed() == [last, last - 2, last - 4]
-    assert audit_reviews.review_of(wanted[0]) == done.entry
-    assert audit_reviews.review_of(last) is None
-    assert audit_reviews.reviewed_among([last, *wanted]) == set(wanted)
+    assert sign_offs.review_of(wanted[0]) == done.entry
+    assert sign_offs.review_of(last) is None
+    assert sign_offs.reviewed_among([last, *wanted]) == set(wanted)
 
 
 def test_what_was_reviewed_before_is_not_counted_anew(auditor: User) -> None:
     trail.fill(4)
     found = TrailFilter(action="batch.applied")
-    first = audit_reviews.mark_filtered(found, comment="seen", **by(auditor))
+    first = sign_offs.mark_filtered(found, comment="seen", **by(auditor))
     trail.fill(2)
-    second = audit_reviews.mark_filtered(found, comment="seen", **by(auditor))
+    second = sign_offs.mark_filtered(found, comment="seen", **by(auditor))
     assert (first.newly, second.entries, second.newly) == (4, 6, 2)
     assert second.entry.detail["filter"] == "action: batch.applied"
     assert not_reviewed() == []
@@ -76,8 +77,8 @@ def test_any_reviews_leave_exactly_the_rest(
     # As the transaction around a test: what is done within is not part of something else.
     example._from_testcase = True
     with example, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit_queries, "WIDE_RANGE", wide)
-        patch.setattr(audit_reviews, "CHUNK", 7)
+        patch.setattr(search, "WIDE_RANGE", wide)
+        patch.setattr(sign_offs, "CHUNK", 7)
         with trail.triggers_dropped():
             AuditEntry.objects.all()._raw_delete("default")
             trail.run("UPDATE batchops_audithead SET sequence = 0")
@@ -86,7 +87,7 @@ def test_any_reviews_leave_exactly_the_rest(
         for mark in marks:
             # One slice of the review at most, as from a page.
             chosen = sorted(mark)[:7]
-            done = audit_reviews.mark_entries(chosen, comment="seen", **by(auditor))
+            done = sign_offs.mark_entries(chosen, comment="seen", **by(auditor))
             assert done.newly == len(set(chosen) - reviewed)
             reviewed |= set(chosen)
         assert not_reviewed() == sorted(set(range(1, 41)) - reviewed, reverse=True)
@@ -102,9 +103,7 @@ def test_a_period_that_is_over_can_be_signed_off(auditor: User) -> None:
         trail.fill(6)
     trail.fill(2)
     last = AuditEntry.objects.latest("sequence").sequence
-    done = audit_reviews.sign_off(
-        start, start + dt.timedelta(days=2), comment="sampled", **by(auditor)
-    )
+    done = sign_offs.sign_off(start, start + dt.timedelta(days=2), comment="sampled", **by(auditor))
     assert done.entry.action == Action.AUDIT_SIGNED_OFF
     assert (done.entries, done.newly) == (6, 6)
     assert not_reviewed() == [last, last - 1]
@@ -113,9 +112,9 @@ def test_a_period_that_is_over_can_be_signed_off(auditor: User) -> None:
 def test_a_sample_is_drawn_again_from_its_recorded_seed(auditor: User) -> None:
     trail.fill(60)
     found = TrailFilter(action="batch.applied")
-    first = audit_reviews.draw_sample(found, 5, **by(auditor))
-    again = audit_reviews.draw_sample(found, 5, seed=first.seed, **by(auditor))
-    other = audit_reviews.draw_sample(found, 5, **by(auditor))
+    first = sign_offs.draw_sample(found, 5, **by(auditor))
+    again = sign_offs.draw_sample(found, 5, seed=first.seed, **by(auditor))
+    other = sign_offs.draw_sample(found, 5, **by(auditor))
     assert first.sequences == again.sequences != other.sequences
     assert first.entry.detail["sequences"] == list(first.sequences)
     assert first.entry.detail["population"] == 60
@@ -124,7 +123,7 @@ def test_a_sample_is_drawn_again_from_its_recorded_seed(auditor: User) -> None:
 def test_every_entry_is_as_likely_to_be_drawn_as_any_other() -> None:
     drawn = [0] * 20
     for seed in range(2_000):
-        chosen, population = audit_reviews._reservoir(iter(range(20)), 5, str(seed))
+        chosen, population = sign_offs._reservoir(iter(range(20)), 5, str(seed))
         assert population == 20
         for number in chosen:
             drawn[number] += 1
@@ -134,7 +133,7 @@ def test_every_entry_is_as_likely_to_be_drawn_as_any_other() -> None:
 
 def test_the_digest_tells_which_entries_a_review_covered(auditor: User) -> None:
     trail.fill(3)
-    done = audit_reviews.mark_filtered(TrailFilter(), comment="seen", **by(auditor))
+    done = sign_offs.mark_filtered(TrailFilter(), comment="seen", **by(auditor))
     numbers = range(done.entry.detail["first"], done.entry.detail["last"] + 1)
     text = "".join(f"{number}\n" for number in numbers)
     assert done.entry.detail["digest"] == hashlib.sha256(text.encode()).hexdigest()
@@ -146,23 +145,21 @@ def test_bad_wishes_are_refused_with_the_field_they_are_about(auditor: User) -> 
     sequence = AuditEntry.objects.latest("sequence").sequence
     who = by(auditor)
     wishes: dict[str, Callable[[], object]] = {
-        "comment": lambda: audit_reviews.mark_entries([sequence], comment=" ", **who),
-        "": lambda: audit_reviews.mark_entries([99_999], comment="seen", **who),
-        "size": lambda: audit_reviews.draw_sample(TrailFilter(), 0, **who),
-        "until": lambda: audit_reviews.sign_off(
-            now, now + dt.timedelta(days=1), comment="seen", **who
-        ),
+        "comment": lambda: sign_offs.mark_entries([sequence], comment=" ", **who),
+        "": lambda: sign_offs.mark_entries([99_999], comment="seen", **who),
+        "size": lambda: sign_offs.draw_sample(TrailFilter(), 0, **who),
+        "until": lambda: sign_offs.sign_off(now, now + dt.timedelta(days=1), comment="seen", **who),
     }
     for field, wish in wishes.items():
         with pytest.raises(InvalidInput) as caught:
             wish()
         assert caught.value.field == field
     with pytest.raises(InvalidInput, match="ends before it begins"):
-        audit_reviews.sign_off(now, now - dt.timedelta(days=1), comment="seen", **who)
+        sign_offs.sign_off(now, now - dt.timedelta(days=1), comment="seen", **who)
 
 
 def test_reviewing_needs_its_own_permission(operator: User) -> None:
     trail.fill(1)
     with pytest.raises(NotAllowed):
-        audit_reviews.mark_entries([1], comment="seen", **by(operator))
+        sign_offs.mark_entries([1], comment="seen", **by(operator))
     assert AuditReviewedRange.objects.count() == 0

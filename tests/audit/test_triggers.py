@@ -6,8 +6,8 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
+from batchops import audit
 from batchops.models import AuditEntry, AuditHead
-from batchops.services import audit
 from tests.audit import trail
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from batchops.models import AuditEntry, AuditHead
-from batchops.services import audit_anchors
-from batchops.services.audit_anchors import Anchor
-from batchops.services.audit_diagnosis import Kind
-from batchops.services.audit_verification import Verdict, verify
+from batchops.services.proof import anchoring
+from batchops.services.proof.anchoring import Anchor
+from batchops.services.proof.diagnosis import Kind
+from batchops.services.proof.verification import Verdict, verify
 from tests.audit import trail
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]
@@ -187,9 +187,9 @@ def test_a_rewritten_chain_is_found_by_the_signed_heads_in_the_trail(
     settings.AUDIT_SIGNING_KEY = KEY
     with transaction.atomic():
         trail.fill(1)
-        audit_anchors.anchor_head()
+        anchoring.anchor_head()
         trail.fill(8)
-        audit_anchors.anchor_head()
+        anchoring.anchor_head()
         trail.fill(4)
         good = verify()
         with trail.triggers_dropped():
@@ -207,12 +207,12 @@ def test_a_rewritten_chain_is_found_though_its_heads_were_given_the_new_hashes(
 ) -> None:
     settings.AUDIT_SIGNING_KEY = KEY
     trail.fill(5)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     with trail.triggers_dropped():
         rewrite_from(3)
         entry = AuditEntry.objects.get(pk=6)
         settings.AUDIT_SIGNING_KEY = OTHER_KEY
-        forged = audit_anchors.signed(5, entry.previous_hash, number=1, interval=3600)
+        forged = anchoring.signed(5, entry.previous_hash, number=1, interval=3600)
         settings.AUDIT_SIGNING_KEY = KEY
         AuditEntry.objects.filter(pk=6).update(detail=forged.to_json())
         trail.compute_anew(6)
@@ -224,8 +224,8 @@ def test_heads_signed_with_an_older_key_count_once_its_public_key_is_known(
 ) -> None:
     settings.AUDIT_SIGNING_KEY = OTHER_KEY
     trail.fill(2)
-    audit_anchors.anchor_head()
-    older = audit_anchors.signing_key()
+    anchoring.anchor_head()
+    older = anchoring.signing_key()
     assert older is not None
     settings.AUDIT_SIGNING_KEY = KEY
     assert fault_of(verify()) == (Kind.REWRITTEN, 3)

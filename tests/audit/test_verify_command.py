@@ -12,8 +12,8 @@ from django.core.management import CommandError
 from pytest_django import Settings
 
 from batchops.models import Action, AuditEntry
-from batchops.services import audit_anchors
-from batchops.services.audit_anchors import Anchor
+from batchops.services.proof import anchoring
+from batchops.services.proof.anchoring import Anchor
 from tests.audit import trail
 from tests.audit.trail import command
 
@@ -42,7 +42,7 @@ def test_the_command_proves_completeness_by_the_anchor_file(
 ) -> None:
     signing.AUDIT_ANCHOR_FILE = str(tmp_path / "anchors.jsonl")
     trail.fill(3)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     assert "Completeness: good through entry 3" in command("verify_audit")
     with trail.triggers_dropped():
         trail.run(f"DELETE FROM {trail.TABLE} WHERE sequence > 2")

@@ -19,10 +19,11 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from batchops import audit
 from batchops.models import Action, AuditEntry, AuditHead
-from batchops.services import audit, audit_anchors, audit_last_seen, audit_watch
-from batchops.services.audit_anchors import NotVerified
-from batchops.services.audit_verification import verify
+from batchops.services.proof import anchoring, last_seen, watch
+from batchops.services.proof.anchoring import NotVerified
+from batchops.services.proof.verification import verify
 from tests.audit import trail
 from tests.audit.trail import command
 
@@ -42,9 +43,9 @@ def signing(settings: Settings) -> Settings:
 def went_back(empty_trail: None, signing: Settings) -> None:
     """A trail of eight entries and two anchors, put back to five entries and one."""
     trail.fill(4)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     trail.fill(2)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     put_back_to(5)
 
 
@@ -57,18 +58,18 @@ def put_back_to(sequence: int) -> None:
 
 
 def acknowledge(person: User, reason: str = "restored the backup of noon") -> None:
-    audit_anchors.acknowledge(reason, user=person, actor=audit.Actor.of_user(person))
+    anchoring.acknowledge(reason, user=person, actor=audit.Actor.of_user(person))
 
 
 @pytest.fixture
 def other_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Switches to what another host remembers, and back."""
-    here = audit_last_seen._path()
+    here = last_seen._path()
 
     def switch() -> None:
-        there = audit_last_seen._path() != here
+        there = last_seen._path() != here
         path = here if there else tmp_path / "of-the-other-host.json"
-        monkeypatch.setattr(audit_last_seen, "_path", lambda: path)
+        monkeypatch.setattr(last_seen, "_path", lambda: path)
 
     yield switch
 
@@ -82,13 +83,13 @@ def test_a_database_that_went_back_is_shouted_and_nothing_is_signed_over_it(
 ) -> None:
     with caplog.at_level(logging.CRITICAL, "batchops"):
         with pytest.raises(NotVerified, match="entry 8"):
-            audit_anchors.anchor_head()
-        assert audit_anchors.anchor_if_due() is None
+            anchoring.anchor_head()
+        assert anchoring.anchor_if_due() is None
     assert "rolled back or replaced" in caplog.text
     facts = AuditEntry.objects.filter(action=Action.AUDIT_ROLLED_BACK)
     assert facts.count() == 1
     assert "entry 8" in facts[0].detail["why"]
-    assert audit_watch.judge().outcome == "broken"
+    assert watch.judge().outcome == "broken"
     with pytest.raises(CommandError, match="Nothing is signed"):
         command("anchor_audit")
 
@@ -97,7 +98,7 @@ def test_a_database_that_went_back_is_shouted_and_nothing_is_signed_over_it(
 def test_every_page_and_the_readiness_say_that_the_database_went_back(
     client: Client, viewer: User, administrator: User
 ) -> None:
-    audit_last_seen.check()
+    last_seen.check()
     client.force_login(viewer)
     assert "audit trail cannot be trusted" in client.get("/").content.decode()
     ready = client.get("/readyz")
@@ -112,15 +113,15 @@ def test_every_page_and_the_readiness_say_that_the_database_went_back(
 
 @pytest.mark.usefixtures("went_back")
 def test_a_database_that_went_back_goes_on_once_somebody_says_why(administrator: User) -> None:
-    audit_last_seen.check()
+    last_seen.check()
     acknowledge(administrator)
-    assert audit_last_seen.contradiction() == ""
+    assert last_seen.contradiction() == ""
     trail.fill(1)
-    anchor = audit_anchors.anchor_head()
+    anchor = anchoring.anchor_head()
     assert anchor is not None
     # Number 2 was lost, and is never given again.
     assert anchor.number == 4
-    verdict = audit_watch.judge()
+    verdict = watch.judge()
     assert verdict.outcome == "ok"
     assert "restored the backup of noon" in verdict.acknowledged[0]
 
@@ -129,9 +130,9 @@ def test_anchors_kept_elsewhere_that_were_lost_are_excused_by_the_acknowledgemen
     signing: Settings, administrator: User
 ) -> None:
     trail.fill(4)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     trail.fill(2)
-    lost = audit_anchors.anchor_head()
+    lost = anchoring.anchor_head()
     assert lost is not None
     put_back_to(5)
     trail.fill(6)
@@ -142,12 +143,12 @@ def test_anchors_kept_elsewhere_that_were_lost_are_excused_by_the_acknowledgemen
 
 @pytest.mark.usefixtures("went_back")
 def test_a_forged_acknowledgement_convinces_nobody(signing: Settings) -> None:
-    audit_last_seen.check()
+    last_seen.check()
     audit.record_now(audit.Fact(Action.AUDIT_ACKNOWLEDGED, trail.OLIVIA, reason="all is well"))
     signing.AUDIT_SIGNING_KEY = ""
-    audit_anchors._record(AuditHead.objects.get(), reason="all is well", by="olivia")
+    anchoring._record(AuditHead.objects.get(), reason="all is well", by="olivia")
     signing.AUDIT_SIGNING_KEY = KEY
-    assert "entry 8" in audit_last_seen.check()
+    assert "entry 8" in last_seen.check()
 
 
 def test_the_anchor_file_remembers_when_the_host_does_not(
@@ -155,24 +156,24 @@ def test_the_anchor_file_remembers_when_the_host_does_not(
 ) -> None:
     signing.AUDIT_ANCHOR_FILE = str(tmp_path / "anchors.jsonl")
     trail.fill(4)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     trail.fill(2)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     put_back_to(5)
     trail.forget()
-    assert "anchors.jsonl" in audit_last_seen.contradiction()
+    assert "anchors.jsonl" in last_seen.contradiction()
 
 
 def test_each_host_remembers_for_itself_and_an_older_memory_contradicts_nothing(
     signing: Settings, other_host: Any
 ) -> None:
     trail.fill(3)
-    audit_last_seen.check()
+    last_seen.check()
     other_host()
     trail.fill(3)
-    audit_last_seen.check()
+    last_seen.check()
     other_host()
-    assert audit_last_seen.check() == ""
+    assert last_seen.check() == ""
 
 
 @pytest.mark.usefixtures("empty_trail")
@@ -180,39 +181,39 @@ def test_an_acknowledgement_counts_on_all_hosts(
     signing: Settings, administrator: User, other_host: Any
 ) -> None:
     trail.fill(4)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     trail.fill(2)
-    audit_last_seen.check()
+    last_seen.check()
     other_host()
     trail.fill(2)
-    audit_last_seen.check()
+    last_seen.check()
     put_back_to(5)
-    assert audit_last_seen.check()
+    assert last_seen.check()
     other_host()
-    assert audit_last_seen.check()
+    assert last_seen.check()
     acknowledge(administrator)
     trail.fill(9)
-    assert audit_last_seen.check() == ""
+    assert last_seen.check() == ""
     other_host()
-    assert audit_last_seen.check() == ""
+    assert last_seen.check() == ""
 
 
 def test_a_rewritten_trail_is_noticed_like_one_that_went_back(signing: Settings) -> None:
     trail.fill(4)
-    audit_anchors.anchor_head()
+    anchoring.anchor_head()
     with trail.triggers_dropped():
         trail.change(2, reason="as if it had always been so")
         trail.compute_anew(2)
-    assert "another hash" in audit_last_seen.check()
+    assert "another hash" in last_seen.check()
 
 
 def test_what_was_archived_meanwhile_is_no_contradiction(signing: Settings) -> None:
     trail.fill(4)
-    audit_last_seen.remember()
+    last_seen.remember()
     trail.fill(4)
     with trail.triggers_dropped():
         trail.run(f"DELETE FROM {trail.TABLE} WHERE sequence < 6")
-    assert audit_last_seen.contradiction() == ""
+    assert last_seen.contradiction() == ""
 
 
 def test_there_has_to_be_something_to_acknowledge_and_a_reason(administrator: User) -> None:
@@ -227,9 +228,9 @@ def test_a_memory_that_cannot_be_read_is_logged_and_written_anew(
     content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     trail.fill(2)
-    path = audit_last_seen._path()
+    path = last_seen._path()
     path.write_text(content)
-    assert audit_last_seen.check() == ""
+    assert last_seen.check() == ""
     assert "cannot be read" in caplog.text
     assert path.stat().st_mode & 0o777 == 0o600
     assert '"sequence": 2' in path.read_text()
@@ -241,17 +242,17 @@ def test_a_memory_that_cannot_be_read_is_logged_and_written_anew(
 def test_each_night_what_is_new_and_each_week_everything_is_verified(signing: Settings) -> None:
     with time_machine.travel(NIGHT, tick=False) as clock:
         trail.fill(5)
-        audit_anchors.anchor_head()
-        assert audit_watch.is_due()
+        anchoring.anchor_head()
+        assert watch.is_due()
         verdicts = []
         for _ in range(9):
-            audit_anchors.anchor_head()
-            assert audit_watch.nightly() is not None
-            assert audit_watch.nightly() is None
+            anchoring.anchor_head()
+            assert watch.nightly() is not None
+            assert watch.nightly() is None
             verdicts.append(AuditEntry.objects.filter(action=Action.AUDIT_VERIFIED).latest("pk"))
             for _ in range(24):
                 clock.shift(dt.timedelta(hours=1))
-                audit_anchors.anchor_head()
+                anchoring.anchor_head()
         assert [verdict.outcome for verdict in verdicts] == ["ok"] * 9
         assert [verdict.detail["full"] for verdict in verdicts] == [
             *(True, False, False, False, False, False, False),
@@ -266,30 +267,30 @@ def test_a_broken_verdict_is_shown_until_a_good_one_and_all_is_walked_again(
 ) -> None:
     with time_machine.travel(NIGHT, tick=False) as clock:
         trail.fill(5)
-        audit_anchors.anchor_head()
-        audit_watch.nightly()
+        anchoring.anchor_head()
+        watch.nightly()
         with trail.triggers_dropped():
             trail.run(f"UPDATE {trail.TABLE} SET reason = reason || '!' WHERE sequence = 3")
         clock.shift(dt.timedelta(days=7))
         trail.fill(1)
         with pytest.raises(CommandError):
             command("verify_audit", "--nightly")
-        assert "Entry 3 was changed" in audit_watch.alarm_text()
+        assert "Entry 3 was changed" in watch.alarm_text()
         client.force_login(viewer)
         assert "Entry 3 was changed" in client.get("/").content.decode()
         with trail.triggers_dropped():
             trail.run(f"UPDATE {trail.TABLE} SET reason = 'wrong list' WHERE sequence = 3")
         clock.shift(dt.timedelta(days=1))
-        verdict = audit_watch.nightly()
+        verdict = watch.nightly()
         assert verdict is not None
         assert verdict.first == 1
 
 
 def test_a_trail_that_was_not_verified_for_two_nights_is_not_ready() -> None:
     trail.fill(1)
-    assert audit_watch.standing().problems == ()
+    assert watch.standing().problems == ()
     with time_machine.travel(timezone.now() + dt.timedelta(hours=51)):
-        assert "was not verified since" in audit_watch.standing().problems[0]
+        assert "was not verified since" in watch.standing().problems[0]
 
 
 def test_the_trails_page_says_what_the_last_verdict_was(client: Client, auditor: User) -> None:
@@ -318,7 +319,7 @@ def test_the_worker_verifies_in_a_process_of_its_own(
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", remember)
-    night = audit_watch.Night()
+    night = watch.Night()
     assert night.start_if_due()
     assert not night.start_if_due()
     assert started[0].args == [

@@ -11,10 +11,11 @@ from typing import Any
 from django.core.management import call_command
 from django.db import connection
 
+from batchops import audit
+from batchops.audit.canonical_form import row_hash
 from batchops.models import Action, AuditEntry, AuditHead, audit_triggers
-from batchops.services import audit, audit_last_seen
-from batchops.services.audit_form import row_hash
-from batchops.services.audit_rows import by_sequences
+from batchops.services.proof import last_seen
+from batchops.services.trail.stored_rows import by_sequences
 
 TABLE = AuditEntry._meta.db_table
 MOMENT = dt.datetime(2026, 3, 24, 6, tzinfo=dt.UTC)
@@ -40,7 +41,7 @@ def fact(index: int, **more: Any) -> audit.Fact:
 
 def forget() -> None:
     """As on a host that has not seen the trail yet."""
-    audit_last_seen._path().unlink(missing_ok=True)
+    last_seen._path().unlink(missing_ok=True)
 
 
 def command(name: str, *arguments: str) -> str:

@@ -11,9 +11,11 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
+from batchops import audit
 from batchops.models import Action, AuditEntry, Batch, Change
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import audit, changes, drafts, push
+from batchops.services.changes import drafts, lifecycle
+from batchops.services.push import driver
 from batchops.syllable.patch import BatchPatch
 
 BATCH: Final = "20260324.9"
@@ -41,11 +43,11 @@ class World:
 
     def confirmed(self, **more: Any) -> Change:
         change = self.draft(**more.pop("patch", {}))
-        return changes.confirm(change, reason="wrong list", **as_(self.operator), **more)
+        return lifecycle.confirm(change, reason="wrong list", **as_(self.operator), **more)
 
     def pushed(self, **more: Any) -> Change:
         change = self.confirmed(**more)
-        push.drive()
+        driver.drive()
         change.refresh_from_db()
         return change
 

@@ -18,7 +18,7 @@ def main(name: str, process: str, transactions: int) -> None:
 
     from django.db import transaction
 
-    from batchops.services import audit
+    from batchops import audit
     from tests.audit import trail
 
     for number in range(transactions):

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from batchops.models import Action, AuditEntry
-from tests.admin.trail import address, write
+from tests.admin.trail.trail import address, write
 from tests.browser.conftest import SignIn
 
 pytestmark = pytest.mark.browser

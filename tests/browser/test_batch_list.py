@@ -11,7 +11,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from batchops.models import Change, PastedIds
 from tests.browser.conftest import SignIn
-from tests.changes import world
+from tests.services.changes import world
 
 pytestmark = pytest.mark.browser
 

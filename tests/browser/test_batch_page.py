@@ -11,7 +11,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from batchops.models import Change, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import sync
+from batchops.services.mirror import sync
 from tests.browser.conftest import SignIn
 
 pytestmark = pytest.mark.browser

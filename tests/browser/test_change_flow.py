@@ -14,9 +14,10 @@ from pytest_django.live_server_helper import LiveServer
 
 from batchops.models import Batch, Change, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import changes, sync
+from batchops.services.changes import lifecycle
+from batchops.services.mirror import sync
 from tests.browser.conftest import SignIn
-from tests.changes.world import RESUME, batches, confirm, draft, ended
+from tests.services.changes.world import RESUME, batches, confirm, draft, ended
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -258,7 +259,7 @@ def test_the_pages_fit_a_laptop_and_a_phone_by_day_and_night(
     done.items.filter(batch__in=["b-1", "b-2"]).update(
         state="refused", http_status=404, message="batch not found"
     )
-    changes.refresh_counts(done)
+    lifecycle.refresh_counts(done)
     resume = draft(operator, RESUME)
     page = sign_in(operator)
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from batchops.models import AuditEntry, Change
 from tests.browser.conftest import SignIn
-from tests.changes import world
+from tests.services.changes import world
 
 pytestmark = pytest.mark.browser
 

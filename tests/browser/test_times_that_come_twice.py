@@ -12,7 +12,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from batchops.models import Change
 from tests.browser.conftest import SignIn
-from tests.changes import world
+from tests.services.changes import world
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

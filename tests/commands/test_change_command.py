@@ -18,8 +18,9 @@ from pytest_django import Settings
 
 from batchops.models import AuditEntry, Change
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import changes, push
-from tests.push.world import fill
+from batchops.services.changes import lifecycle
+from batchops.services.push import driver
+from tests.services.push.world import fill
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,8 +55,8 @@ def test_a_pause_is_confirmed_and_recorded_in_the_persons_name(
         "wrong list",
         "OPS-1",
     )
-    push.drive()
-    assert changes.counts(change) == {"applied": 2}
+    driver.drive()
+    assert lifecycle.counts(change) == {"applied": 2}
     assert not sandbox.batch(ids[2])["paused"]
 
 
@@ -112,7 +113,7 @@ def test_a_dry_run_shows_the_review_and_changes_nothing(
     assert code == 0
     assert "2 of 2 batches will be changed" in out
     assert Change.objects.get().state == Change.State.DISCARDED
-    push.drive()
+    driver.drive()
     assert not sandbox.journal(method="PUT")
 
 
@@ -256,11 +257,11 @@ def test_a_scheduled_change_waits_for_its_time(sandbox: EmbeddedSandbox, operato
 @pytest.fixture
 def worked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that does all its work between two looks of `--wait`."""
-    from batchops.management import seeing_through
-    from batchops.services import read_back
+    from batchops.management import run_change
+    from batchops.services.runs import read_back
 
     def work(_seconds: float) -> None:
-        push.drive()
+        driver.drive()
         for change in Change.objects.filter(state="finished", read_back_at=None):
             read_back.read_back(change)
 
@@ -268,7 +269,7 @@ def worked_at(monkeypatch: pytest.MonkeyPatch) -> None:
         sleep = staticmethod(work)
         monotonic = staticmethod(__import__("time").monotonic)
 
-    monkeypatch.setattr(seeing_through, "time", Clock)
+    monkeypatch.setattr(run_change, "time", Clock)
 
 
 def test_waiting_ends_with_0_when_all_is_as_asked(
@@ -304,7 +305,7 @@ def test_waiting_ends_with_1_when_it_halts(
 def test_waiting_says_that_no_worker_runs(
     sandbox: EmbeddedSandbox, operator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from batchops.management import seeing_through
+    from batchops.management import run_change
 
     looks = iter(range(3))
 
@@ -314,7 +315,7 @@ def test_waiting_says_that_no_worker_runs(
             if next(looks) == 2:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(seeing_through, "time", Clock)
+    monkeypatch.setattr(run_change, "time", Clock)
     fill(sandbox, 1)
     code, _, err = run("--pause", "--all", *SURE, "--wait")
     assert code == 130

@@ -12,8 +12,9 @@ from django.core.management.base import CommandError
 
 from batchops.models import Change
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import changes, push
-from tests.push.world import confirmed, fill
+from batchops.services.changes import lifecycle
+from batchops.services.push import driver
+from tests.services.push.world import confirmed, fill
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,7 +52,7 @@ def test_a_change_is_shown_by_the_beginning_of_its_id(
 ) -> None:
     fill(sandbox, 2)
     change = confirmed(operator)
-    push.drive()
+    driver.drive()
     for name in (change.short_id, str(change.pk), change.pk.hex.upper()):
         code, out, _ = run("show", name)
         assert code == 0
@@ -63,26 +64,26 @@ def test_a_change_is_stopped_and_continued(sandbox: EmbeddedSandbox, operator: U
     fill(sandbox, 2)
     change = confirmed(operator)
     sandbox.set_faults(unauthorized=1.0)
-    push.drive()
+    driver.drive()
     assert "Halted" in run("show", change.short_id)[1]
     assert run("stop", change.short_id, "--as", "olivia", "--reason", "later")[0] == 0
     change.refresh_from_db()
     assert change.state == Change.State.STOPPED
     sandbox.clear_faults()
     assert run("continue", change.short_id, "--as", "olivia")[0] == 0
-    push.drive()
-    assert changes.counts(change) == {"applied": 2}
+    driver.drive()
+    assert lifecycle.counts(change) == {"applied": 2}
 
 
 def test_a_change_is_undone(sandbox: EmbeddedSandbox, operator: User) -> None:
     ids = fill(sandbox, 2)
     change = confirmed(operator)
-    push.drive()
+    driver.drive()
     words = ("--as", "olivia", "--reason", "mistake", "--yes")
     code, out, _ = run("undo", change.short_id, *words)
     assert code == 0
     assert "2 of 2 batches will be changed" in out
-    push.drive()
+    driver.drive()
     assert not any(sandbox.batch(name)["paused"] for name in ids)
 
 
@@ -111,7 +112,7 @@ def test_bad_usage_is_named(operator: User, words: list[str], message: str) -> N
 def test_what_is_impossible_is_said(sandbox: EmbeddedSandbox, operator: User) -> None:
     fill(sandbox, 1)
     change = confirmed(operator)
-    push.drive()
+    driver.drive()
     for action in ("stop", "continue"):
         code, _, err = run(action, change.short_id, "--as", "olivia")
         assert code == 2

@@ -11,10 +11,11 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
+from batchops import audit
 from batchops.models import AuditEntry, Change
-from batchops.services import audit, pauses
-from tests.changes.world import batches, confirm, draft
+from batchops.services.changes import timed_pauses
 from tests.commands.test_changes_command import run
+from tests.services.changes.world import batches, confirm, draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -75,7 +76,7 @@ def test_where_nobody_can_be_asked_it_says_what_to_give(
 def test_a_stale_fingerprint_is_told_what_moved_and_approves_nothing(
     waiting: Change, operator: User
 ) -> None:
-    pauses.move_resume(
+    timed_pauses.move_resume(
         waiting,
         timezone.now() + 9 * HOUR,
         user=operator,

@@ -15,9 +15,10 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchops import audit
 from batchops.management.terminal import PlainOutput, TerminalCommand, one_line, printable
 from batchops.models import Batch, Campaign, Change
-from batchops.services import audit, drafts
+from batchops.services.changes import drafts
 from batchops.syllable.patch import BatchPatch
 
 pytestmark = pytest.mark.django_db

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from batchops import middleware
+from batchops.audit import client_ip
 from batchops.logs import request_id
 from batchops.models import Action, AuditEntry
-from batchops.services.audit import client_ip
+from batchops.web import middleware
 
 HOSTILE_ZONES = [
     "Mars/Olympus",

@@ -17,10 +17,11 @@ from django.utils import timezone
 from pytest import LogCaptureFixture, MonkeyPatch
 from pytest_django import Settings
 
-from batchops import tasks
+from batchops import audit, tasks
 from batchops.models import AuditEntry, Change, PastedIds, SyncRun
-from batchops.services import audit, clean_up, drafts, selection
-from tests.changes import world
+from batchops.services import clean_up
+from batchops.services.changes import drafts, pasted_ids
+from tests.services.changes import world
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +38,7 @@ def sync_run(age: float, state: str = "done", kind: str = "full") -> SyncRun:
 
 
 def pasted(user: User, age: float) -> PastedIds:
-    found = selection.keep("b-1", user)
+    found = pasted_ids.keep("b-1", user)
     PastedIds.objects.filter(pk=found.pk).update(created_at=days_ago(age))
     return found
 

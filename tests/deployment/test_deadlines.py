@@ -13,8 +13,8 @@ from django.core import mail
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
-from config import huey, postgres
-from config.mail import mail_server
+from config.servers import postgres, queue
+from config.servers.mail import mail_server
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def silent() -> Iterator[int]:
 def test_a_queue_in_redis_gives_up(silent: int, tmp_path: Path) -> None:
     url = f"redis://127.0.0.1:{silent}/0?socket_timeout=0.2"
     with pytest.raises(redis.exceptions.TimeoutError):
-        huey.queue(url, tmp_path).storage.enqueue(b"task")
+        queue.queue(url, tmp_path).storage.enqueue(b"task")
 
 
 @pytest.mark.once

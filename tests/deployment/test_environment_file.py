@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchops import checks
-from config import dotenv
+from config.environment import dotenv
 from tests.deployment.loading import load_settings
 
 pytestmark = pytest.mark.once

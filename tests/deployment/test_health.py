@@ -17,11 +17,11 @@ from django.utils import timezone
 from huey import RedisHuey
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from batchops import health
 from batchops.models import Heartbeat, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import sync
+from batchops.services.mirror import sync
 from batchops.syllable.errors import Unauthorized
+from batchops.web import health
 from tests.deployment.loading import without_static_files
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("running_worker")]

@@ -18,10 +18,13 @@ from pytest_django import Settings
 from batchops.logs import JsonFormatter
 from batchops.models import SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import push, read_back, sync, vendor
+from batchops.services import vendor
+from batchops.services.mirror import sync
+from batchops.services.push import driver
+from batchops.services.runs import read_back
 from batchops.syllable.errors import SyllableError
 from batchops.syllable.patch import BatchPatch
-from tests.push.world import confirmed
+from tests.services.push.world import confirmed
 
 KEY = "distinctive'<key>&-4f9b2c71d0"
 HEART = "4f9b2c71d0"
@@ -80,7 +83,7 @@ def live_through_good_and_bad(world: EmbeddedSandbox, user: User, settings: Sett
 
 def _pause(user: User, *, paused: bool = True) -> None:
     change = confirmed(user, BatchPatch(paused=paused))
-    push.drive()
+    driver.drive()
     read_back.read_back(change)
 
 

@@ -91,9 +91,9 @@ def test_the_lines_of_a_task_carry_the_tasks_name_and_id() -> None:
 
 
 def test_the_queue_of_the_settings_names_its_tasks() -> None:
-    from config.huey import queue
+    from config.servers.queue import queue
 
-    with mock.patch("config.huey.begin_task") as begun:
+    with mock.patch("config.servers.queue.begin_task") as begun:
         huey = queue("memory://", mock.sentinel.folder)
     huey.immediate = True
     huey.task()(lambda: None)()

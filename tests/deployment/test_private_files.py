@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from batchops import files
-from config.sqlite import PrivateConnection
+from config.servers.sqlite import PrivateConnection
 from tests.deployment.loading import BASE, load_gunicorn, load_settings
 
 pytestmark = pytest.mark.once

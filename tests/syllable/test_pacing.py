@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from batchops.syllable.pacing import (
+from batchops.syllable.limits import (
     BURST_SECONDS,
     GATE_CAP_SECONDS,
     InFlightLimit,

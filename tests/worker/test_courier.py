@@ -8,7 +8,7 @@ import time
 import pytest
 
 from batchops.courier import LONGEST_LINE, Courier
-from tests.push.world import wait_for
+from tests.services.push.world import wait_for
 
 pytestmark = pytest.mark.once
 

@@ -9,10 +9,13 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from batchops import audit
 from batchops.models import AuditHead, Change, ChangeItem
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import audit, claims, due, pauses, push
-from tests.push.world import confirmed, fill
+from batchops.services.changes import timed_pauses
+from batchops.services.push import driver
+from batchops.services.runs import due, leases
+from tests.services.push.world import confirmed, fill
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,7 +31,7 @@ def change(sandbox: EmbeddedSandbox, operator: User) -> Change:
 def test_where_nothing_is_due_one_query_says_so(
     change: Change, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    push.drive()
+    driver.drive()
     AuditHead.objects.get_or_create(pk=1)
     with django_assert_num_queries(2):
         assert not due.has_work()
@@ -37,7 +40,7 @@ def test_where_nothing_is_due_one_query_says_so(
 
 def test_a_confirmed_change_is_work_until_all_of_it_is_under_way(change: Change) -> None:
     assert due.has_work()
-    claims.claim(change, "of a worker that lives", 10)
+    leases.claim(change, "of a worker that lives", 10)
     assert not due.has_work()
 
 
@@ -71,7 +74,7 @@ def test_a_scheduled_start_that_has_come_is_queued(change: Change) -> None:
 
 
 def test_a_lease_that_has_lapsed_is_taken_back(change: Change) -> None:
-    claims.claim(change, "of a worker that died", 10)
+    leases.claim(change, "of a worker that died", 10)
     assert not due.keep_time()
     change.items.update(lease_until=timezone.now() - PAST)
     assert due.keep_time()
@@ -79,9 +82,9 @@ def test_a_lease_that_has_lapsed_is_taken_back(change: Change) -> None:
 
 
 def test_a_pause_whose_end_has_come_is_resumed(change: Change, operator: User) -> None:
-    push.drive()
+    driver.drive()
     later = timezone.now() + dt.timedelta(hours=1)
-    pauses.move_resume(change, later, user=operator, actor=audit.Actor.of_user(operator))
+    timed_pauses.move_resume(change, later, user=operator, actor=audit.Actor.of_user(operator))
     assert not due.keep_time()
     Change.objects.filter(pk=change.pk).update(resume_at=timezone.now() - PAST)
     assert due.keep_time()

@@ -20,11 +20,15 @@ from batchops import lanes, tasks
 from batchops.lanes import Lane
 from batchops.models import Change, Heartbeat, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import changes, claims, freshness, heartbeats, push
+from batchops.services import heartbeats
+from batchops.services.changes import lifecycle
 from batchops.services.heartbeats import Heart
-from batchops.services.progress import progress
-from tests.push.workers import Worker, environment
-from tests.push.world import confirmed, fill, wait_for
+from batchops.services.mirror import freshness
+from batchops.services.push import driver
+from batchops.services.runs import leases
+from batchops.services.stats.progress import progress
+from tests.services.push.workers import Worker, environment
+from tests.services.push.world import confirmed, fill, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -80,13 +84,13 @@ def push_lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Lane], None
 
     def run(lane: Lane) -> None:
         monkeypatch.setitem(tasks.LANES, "push", lane)
-        push.stop_when(lane.is_asked_to_end)
+        driver.stop_when(lane.is_asked_to_end)
         lane.start()
         running.append(lane)
 
     yield run
     lanes.end(running, 10)
-    push.stop_when(lambda: False)
+    driver.stop_when(lambda: False)
 
 
 def has_beaten() -> bool:
@@ -104,13 +108,13 @@ def test_a_worker_whose_engine_hangs_counts_as_none(
     fill(sandbox, 3)
     change = confirmed(operator)
     go_on = threading.Event()
-    claim = claims.claim
+    claim = leases.claim
 
     def hang(*args: object, **more: object) -> object:
         go_on.wait(30)
         return claim(*args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(claims, "claim", hang)
+    monkeypatch.setattr(leases, "claim", hang)
     push_lane(Lane("push", tasks.push_work, every=0.05))
     wait_for(lambda: not has_beaten())
     go_on.set()
@@ -124,7 +128,7 @@ def test_a_worker_whose_engine_is_at_work_for_long_is_alive(
     fill(sandbox, 40)
     change = confirmed(operator)
     sandbox.set_faults(latency=1.0)
-    push_lane(Lane("push", push.drive, every=60))
+    push_lane(Lane("push", driver.drive, every=60))
     wait_for(lambda: len(sandbox.journal(method="PUT")) > 0)
     time.sleep(2 * heartbeats.HUNG_AFTER_SECONDS)
     wait_for(has_beaten)
@@ -263,12 +267,12 @@ def test_what_a_person_asks_for_is_promised_only_where_a_worker_will_do_it(
         (reverse("admin:batchops_change_do", args=[change.pk, "continue"]), "It goes on."),
     )
     for address, words in asked:
-        changes.halt(change, "The key was rejected.")
+        lifecycle.halt(change, "The key was rejected.")
         page = client.post(address, follow=True).content.decode()
         assert f"{words} But no worker is running, so it waits for one." in page
     heartbeat()
     for address, words in asked:
-        changes.halt(change, "The key was rejected.")
+        lifecycle.halt(change, "The key was rejected.")
         page = client.post(address, follow=True).content.decode()
         assert words in page
         assert f"{words} But" not in page

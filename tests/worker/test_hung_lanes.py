@@ -18,9 +18,11 @@ from pytest_django import Settings
 
 from batchops.models import AuditEntry, Change, ChangeItem, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import changes, claims, heartbeats
-from tests.push.workers import Worker, environment
-from tests.push.world import confirmed, fill, wait_for
+from batchops.services import heartbeats
+from batchops.services.changes import lifecycle
+from batchops.services.runs import leases as claims
+from tests.services.push.workers import Worker, environment
+from tests.services.push.world import confirmed, fill, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -106,7 +108,7 @@ def test_pauses_go_on_while_other_lanes_hang(
         with capsys.disabled():
             waited = first_update_after(sandbox, change)
             print(f"\n{connection.vendor}: {what} hangs, first PUT after {waited:.2f} s")  # noqa: T201
-        assert changes.counts(change) == {"applied": 30}
+        assert lifecycle.counts(change) == {"applied": 30}
         assert heartbeats.workers().are_running
         assert worker.ask_to_end(20) == 0
 
@@ -128,7 +130,7 @@ def test_a_queue_that_hangs_holds_neither_the_person_nor_the_worker(
         wait_for(lambda: heartbeats.workers().are_running, 30)
         change = confirmed(operator)
         wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 30)
-    assert changes.counts(change) == {"applied": 10}
+    assert lifecycle.counts(change) == {"applied": 10}
 
 
 def test_a_worker_that_joins_takes_part_in_what_runs(
@@ -163,5 +165,5 @@ def test_what_falls_due_while_nobody_wakes_a_worker_is_done(
     Change.objects.update(state="running", started_at=timezone.now(), waiting_until=late)
     with Worker(environment(sandbox, tmp_path)):
         wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 30)
-    assert changes.counts(change) == {"applied": 3}
+    assert lifecycle.counts(change) == {"applied": 3}
     assert timezone.now() - late < dt.timedelta(seconds=30)

@@ -11,7 +11,7 @@ import pytest
 
 from batchops import lanes
 from batchops.lanes import Lane, all_of
-from tests.push.world import wait_for
+from tests.services.push.world import wait_for
 
 pytestmark = pytest.mark.once
 

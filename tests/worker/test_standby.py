@@ -13,14 +13,15 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from batchops import standby
 from batchops.models import Change, ChangeItem
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services import changes, claims, due
+from batchops.services.changes import lifecycle
 from batchops.services.heartbeats import Heart
-from batchops.standby import Standby
-from tests.push.workers import LEASE_SECONDS, Worker, environment
-from tests.push.world import assert_all_agree, confirmed, fill, wait_for
+from batchops.services.runs import due, leases
+from batchops.web import standby
+from batchops.web.standby import Standby
+from tests.services.push.workers import LEASE_SECONDS, Worker, environment
+from tests.services.push.world import assert_all_agree, confirmed, fill, wait_for
 from tests.worker.web import WebServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,7 +40,7 @@ def test_without_a_worker_it_is_carried_out_at_once(
     sandbox: EmbeddedSandbox, emergency: Change
 ) -> None:
     Standby().step()
-    assert changes.counts(emergency) == {"applied": 20}
+    assert lifecycle.counts(emergency) == {"applied": 20}
     assert Change.objects.get().state == Change.State.FINISHED
     assert_all_agree(sandbox, emergency)
 
@@ -55,7 +56,7 @@ def test_a_worker_that_is_alive_has_two_seconds_to_take_it(
     monkeypatch.setattr(standby, "WORKERS_FIRST_SECONDS", 0.01)
     time.sleep(0.02)
     look.step()
-    assert changes.counts(emergency) == {"applied": 20}
+    assert lifecycle.counts(emergency) == {"applied": 20}
 
 
 def test_the_two_seconds_begin_anew_when_a_worker_took_it_meanwhile(
@@ -65,10 +66,10 @@ def test_the_two_seconds_begin_anew_when_a_worker_took_it_meanwhile(
     Heart().beat()
     look = Standby()
     look.step()
-    claims.claim(emergency, "of a worker", 5)
+    leases.claim(emergency, "of a worker", 5)
     time.sleep(0.06)
     assert look.step() == standby.OPEN_LOOK_SECONDS
-    claims.give_back("of a worker", list(emergency.items.values_list("pk", flat=True)))
+    leases.give_back("of a worker", list(emergency.items.values_list("pk", flat=True)))
     look.step()
     assert sandbox.journal(method="PUT") == []
 
@@ -77,31 +78,31 @@ def test_other_changes_are_left_to_the_workers(sandbox: EmbeddedSandbox, operato
     ids = fill(sandbox, 4)
     ordinary = confirmed(operator)
     assert Standby().step() == standby.QUIET_LOOK_SECONDS
-    assert changes.counts(ordinary) == {"pending": 4}
+    assert lifecycle.counts(ordinary) == {"pending": 4}
     ordinary.items.filter(batch__in=ids[:2]).delete()
     urgent = confirmed(operator, priority=EMERGENCY)
     Standby().step()
-    assert changes.counts(urgent) == {"applied": 4}
-    assert changes.counts(ordinary) == {"pending": 2}
+    assert lifecycle.counts(urgent) == {"applied": 4}
+    assert lifecycle.counts(ordinary) == {"pending": 2}
 
 
 def test_what_a_process_that_died_held_is_taken_over_when_its_leases_lapse(
     sandbox: EmbeddedSandbox, emergency: Change
 ) -> None:
-    claims.claim(emergency, "of a process that died", 20)
+    leases.claim(emergency, "of a process that died", 20)
     assert not due.emergencies().are_left_alone
     ChangeItem.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
     Standby().step()
-    assert changes.counts(emergency) == {"applied": 20}
+    assert lifecycle.counts(emergency) == {"applied": 20}
 
 
 def test_one_that_is_halted_is_not_looked_at_again_and_again(emergency: Change) -> None:
-    changes.halt(emergency, "The key was rejected.")
+    lifecycle.halt(emergency, "The key was rejected.")
     assert Standby().step() == standby.QUIET_LOOK_SECONDS
 
 
 def test_the_page_does_not_say_that_nothing_is_sent(emergency: Change) -> None:
-    from batchops.services.progress import progress
+    from batchops.services.stats.progress import progress
 
     assert "the web server itself" in progress(emergency).headline
 
@@ -127,7 +128,7 @@ def test_a_web_server_without_any_worker_pauses_in_an_emergency(
     waited = (first - change.confirmed_at).total_seconds()
     with capsys.disabled():
         print(f"\n{connection.vendor}: no worker, first PUT after {waited:.2f} s")  # noqa: T201
-    assert changes.counts(change) == {"applied": 40}
+    assert lifecycle.counts(change) == {"applied": 40}
     assert_all_agree(sandbox, change)
     assert len(sandbox.journal(method="PUT")) == 40
 
@@ -145,7 +146,7 @@ def test_a_killed_web_process_loses_nothing_of_an_emergency(
             process.kill()
         sandbox.clear_faults()
         wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 30 + LEASE_SECONDS)
-    assert changes.counts(change) == {"applied": 60}
+    assert lifecycle.counts(change) == {"applied": 60}
 
 
 def test_a_web_server_that_ends_hands_an_emergency_to_the_worker_that_comes(
@@ -157,11 +158,11 @@ def test_a_web_server_that_ends_hands_an_emergency_to_the_worker_that_comes(
     with WebServer(variables, tmp_path / "web.log") as server:
         change = confirm_an_emergency(server, operator)
         wait_for(lambda: len(sandbox.journal(method="PUT")) > 0, 30)
-    assert changes.counts(change).keys() == {"applied", "pending"}
+    assert lifecycle.counts(change).keys() == {"applied", "pending"}
     sandbox.clear_faults()
     with Worker(variables):
         wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 30)
-    assert changes.counts(change) == {"applied": 60}
+    assert lifecycle.counts(change) == {"applied": 60}
     assert len(sandbox.journal(method="PUT")) == 60
 
 

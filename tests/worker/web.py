@@ -15,7 +15,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.push.world import wait_for
+from tests.services.push.world import wait_for
 
 SECONDS = 30
 

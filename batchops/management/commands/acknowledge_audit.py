@@ -6,11 +6,12 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from batchops.management import seeing_through
+from batchops import audit
+from batchops.management import run_change
 from batchops.management.terminal import TerminalCommand
-from batchops.services import audit, audit_anchors
-from batchops.services.audit_anchors import BadKey
 from batchops.services.errors import ChangeError
+from batchops.services.proof import anchoring
+from batchops.services.proof.anchoring import BadKey
 
 
 class Command(TerminalCommand):
@@ -23,12 +24,12 @@ class Command(TerminalCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--reason", required=True, help="What happened, and who checked it.")
-        seeing_through.add_person(parser)
+        run_change.add_person(parser)
 
     def handle(self, *, reason: str, person: str, **_: Any) -> None:
-        user = seeing_through.person(person)
+        user = run_change.person(person)
         try:
-            anchor = audit_anchors.acknowledge(reason, user=user, actor=audit.Actor.of_user(user))
+            anchor = anchoring.acknowledge(reason, user=user, actor=audit.Actor.of_user(user))
         except (ChangeError, BadKey) as error:
             raise CommandError(str(error)) from error
         signed = "signed" if anchor.key_id else "not signed: no AUDIT_SIGNING_KEY is set"

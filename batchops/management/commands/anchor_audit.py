@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from batchops.audit.canonical_form import canonical_text
 from batchops.management.terminal import TerminalCommand
-from batchops.services import audit_anchors
-from batchops.services.audit_form import canonical_text
+from batchops.services.proof import anchoring
 
 
 class Command(TerminalCommand):
@@ -22,8 +22,8 @@ class Command(TerminalCommand):
 
     def handle(self, **_: Any) -> None:
         try:
-            anchor = audit_anchors.anchor_head()
-        except (audit_anchors.NotVerified, audit_anchors.BadKey) as error:
+            anchor = anchoring.anchor_head()
+        except (anchoring.NotVerified, anchoring.BadKey) as error:
             raise CommandError(str(error)) from error
         if anchor is None:
             self.stdout.write("Nothing is new since the last anchor.")

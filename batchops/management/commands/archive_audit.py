@@ -8,11 +8,12 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from batchops.management import seeing_through
+from batchops import audit
+from batchops.management import run_change
 from batchops.management.terminal import TerminalCommand
-from batchops.services import audit, audit_archive
-from batchops.services.audit_anchors import BadKey
 from batchops.services.errors import ChangeError
+from batchops.services.proof.anchoring import BadKey
+from batchops.services.trail_files import archive as audit_archive
 
 HOW = "Give --before and --reason to ask for an archive, or --confirm and --to to carry one out."
 
@@ -33,14 +34,14 @@ class Command(TerminalCommand):
             "--confirm", type=int, metavar="ENTRY", help="Carry out what that entry asks for."
         )
         parser.add_argument("--to", metavar="FILE", help="Carry out: a file that is not there.")
-        seeing_through.add_person(parser)
+        run_change.add_person(parser)
 
     def handle(self, **options: Any) -> None:
         asking = options["before"] is not None and options["reason"] is not None
         confirming = options["confirm"] is not None and options["to"] is not None
         if asking == confirming:
             raise CommandError(HOW)
-        user = seeing_through.person(options["person"])
+        user = run_change.person(options["person"])
         who: dict[str, Any] = {"user": user, "actor": audit.Actor.of_user(user)}
         try:
             said = self._request(options, who) if asking else self._carry_out(options, who)

@@ -8,11 +8,12 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from batchops.management import seeing_through, selection, wishes
+from batchops import audit
+from batchops.management import requested_values, run_change, selection
 from batchops.management.selection import bad
 from batchops.management.terminal import TerminalCommand
 from batchops.models import Change
-from batchops.services import audit, drafts, terms
+from batchops.services.changes import drafts, terms
 from batchops.services.errors import ChangeError
 from batchops.syllable.patch import InvalidPatch
 
@@ -24,9 +25,9 @@ class Command(TerminalCommand):
     help = "Pause, resume, expire or pace batches, with review, approval and trail as everywhere."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        wishes.add_arguments(parser)
+        requested_values.add_arguments(parser)
         selection.add_arguments(parser)
-        seeing_through.add_arguments(parser)
+        run_change.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -40,13 +41,13 @@ class Command(TerminalCommand):
 
     def _run(self, options: dict[str, Any]) -> int:
         now = timezone.now()
-        patch = wishes.patch_of(options, now)
+        patch = requested_values.patch_of(options, now)
         # Known before anything is drafted, so that nothing has to be taken back.
         drafts.check_patch(patch, now, expire_now=options["expire_now"])
         terms.required_reason(options["reason"])
         if options["at"]:
             terms.check_time(options["at"], now, "run_at")
-        user = seeing_through.person(options["person"])
+        user = run_change.person(options["person"])
         batches, words = selection.chosen(options)
         change = drafts.draft(
             batches,
@@ -57,4 +58,4 @@ class Command(TerminalCommand):
             selection=words,
             expire_now=options["expire_now"],
         )
-        return seeing_through.see_through(change, user, options, self.stdout, self.stderr)
+        return run_change.see_through(change, user, options, self.stdout, self.stderr)

@@ -11,15 +11,18 @@ from uuid import UUID
 
 from django.core.management.base import CommandParser
 
-from batchops.management import seeing_through
+from batchops import audit
+from batchops.management import run_change
+from batchops.management.requested_values import unicode_text, whole_number
 from batchops.management.selection import bad
 from batchops.management.terminal import TerminalCommand, one_line
-from batchops.management.wishes import unicode_text, whole_number
 from batchops.models import AuditEntry, Change
 from batchops.models.change import total
-from batchops.services import approvals, audit, audit_sentences, changes, drafts, review, terms
+from batchops.services.changes import approvals, drafts, lifecycle, terms
 from batchops.services.errors import ChangeError, Moved
-from batchops.services.progress import progress
+from batchops.services.preview import summary
+from batchops.services.stats.progress import progress
+from batchops.services.trail import sentences
 from batchops.syllable.patch import describe_instant
 
 LISTED: Final = 20
@@ -37,16 +40,16 @@ class Command(TerminalCommand):
         listing = actions.add_parser("list", help="The latest changes.")
         listing.add_argument("--state", choices=[state.value for state in Change.State])
         listing.add_argument("--limit", type=whole_number, default=LISTED)
-        seeing_through.add_json(listing)
+        run_change.add_json(listing)
         showing = self._about_one(actions, "show", "How a change stands.")
         showing.add_argument("--wait", action="store_true", help="Until it has ended.")
         stopping = self._about_one(actions, "stop", "Send nothing more of it.")
-        seeing_through.add_person(stopping)
+        run_change.add_person(stopping)
         stopping.add_argument("--reason", type=unicode_text, default="")
         continuing = self._about_one(actions, "continue", "Go on after a halt or a stop.")
-        seeing_through.add_person(continuing)
+        run_change.add_person(continuing)
         approving = self._about_one(actions, "approve", "Let it run, for another person.")
-        seeing_through.add_person(approving)
+        run_change.add_person(approving)
         approving.add_argument("--comment", type=unicode_text, default="")
         approving.add_argument(
             "--fingerprint",
@@ -54,16 +57,16 @@ class Command(TerminalCommand):
             help="Of what you looked at, as `changes show` prints it; else it is shown and asked.",
         )
         rejecting = self._about_one(actions, "reject", "Refuse it, for another person.")
-        seeing_through.add_person(rejecting)
+        run_change.add_person(rejecting)
         rejecting.add_argument("--comment", type=unicode_text, required=True, help="Why.")
         undoing = actions.add_parser("undo", help="Put back what was before it.")
         undoing.add_argument("change", metavar="ID")
-        seeing_through.add_arguments(undoing)
+        run_change.add_arguments(undoing)
 
     def _about_one(self, actions: Any, name: str, words: str) -> CommandParser:
         parser: CommandParser = actions.add_parser(name, help=words)
         parser.add_argument("change", metavar="ID", help="The id, or its beginning.")
-        seeing_through.add_json(parser)
+        run_change.add_json(parser)
         return parser
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -93,8 +96,8 @@ class Command(TerminalCommand):
             found = found.filter(state=options["state"])
         latest = found[: options["limit"]]
         if options["json"]:
-            seeing_through.write_json([_as_json(change) for change in latest], self.stdout)
-            return seeing_through.ALL_WELL
+            run_change.write_json([_as_json(change) for change in latest], self.stdout)
+            return run_change.ALL_WELL
         for change in latest:
             state: str = change.state
             if change.is_open and (change.is_halted or change.waiting_reason):
@@ -104,27 +107,27 @@ class Command(TerminalCommand):
                 f"{change.item_count:>7,}  {one_line(change.requested_by_name)}: "
                 f"{one_line(change.summary())}"
             )
-        return seeing_through.ALL_WELL
+        return run_change.ALL_WELL
 
     def _show(self, options: dict[str, Any]) -> int:
         change = _named(options["change"])
-        seen = seeing_through.wait(change, self.stderr) if options["wait"] else progress(change)
+        seen = run_change.wait(change, self.stderr) if options["wait"] else progress(change)
         if options["json"]:
-            seeing_through.write_json(_as_json(change) | seen.to_json(), self.stdout)
+            run_change.write_json(_as_json(change) | seen.to_json(), self.stdout)
         else:
             self.stdout.write(
                 f"{one_line(change.summary().capitalize())}\n{one_line(change.selection)}\n"
                 f"{one_line(change.requested_by_name)}: "
                 f"{one_line(f'{change.reason} {change.reference}'.rstrip())}"
             )
-            seeing_through.write_progress(seen, self.stdout)
+            run_change.write_progress(seen, self.stdout)
             if change.state == Change.State.AWAITING_APPROVAL:
                 self._write_terms(change)
-        return seeing_through.exit_code(seen) if options["wait"] else seeing_through.ALL_WELL
+        return run_change.exit_code(seen) if options["wait"] else run_change.ALL_WELL
 
     def _stop(self, options: dict[str, Any]) -> int:
-        user = seeing_through.person(options["person"])
-        change = changes.stop(
+        user = run_change.person(options["person"])
+        change = lifecycle.stop(
             _named(options["change"]),
             user=user,
             actor=audit.Actor.of_user(user),
@@ -133,14 +136,14 @@ class Command(TerminalCommand):
         return self._told(change, options)
 
     def _continue(self, options: dict[str, Any]) -> int:
-        user = seeing_through.person(options["person"])
-        change = changes.proceed(
+        user = run_change.person(options["person"])
+        change = lifecycle.proceed(
             _named(options["change"]), user=user, actor=audit.Actor.of_user(user)
         )
         return self._told(change, options)
 
     def _approve(self, options: dict[str, Any]) -> int:
-        user = seeing_through.person(options["person"])
+        user = run_change.person(options["person"])
         actor = audit.Actor.of_user(user)
         change = _named(options["change"])
         seen = options["fingerprint"]
@@ -149,14 +152,14 @@ class Command(TerminalCommand):
             self._write_terms(change)
             seen = change.fingerprint if self._agreed() else ""
         if not seen:
-            return seeing_through.NOT_ALL
+            return run_change.NOT_ALL
         approved = approvals.approve(
             change, user=user, actor=actor, seen=seen, comment=options["comment"]
         )
         return self._told(approved, options)
 
     def _reject(self, options: dict[str, Any]) -> int:
-        user = seeing_through.person(options["person"])
+        user = run_change.person(options["person"])
         rejected = approvals.reject(
             _named(options["change"]),
             user=user,
@@ -182,7 +185,7 @@ class Command(TerminalCommand):
         for words, moment in (("starts", change.run_at), ("paused until", change.resume_at)):
             if moment:
                 write(f"  {words} {describe_instant(moment, dt.UTC)}")
-        for risk in review.risks(change):
+        for risk in summary.risks(change):
             write(f"  ! {risk.words}")
         for entry in approvals.moved_since(change):
             write(f"  ! since it was confirmed: {_moved(entry)}")
@@ -190,19 +193,19 @@ class Command(TerminalCommand):
 
     def _undo(self, options: dict[str, Any]) -> int:
         terms.required_reason(options["reason"])
-        user = seeing_through.person(options["person"])
+        user = run_change.person(options["person"])
         undo = drafts.draft_undo(
             _named(options["change"]), user=user, actor=audit.Actor.of_user(user)
         )
-        return seeing_through.see_through(undo, user, options, self.stdout, self.stderr)
+        return run_change.see_through(undo, user, options, self.stdout, self.stderr)
 
     def _told(self, change: Change, options: dict[str, Any]) -> int:
         seen = progress(change)
         if options["json"]:
-            seeing_through.write_json(seen.to_json(), self.stdout)
+            run_change.write_json(seen.to_json(), self.stdout)
         else:
-            seeing_through.write_progress(seen, self.stdout)
-        return seeing_through.ALL_WELL
+            run_change.write_progress(seen, self.stdout)
+        return run_change.ALL_WELL
 
 
 def _named(text: str) -> Change:
@@ -221,9 +224,9 @@ def _named(text: str) -> Change:
 
 def _moved(entry: AuditEntry) -> str:
     """What moved the terms of a change, in words."""
-    moves = audit_sentences.differences(entry)
+    moves = sentences.differences(entry)
     values = "; ".join(f"{one.before} → {one.after}" for one in moves)
-    return f"{audit_sentences.sentence(entry)} ({values})" if values else f"{entry.who}."
+    return f"{sentences.sentence(entry)} ({values})" if values else f"{entry.who}."
 
 
 def _as_json(change: Change) -> dict[str, Any]:

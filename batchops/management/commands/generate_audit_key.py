@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchops.management.terminal import TerminalCommand
-from batchops.services import audit_anchors
+from batchops.services.proof import anchoring
 
 
 class Command(TerminalCommand):
@@ -15,7 +15,7 @@ class Command(TerminalCommand):
     requires_system_checks = ()
 
     def handle(self, **_: Any) -> None:
-        secret, public = audit_anchors.generate_key()
+        secret, public = anchoring.generate_key()
         self.stdout.write(
             f"AUDIT_SIGNING_KEY={secret}\n"
             f"Public key: {public}\n"

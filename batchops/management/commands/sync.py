@@ -7,9 +7,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
+from batchops import audit
 from batchops.management.terminal import TerminalCommand
 from batchops.models import SyncRun
-from batchops.services import audit, sync
+from batchops.services.mirror import sync
 from batchops.syllable.errors import SyllableError
 
 

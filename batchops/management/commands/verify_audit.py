@@ -14,17 +14,12 @@ from django.utils import timezone
 from tqdm import tqdm
 
 from batchops.management.terminal import TerminalCommand
-from batchops.services import (
-    audit_anchors,
-    audit_keys,
-    audit_outlets,
-    audit_queries,
-    audit_verdicts,
-    audit_watch,
-)
-from batchops.services.audit_anchors import Anchor
-from batchops.services.audit_verification import Verdict
+from batchops.services.anchors import outlets, signing_keys
 from batchops.services.errors import InvalidInput
+from batchops.services.proof import anchoring, verdicts, watch
+from batchops.services.proof.anchoring import Anchor
+from batchops.services.proof.verification import Verdict
+from batchops.services.trail import search
 
 BROKEN: Final = 1
 NO_ANSWER: Final = 2
@@ -83,12 +78,12 @@ class Command(TerminalCommand):
     def handle(self, **options: Any) -> None:
         try:
             verdict = self._nightly() if options["nightly"] else self._verify(options)
-        except (InvalidInput, audit_anchors.BadKey) as error:
+        except (InvalidInput, anchoring.BadKey) as error:
             raise CommandError(str(error), returncode=NO_ANSWER) from error
         if verdict is None:
             return
         if options["record"]:
-            audit_verdicts.record(verdict, full=options["since"] is None)
+            verdicts.record(verdict, full=options["since"] is None)
         self._report(verdict, options["quiet"] or options["nightly"])
         if not verdict.is_good:
             raise CommandError("The audit trail does not verify.", returncode=BROKEN)
@@ -98,7 +93,7 @@ class Command(TerminalCommand):
     def _nightly(self) -> Verdict | None:
         with contextlib.suppress(OSError):
             os.nice(NICENESS)
-        return audit_watch.nightly()
+        return watch.nightly()
 
     def _verify(self, options: dict[str, Any]) -> Verdict:
         keys = options["public_key"]
@@ -109,11 +104,11 @@ class Command(TerminalCommand):
                 bar.total = total
                 bar.update(checked - bar.n)
 
-            return audit_watch.judge(
+            return watch.judge(
                 since=_start(options["since"]),
                 anchors=None if options["anchor"] is None else list(_anchors(options["anchor"])),
                 archives=[Path(path) for path in options["archive"]],
-                keys=audit_keys.parse_public_keys(keys, "--public-key") if keys else None,
+                keys=signing_keys.parse_public_keys(keys, "--public-key") if keys else None,
                 progress=show,
             )
 
@@ -158,15 +153,15 @@ def _start(text: str | None) -> int | None:
             raise InvalidInput("--since lies in the future.", "since")
     except (ValueError, OverflowError):
         raise InvalidInput("--since must be a day such as 2026-03-24, or a sequence.") from None
-    return audit_queries.sequence_range(moment, None)[0]
+    return search.sequence_range(moment, None)[0]
 
 
 def _anchors(given: list[str]) -> Iterator[Anchor]:
     for text in given:
         if Path(text).exists():
-            yield from audit_outlets.read_file(Path(text))
+            yield from outlets.read_file(Path(text))
         else:
-            yield audit_anchors.parse_head(text)
+            yield anchoring.parse_head(text)
 
 
 def _span(verdict: Verdict) -> str:

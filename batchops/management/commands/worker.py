@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand
 
 from batchops import lanes
-from batchops.services import push
+from batchops.services.push import driver
 from batchops.tasks import LANES
 
 WRITING_SECONDS: Final = 5.0
@@ -34,7 +34,7 @@ class Command(BaseCommand):
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, end)
-        push.stop_when(LANES["push"].is_asked_to_end)
+        driver.stop_when(LANES["push"].is_asked_to_end)
         for lane in LANES.values():
             lane.start()
         ending.wait()
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         """Requests under way are given time to settle; a lane that hangs is left behind."""
         for lane in LANES.values():
             lane.ask_to_end()
-        if not LANES["push"].join(push.longest_request_seconds() + WRITING_SECONDS):
+        if not LANES["push"].join(driver.longest_request_seconds() + WRITING_SECONDS):
             self.stderr.write("Requests were still under way; they will be settled by reading.")
         if lanes.end(list(LANES.values()), GRACE_SECONDS):
             # Python would wait for the threads that a hung lane has begun.

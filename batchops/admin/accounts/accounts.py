@@ -1,0 +1,186 @@
+"""Accounts and groups: nobody grants what they do not hold, and nobody touches a mightier account.
+
+Django's own pages let everybody who may change accounts make an administrator of anybody.
+Administrators (superusers) are not restricted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, Permission, User
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from batchops import audit
+from batchops.audit import denials
+from batchops.models import Action
+
+if TYPE_CHECKING:
+    _AccountAdmin = UserAdmin[User]
+else:
+    _AccountAdmin = UserAdmin
+
+OWN_RIGHTS: Final = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
+
+
+class SignInForm(AdminAuthenticationForm):
+    """Records the right password on an account that these pages are not open to."""
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        try:
+            super().confirm_login_allowed(user)
+        except ValidationError as refused:
+            ip = audit.client_ip(self.request) if self.request else ""
+            why = f"The password was right, but the account may not sign in here: {refused.code}."
+            denials.record(
+                audit.Fact(
+                    Action.ACCOUNT_SIGN_IN_FAILED,
+                    audit.Actor.of_user(user, ip),
+                    outcome="denied",
+                    detail={"why": why},
+                )
+            )
+            raise
+
+
+class AccountAdmin(_AccountAdmin):
+    """Accounts, as far as a person stands above them."""
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        may = super().has_change_permission(request, obj)
+        return may and (obj is None or _stands_above(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        may = super().has_delete_permission(request, obj)
+        if not may or obj is None:
+            return may
+        return _stands_above(request, obj) and obj.pk != request.user.pk
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        if _is_superuser(request):
+            return fields
+        own = obj is not None and obj.pk == request.user.pk
+        return (*fields, *(OWN_RIGHTS if own else ("is_superuser",)))
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        return _offering(field, request)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        if request.method == "POST" and not _is_superuser(request):
+            own = object_id == str(request.user.pk)
+            forbidden = OWN_RIGHTS if own else ("is_superuser",)
+            if any(name in request.POST for name in forbidden):
+                raise PermissionDenied("rights that this person may not give")
+            _require_held(request, "groups", grantable_groups(request))
+            _require_held(request, "user_permissions", held_permissions(request))
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        """Set another person's password; one's own is changed where the old one is asked for."""
+        if id == str(request.user.pk):
+            return redirect("admin:password_change")
+        return super().user_change_password(request, id, form_url)
+
+
+class RoleAdmin(GroupAdmin):
+    """Groups, as far as a person holds what they give, and is no member."""
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        may = super().has_change_permission(request, obj)
+        return may and (obj is None or self._is_open(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        may = super().has_delete_permission(request, obj)
+        return may and (obj is None or self._is_open(request, obj))
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        return _offering(field, request)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        if request.method == "POST" and not _is_superuser(request):
+            _require_held(request, "permissions", held_permissions(request))
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def _is_open(self, request: HttpRequest, group: Group) -> bool:
+        if _is_superuser(request):
+            return True
+        member = request.user.groups.filter(pk=group.pk).exists()
+        beyond = group.permissions.exclude(pk__in=held_permissions(request))
+        return not member and not beyond.exists()
+
+
+def held_permissions(request: HttpRequest) -> QuerySet[Permission]:
+    """What the person at work holds, by groups or by themselves."""
+    if _is_superuser(request):
+        return Permission.objects.all()
+    return _permissions_of(request.user)
+
+
+def grantable_groups(request: HttpRequest) -> QuerySet[Group]:
+    """Groups that give nothing that the person at work does not hold."""
+    beyond = Permission.objects.exclude(pk__in=held_permissions(request))
+    return Group.objects.exclude(permissions__in=beyond)
+
+
+def _permissions_of(user: Any) -> QuerySet[Permission]:
+    """What an account holds, be it active or not."""
+    either = Q(user=user.pk) | Q(group__user=user.pk)
+    return Permission.objects.filter(pk__in=Permission.objects.filter(either).values("pk"))
+
+
+def _stands_above(request: HttpRequest, other: User) -> bool:
+    """Whether the person at work may do all that another account may."""
+    if _is_superuser(request) or other.pk == request.user.pk:
+        return True
+    beyond = _permissions_of(other).exclude(pk__in=held_permissions(request))
+    return not other.is_superuser and not beyond.exists()
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
+
+
+def _offering(field: Any, request: HttpRequest | None) -> Any:
+    """Only what the person at work can give."""
+    if field is None or request is None or _is_superuser(request):
+        return field
+    if field.queryset.model is Group:
+        field.queryset = field.queryset.filter(pk__in=grantable_groups(request))
+    elif field.queryset.model is Permission:
+        field.queryset = field.queryset.filter(pk__in=held_permissions(request))
+    return field
+
+
+def _require_held(request: HttpRequest, name: str, allowed: QuerySet[Any]) -> None:
+    """Raise PermissionDenied for a form that gives more than was offered."""
+    given = set(request.POST.getlist(name))
+    if given - {str(key) for key in allowed.values_list("pk", flat=True)}:
+        raise PermissionDenied(f"{name} that this person does not hold")
+
+
+admin.site.unregister((User, Group))
+admin.site.register(User, AccountAdmin)
+admin.site.register(Group, RoleAdmin)

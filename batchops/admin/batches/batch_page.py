@@ -1,0 +1,144 @@
+"""The page of one batch: what the mirror knows, what may be asked of it, how far it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from batchops import audit, permissions
+from batchops.admin.batches.forms import BatchForm
+from batchops.admin.ui.addresses import batch_id_of, to_review
+from batchops.admin.ui.base import blame, person
+from batchops.admin.ui.parameters import takes
+from batchops.models import AuditEntry, Batch, Campaign, Change
+from batchops.models.change import OPEN_STATES
+from batchops.services.changes import drafts, eligibility
+from batchops.services.errors import ChangeError
+from batchops.services.preview import request_counts
+from batchops.services.preview.forecast import forecast
+from batchops.services.quotas import QuotaReached
+from batchops.syllable.errors import SyllableError
+
+if TYPE_CHECKING:
+    _Base = admin.ModelAdmin[Batch]
+else:
+    _Base = object
+
+ENTRIES_SHOWN: Final = 50
+CHANGES_SHOWN: Final = 20
+
+
+class BatchPage(_Base):
+    """Shows one batch, and drafts what the form asks for."""
+
+    @takes("counts")
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        batch = self._batch(request, object_id)
+        may_request = request.user.has_perm(permissions.REQUEST_CHANGE)
+        may_release = request.user.has_perm(permissions.RELEASE_CHANGE)
+        posted = request.method == "POST"
+        form = BatchForm(batch, request.POST if posted else None, may_release=may_release)
+        if posted:
+            if not may_request:
+                raise PermissionDenied
+            change = _drafted(request, batch, form)
+            if change is not None:
+                return to_review(change, form.zone)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": batch.batch_id,
+            "batch": batch,
+            "form": form if may_request and not eligibility.unsendable(batch) else None,
+            "others": Campaign.objects.filter(pk__in=batch.shared_with),
+            "open_changes": _open_changes(batch),
+            "entries": _entries(request, batch),
+            **(_counts_of(batch, person(request)) if "counts" in request.GET else {}),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "batchops/batch.html", context)
+
+    def counts(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The live request counts, as a piece of the page, for the page's script."""
+        batch = self._batch(request, object_id)
+        counts = _counts_of(batch, person(request))
+        html = render_to_string("batchops/request_counts.html", counts, request)
+        response = JsonResponse({"html": html}, status=429 if "too_many" in counts else 200)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def _batch(self, request: HttpRequest, object_id: str) -> Batch:
+        """Raises PermissionDenied or Http404."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        key = batch_id_of(object_id)
+        # PostgreSQL takes no NUL in a text, and no batch can have one.
+        found = Batch.objects.none() if "\0" in key else Batch.objects.filter(pk=key)
+        batch = found.select_related("campaign", "hold").first()
+        if batch is None:
+            raise Http404("The mirror does not know this batch.")
+        return batch
+
+
+def _drafted(request: HttpRequest, batch: Batch, form: BatchForm) -> Change | None:
+    """The draft of what the form asks for, or None when the form has an error."""
+    patch = form.patch()
+    if patch is None:
+        return None
+    try:
+        return drafts.draft(
+            Batch.objects.filter(pk=batch.pk),
+            patch,
+            user=person(request),
+            actor=audit.Actor.of_request(request),
+            source=Change.Source.FORM,
+            selection=f"Batch {batch.batch_id}",
+            expire_now=form.expire_now,
+        )
+    except ChangeError as error:
+        blame(form, error)
+        return None
+
+
+def _open_changes(batch: Batch) -> list[Change]:
+    found = Change.objects.filter(items__batch=batch, state__in=OPEN_STATES)
+    return list(found.order_by("-created_at")[:CHANGES_SHOWN])
+
+
+def _entries(request: HttpRequest, batch: Batch) -> list[AuditEntry] | None:
+    if not request.user.has_perm(permissions.VIEW_TRAIL):
+        return None
+    entries = AuditEntry.objects.filter(batch_id=batch.batch_id).order_by("-sequence")
+    return list(entries[:ENTRIES_SHOWN])
+
+
+def _counts_of(batch: Batch, user: User) -> dict[str, Any]:
+    """The counts and the forecast, or why there are none."""
+    if batch.is_gone:
+        return {"counts_problem": "The vendor does not have this batch any more."}
+    if batch.shares_its_id:
+        return {"counts_problem": "The vendor has several batches with this id, and tells of one."}
+    try:
+        counts = request_counts.read(batch.batch_id, user)
+    except QuotaReached as reached:
+        return {"counts_problem": reached.message, "too_many": True}
+    except SyllableError as error:
+        return {"counts_problem": f"The vendor did not tell: {error.message}"}
+    return {
+        "counts": counts,
+        "forecast": forecast(batch, counts.waiting, timezone.now()),
+        "batch": batch,
+    }

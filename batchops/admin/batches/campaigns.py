@@ -1,0 +1,138 @@
+"""Campaigns: the list, and the page of one with its batches by status."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from batchops.admin.batches.filters import NOT_STATED
+from batchops.admin.ui import bars, times
+from batchops.admin.ui.base import ReadOnlyAdmin
+from batchops.admin.ui.parameters import require_choice
+from batchops.models import ENDED_STATUSES, Batch, Campaign, Change
+from batchops.models.change import OPEN_STATES
+from batchops.services.stats import overview
+
+PRESENT = Q(batches__deleted_at=None, batches__missing_since=None)
+LIVE = PRESENT & ~Q(batches__status__in=ENDED_STATUSES)
+
+
+class ModeFilter(admin.SimpleListFilter):
+    """How a campaign reaches people; the vendor may leave it open."""
+
+    title = "mode"
+    parameter_name = "mode"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        modes = Campaign.objects.order_by("mode").values_list("mode", flat=True).distinct()
+        return [(mode or NOT_STATED, mode or "Not stated") for mode in modes]
+
+    def has_output(self) -> bool:
+        # Django passes over what is asked of a filter that offers nothing.
+        return True
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> QuerySet[Campaign]:
+        mode = self.value()
+        require_choice(self.parameter_name, mode, dict(self.lookup_choices))
+        if not mode:
+            return queryset
+        return queryset.filter(mode="" if mode == NOT_STATED else mode)
+
+
+@admin.register(Campaign)
+class CampaignAdmin(ReadOnlyAdmin[Campaign]):
+    """The mirror of the vendor's campaigns."""
+
+    change_list_template = "batchops/campaigns.html"
+    list_display = ("named", "id", "mode", "labelled", "rate", "present", "on", "on_hold")
+    list_display_links = ("named",)
+    list_filter = (ModeFilter,)
+    search_fields = ("campaign_name", "id")
+    ordering = ("campaign_name", "id")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                present_batches=Count("batches", filter=PRESENT),
+                on_batches=Count("batches", filter=LIVE & ~Q(batches__paused=True)),
+                held_batches=Count("batches", filter=LIVE & Q(batches__paused=True)),
+            )
+        )
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        campaign = self._campaign(request, object_id)
+        numbers = overview.by_status(campaign)
+        total = sum(numbers.values())
+        batches = Batch.objects.filter(campaign=campaign)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": str(campaign),
+            "campaign": campaign,
+            "numbers": numbers,
+            "parts": bars.parts(numbers, total, bars.BATCH_STYLES),
+            "total": total,
+            "on": batches.live_and_not_paused().count(),
+            "on_hold": batches.on_hold().count(),
+            "open_changes": _open_changes(campaign),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "batchops/campaign.html", context)
+
+    def _campaign(self, request: HttpRequest, object_id: str) -> Campaign:
+        """Raises PermissionDenied or Http404."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        key = unquote(object_id)
+        if not re.fullmatch("-?[0-9]{1,19}", key):
+            raise Http404("There is no such campaign.")
+        try:
+            return Campaign.objects.get(pk=int(key))
+        except Campaign.DoesNotExist:
+            raise Http404("There is no such campaign.") from None
+
+    @admin.display(description="campaign", ordering="campaign_name")
+    def named(self, campaign: Campaign) -> SafeString:
+        return format_html("<bdi>{}</bdi>", str(campaign))
+
+    @admin.display(description="labels")
+    def labelled(self, campaign: Campaign) -> str:
+        return ", ".join(str(label) for label in campaign.labels) or times.NOTHING
+
+    @admin.display(description="an hour", ordering="hourly_rate")
+    def rate(self, campaign: Campaign) -> str:
+        return f"{campaign.hourly_rate:,}" if campaign.hourly_rate is not None else times.NOTHING
+
+    @admin.display(description="batches", ordering="present_batches")
+    def present(self, campaign: Any) -> str:
+        return f"{campaign.present_batches:,}"
+
+    @admin.display(description="live", ordering="on_batches")
+    def on(self, campaign: Any) -> str:
+        return f"{campaign.on_batches:,}"
+
+    @admin.display(description="on hold", ordering="held_batches")
+    def on_hold(self, campaign: Any) -> str:
+        return f"{campaign.held_batches:,}"
+
+
+def _open_changes(campaign: Campaign) -> list[Change]:
+    concerned = Change.objects.filter(state__in=OPEN_STATES)
+    return list(concerned.filter(items__batch__campaign=campaign).distinct()[:10])

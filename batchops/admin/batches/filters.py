@@ -1,0 +1,260 @@
+"""The questions that the batch list answers."""
+
+from __future__ import annotations
+
+import abc
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Final, cast
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from batchops.admin.ui.base import person
+from batchops.admin.ui.parameters import require_choice
+from batchops.models import Batch, BatchQuerySet, Campaign, KnownStatus
+from batchops.services.changes import pasted_ids
+
+NOT_STATED: Final = "-"
+"""Stands in an address for a status or mode that the vendor left empty."""
+
+Choices = list[tuple[str, str]]
+
+
+class BatchFilter(admin.SimpleListFilter):
+    """A filter whose lack of a value, like an empty one, filters nothing."""
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        params: dict[str, list[str]],
+        model: type[Batch],
+        model_admin: admin.ModelAdmin[Batch],
+    ) -> None:
+        self.request = request
+        super().__init__(request, params, model, model_admin)
+
+    def has_output(self) -> bool:
+        return True
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Batch]) -> QuerySet[Batch]:
+        value = self.value()
+        if not value:
+            return queryset
+        # PostgreSQL takes no NUL in a text, and no batch can have one.
+        return (
+            queryset.none() if "\0" in value else self.narrow(cast(BatchQuerySet, queryset), value)
+        )
+
+    @abc.abstractmethod
+    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+        """The batches that a value leaves."""
+
+    @property
+    def chosen(self) -> str:
+        """What was chosen, in words; empty when nothing was."""
+        value = self.value()
+        return dict(self.options).get(value, value) if value else ""
+
+    @property
+    def options(self) -> Choices:
+        """All there is to choose from, with a value from the address that is not among it."""
+        known = [(str(value), str(title)) for value, title in self.lookup_choices]
+        value = self.value()
+        if value and value not in dict(known):
+            known.append((value, f"Unknown: {value[:60]}"))
+        return known
+
+
+Answer = Callable[[BatchQuerySet, HttpRequest], QuerySet[Batch]]
+
+
+class ShowFilter(BatchFilter):
+    """One click for each question that people ask most; without one, what is present."""
+
+    title = "show"
+    parameter_name = "show"
+    default: Final = "present"
+
+    QUESTIONS: ClassVar[dict[str, tuple[str, Answer]]] = {
+        "present": ("All present", lambda batches, _: batches.present()),
+        "on": ("Live, not paused", lambda batches, _: batches.live_and_not_paused()),
+        "paused": ("On hold", lambda batches, _: batches.on_hold()),
+        "no_end": ("On hold with no end", lambda batches, _: batches.on_hold_with_no_end()),
+        "mine": (
+            "Paused by me",
+            lambda batches, request: batches.on_hold().filter(hold__requested_by=person(request)),
+        ),
+        "expiring_24h": (
+            "Expiring in 24 h",
+            lambda batches, _: batches.expiring_within(dt.timedelta(hours=24)),
+        ),
+        "expiring_7d": (
+            "Expiring in 7 days",
+            lambda batches, _: batches.expiring_within(dt.timedelta(days=7)),
+        ),
+        "failed": ("Failed", lambda batches, _: batches.failed()),
+        "drifted": ("Changed outside", lambda batches, _: batches.drifted()),
+        "shared_id": ("Id in several campaigns", lambda batches, _: batches.sharing_their_id()),
+        "missing": (
+            "Missing",
+            lambda batches, _: batches.filter(missing_since__isnull=False, deleted_at=None),
+        ),
+        "everything": ("Everything, deleted too", lambda batches, _: batches),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        require_choice(self.parameter_name, self.value(), self.QUESTIONS)
+        return [(value, title) for value, (title, _) in self.QUESTIONS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Batch]) -> QuerySet[Batch]:
+        _, answer = self.QUESTIONS[self.asked]
+        return answer(cast(BatchQuerySet, queryset), request)
+
+    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+        return batches
+
+    @property
+    def chosen(self) -> str:
+        """The question that is answered, also when nobody chose it."""
+        return self.QUESTIONS[self.asked][0]
+
+    @property
+    def asked(self) -> str:
+        """The question that is asked; everything that was pasted is shown, whatever it is."""
+        return self.value() or ("everything" if self.request.GET.get("pasted") else self.default)
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for value, title in self.options:
+            yield {
+                "selected": self.asked == value,
+                "query_string": changelist.get_query_string({self.parameter_name: value}),
+                "display": title,
+            }
+
+
+class SelectFilter(BatchFilter):
+    """A filter that is chosen from a list."""
+
+    is_select = True
+
+
+class StatusFilter(SelectFilter):
+    """The vendor's status, those that batchops does not know included."""
+
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        found = Batch.objects.order_by("status").values_list("status", flat=True).distinct()
+        return [(status or NOT_STATED, _status_words(status)) for status in found]
+
+    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+        return batches.filter(status="" if value == NOT_STATED else value)
+
+
+class CampaignFilter(SelectFilter):
+    """One campaign."""
+
+    title = "campaign"
+    parameter_name = "campaign"
+
+    @property
+    def chosen(self) -> str:
+        """Name and number: two campaigns may have the same name."""
+        value = self.value()
+        return f"{super().chosen} (number {value})" if value else ""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [(str(campaign.pk), str(campaign)) for campaign in campaigns(request)]
+
+    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+        known = {str(campaign.pk) for campaign in campaigns(self.request)}
+        return batches.filter(campaign_id=int(value)) if value in known else batches.none()
+
+
+class ModeFilter(SelectFilter):
+    """How the campaign reaches people: voice, sms, email."""
+
+    title = "mode"
+    parameter_name = "mode"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        modes = sorted({campaign.mode for campaign in campaigns(request)})
+        return [(mode or NOT_STATED, mode or "Not stated") for mode in modes]
+
+    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+        return batches.filter(campaign__mode="" if value == NOT_STATED else value)
+
+
+class LabelFilter(SelectFilter):
+    """A label of the campaign."""
+
+    title = "label"
+    parameter_name = "label"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        labels = {str(label) for campaign in campaigns(request) for label in campaign.labels}
+        return [(label, label) for label in sorted(labels) if label]
+
+    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+        bearing = [item.pk for item in campaigns(self.request) if value in item.labels]
+        return batches.filter(campaign_id__in=bearing)
+
+
+class PausedByFilter(SelectFilter):
+    """Who paused what is on hold by a change of ours."""
+
+    title = "paused by"
+    parameter_name = "paused_by"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        held = Batch.objects.filter(hold__isnull=False).order_by()
+        names = held.values_list("hold__requested_by_name", flat=True).distinct()
+        return [(name, name) for name in sorted(names)]
+
+    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+        return batches.filter(paused=True, hold__requested_by_name=value)
+
+
+class PastedFilter(BatchFilter):
+    """A list of ids that the person pasted."""
+
+    title = "pasted list"
+    parameter_name = "pasted"
+
+    @property
+    def chosen(self) -> str:
+        pasted = pasted_ids.kept(self.value() or "", person(self.request))
+        if pasted is None:
+            return "not there any more" if self.value() else ""
+        return f"{pasted.found_count:,} found, {len(pasted.unknown):,} unknown"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return []
+
+    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+        pasted = pasted_ids.kept(value, person(self.request))
+        if pasted is None:
+            return batches.none()
+        return batches.filter(pk__in=pasted_ids.batches_of(pasted).order_by().values("pk"))
+
+
+SELECTS: Final = (StatusFilter, CampaignFilter, ModeFilter, LabelFilter, PausedByFilter)
+
+
+def campaigns(request: HttpRequest) -> list[Campaign]:
+    """All campaigns by name, read once for a request."""
+    found: list[Campaign] | None = getattr(request, "_campaigns", None)
+    if found is None:
+        fields = ("id", "campaign_name", "mode", "labels")
+        found = list(Campaign.objects.only(*fields))
+        request._campaigns = found  # type: ignore[attr-defined]
+    return found
+
+
+def _status_words(status: str) -> str:
+    if status in KnownStatus.values:
+        return str(KnownStatus(status).label)
+    return status or "Not stated"

@@ -1,0 +1,1 @@
+"""The pages of changes: preview, list, one change with its buttons."""

@@ -1,0 +1,117 @@
+"""What a person can do with a change now: by its state, and by what they may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchops import permissions
+from batchops.models import Change, ChangeItem
+from batchops.models.change import DRAFT_STATES, RUNNABLE_STATES, TROUBLE_STATES
+from batchops.services.stats.progress import Progress
+from batchops.syllable.patch import BatchPatch
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+State = Change.State
+ENDED = (State.FINISHED, State.STOPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One button: the action behind it, its word, icon and look (plain, main or danger)."""
+
+    action: str
+    label: str
+    icon: str
+    look: str = "plain"
+
+
+def offers(progress: Progress, user: User) -> list[Offer]:
+    """The buttons of a change, the most urgent first."""
+    change = progress.change
+    found = [
+        _stop(change, user),
+        _proceed(progress, user),
+        _resume(change, user),
+        _retry(progress, user),
+        _undo(progress, user),
+    ]
+    return [offer for offer in found if offer is not None]
+
+
+def may_decide(change: Change, user: User) -> bool:
+    """Whether the person can approve or reject now."""
+    return (
+        change.state == State.AWAITING_APPROVAL
+        and user.pk not in change.author_ids
+        and user.has_perm(permissions.APPROVE_CHANGE)
+    )
+
+
+def may_move_end(change: Change, user: User) -> bool:
+    """Whether the person can set or move the end of a pause."""
+    return _is_pause_with_hold(change) and user.has_perm(permissions.RELEASE_CHANGE)
+
+
+def may_cancel_end(change: Change, user: User) -> bool:
+    """Whether the person can make a pause last until somebody ends it."""
+    return change.resume_at is not None and user.has_perm(permissions.REQUEST_CHANGE)
+
+
+def _stop(change: Change, user: User) -> Offer | None:
+    mine = user.pk in (change.requested_by_id, change.responsible_id)
+    if not change.is_open or not (mine or user.has_perm(permissions.CONTROL_CHANGE)):
+        return None
+    if change.state in RUNNABLE_STATES:
+        return Offer("stop", "Stop", "stop", "danger")
+    return Offer("stop", "Cancel this change", "ban")
+
+
+def _proceed(progress: Progress, user: User) -> Offer | None:
+    change = progress.change
+    stopped = change.state == State.STOPPED and change.started_at is not None
+    left = stopped and progress.counts.get(ChangeItem.State.STOPPED, 0)
+    halted = change.is_halted and change.state in RUNNABLE_STATES
+    if not (left or halted) or not user.has_perm(permissions.CONTROL_CHANGE):
+        return None
+    if change.approval_required and change.decided_by_id == user.pk:
+        return None
+    return Offer("continue", "Continue", "play", "main") if _may_ask(change, user) else None
+
+
+def _resume(change: Change, user: User) -> Offer | None:
+    if change.state not in ENDED or not user.has_perm(permissions.RELEASE_CHANGE):
+        return None
+    if not change.held_batches.exists():
+        return None
+    return Offer("resume", "Resume exactly those", "play", "main")
+
+
+def _retry(progress: Progress, user: User) -> Offer | None:
+    trouble = sum(progress.counts.get(state, 0) for state in TROUBLE_STATES)
+    if not trouble or progress.change.state not in ENDED:
+        return None
+    if not user.has_perm(permissions.CONTROL_CHANGE) or not _may_ask(progress.change, user):
+        return None
+    return Offer("retry", f"Retry failed ({trouble:,})", "sync")
+
+
+def _undo(progress: Progress, user: User) -> Offer | None:
+    applied = progress.counts.get(ChangeItem.State.APPLIED, 0)
+    ended = progress.change.state in ENDED
+    if not applied or not ended or not user.has_perm(permissions.REQUEST_CHANGE):
+        return None
+    return Offer("undo", "Undo", "undo")
+
+
+def _may_ask(change: Change, user: User) -> bool:
+    releasing = change.releasing_count or change.patch.paused is False
+    return user.has_perm(permissions.RELEASE_CHANGE if releasing else permissions.REQUEST_CHANGE)
+
+
+def _is_pause_with_hold(change: Change) -> bool:
+    if change.patch != BatchPatch(paused=True) or change.state in (State.REJECTED, *DRAFT_STATES):
+        return False
+    return change.is_open or change.held_batches.exists()

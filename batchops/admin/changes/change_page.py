@@ -1,0 +1,198 @@
+"""The page of a change, and the JSON by which it stays live."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+
+from batchops import permissions
+from batchops.admin.changes.buttons import may_cancel_end, may_decide, may_move_end, offers
+from batchops.admin.changes.forms import EndForm, presets
+from batchops.admin.ui.base import person
+from batchops.admin.ui.parameters import require_choice, searched
+from batchops.models import AuditEntry, Change, ChangeItem
+from batchops.models.change import DRAFT_STATES, UNSETTLED_STATES
+from batchops.services.changes import approvals
+from batchops.services.preview import summary as reviews
+from batchops.services.stats import progress as progresses
+from batchops.services.stats.progress import Progress
+
+State = ChangeItem.State
+
+PAGE_SIZE: Final = 25
+ENTRIES_SHOWN: Final = 50
+FRAGMENTS: Final = ("status", "controls", "outcomes")
+"""The parts of the page that the script renews."""
+POLL_RUNNING_MS: Final = 1_000
+POLL_WAITING_MS: Final = 4_000
+
+
+def change_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpResponse:
+    """The page of a change; a draft is shown for review to its author alone."""
+    change = _change(pk)
+    if change.state in (*DRAFT_STATES, Change.State.DISCARDED):
+        return _draft(request, change)
+    context = _live_context(request, change)
+    progress: Progress = context["progress"]
+    context |= {
+        **site.each_context(request),
+        "title": "Change",
+        "page_title": f"{progress.title} · {context['asked_words']}",
+        "opts": Change._meta,
+        "followers": change.followed_by.visible(),
+        "entries": _entries(request, change),
+        "poll_ms": _poll_ms(progress),
+    }
+    return TemplateResponse(request, "batchops/change/page.html", context)
+
+
+def state_view(request: HttpRequest, pk: uuid.UUID) -> JsonResponse:
+    """How a change stands, as numbers, and as the parts of the page that may have moved."""
+    change = _change(pk)
+    if change.state in (*DRAFT_STATES, Change.State.DISCARDED):
+        raise PermissionDenied
+    context = _live_context(request, change)
+    progress: Progress = context["progress"]
+    return JsonResponse(
+        {
+            **progress.to_json(),
+            "page_title": f"{progress.title} · {context['asked_words']}",
+            "poll_ms": _poll_ms(progress),
+            "fragments": {
+                name: render_to_string(f"batchops/change/{name}.html", context, request)
+                for name in FRAGMENTS
+            },
+        }
+    )
+
+
+def _change(pk: uuid.UUID) -> Change:
+    related = Change.objects.select_related("follows", "requested_by", "proceeded_by")
+    return get_object_or_404(related, pk=pk)
+
+
+def _draft(request: HttpRequest, change: Change) -> HttpResponse:
+    if change.requested_by_id != person(request).pk:
+        raise PermissionDenied
+    return redirect("admin:batchops_change_review", change.pk)
+
+
+def _live_context(request: HttpRequest, change: Change) -> dict[str, Any]:
+    progress = progresses.progress(change)
+    user = person(request)
+    decides = may_decide(change, user)
+    return {
+        "change": change,
+        "asked_words": str(change.summary()),
+        "progress": progress,
+        "segments": _segments(progress),
+        "offers": offers(progress, user),
+        "may_decide": decides,
+        "risks": reviews.risks(change) if decides else (),
+        "moves": approvals.moved_since(change) if decides else (),
+        "approval_until": approvals.expiry(change) if decides else None,
+        "may_move_end": may_move_end(change, user),
+        "may_cancel_end": may_cancel_end(change, user),
+        "held": change.held_batches.count(),
+        "end_form": EndForm(initial={"resume_at": change.resume_at}),
+        "presets": presets(),
+        **_outcomes(request, change, progress),
+    }
+
+
+def _outcomes(request: HttpRequest, change: Change, progress: Progress) -> dict[str, Any]:
+    """The batches of the tab that is open, a page of them."""
+    outcome, text = request.GET.get("outcome", ""), searched(request)
+    require_choice("outcome", outcome, (*State.values, progresses.UNCONFIRMED, progresses.UNASKED))
+    tabs = _tabs(progress)
+    paginator: Paginator[ChangeItem] = Paginator(
+        progresses.outcome_rows(change, outcome, text), PAGE_SIZE
+    )
+    known = next((number for name, _, number in tabs if name == outcome), None)
+    if known is not None and not text:
+        # The numbers are known: counting once more would read every item.
+        paginator.__dict__["count"] = known
+    page: Page[ChangeItem] = paginator.get_page(request.GET.get("p"))
+    rows = []
+    for item in page:
+        patch = item.wanted(change)
+        settled = item.state not in UNSETTLED_STATES
+        differ = reviews.outcome(item, patch) if settled else reviews.differences(item, patch)
+        rows.append({"item": item, "differences": differ})
+    return {"tabs": tabs, "rows": rows, "page": page, "outcome": outcome, "q": text}
+
+
+def _tabs(progress: Progress) -> list[tuple[str, str, int]]:
+    """(name, label, number) of each outcome there is."""
+    tabs = [("", "All", progress.total)]
+    tabs += [
+        (state.value, str(state.label), progress.counts[state])
+        for state in State
+        if progress.counts.get(state)
+    ]
+    if progress.not_confirmed:
+        words = "Accepted, not confirmed"
+        tabs.append((progresses.UNCONFIRMED, words, progress.not_confirmed))
+    if progress.unasked:
+        tabs.append((progresses.UNASKED, "Moved unasked", progress.unasked))
+    return tabs
+
+
+def _segments(progress: Progress) -> list[dict[str, Any]]:
+    """The parts of the bar, 100 wide, in the order in which they are named below it."""
+    parts, start = [], 0.0
+    for state in BAR_ORDER:
+        number = progress.counts.get(state, 0)
+        if not number:
+            continue
+        width = 100 * number / progress.total
+        parts.append(
+            {
+                "state": state,
+                "number": number,
+                "start": f"{start:.3f}",
+                "width": f"{width:.3f}",
+            }
+        )
+        start += width
+    return parts
+
+
+BAR_ORDER: Final = (
+    State.APPLIED,
+    State.UNCHANGED,
+    State.NOT_APPLIED,
+    State.REFUSED,
+    State.FAILED,
+    State.CONFLICT,
+    State.SKIPPED,
+    State.STOPPED,
+    State.SENDING,
+    State.PENDING,
+)
+
+
+def _entries(request: HttpRequest, change: Change) -> list[AuditEntry] | None:
+    """The trail of the change itself, for those who may read it."""
+    if not person(request).has_perm(permissions.VIEW_TRAIL):
+        return None
+    about = AuditEntry.objects.filter(change_id=change.pk, batch_id="")
+    return list(about.order_by("-sequence")[:ENTRIES_SHOWN])
+
+
+def _poll_ms(progress: Progress) -> int:
+    """Milliseconds until the page should ask again; 0: nothing moves any more."""
+    if not progress.is_live:
+        return 0
+    change = progress.change
+    quick = change.state in (Change.State.RUNNING, Change.State.QUEUED)
+    waits = change.is_halted or change.waiting_reason
+    return POLL_RUNNING_MS if quick and not waits else POLL_WAITING_MS

@@ -1,0 +1,184 @@
+"""The review page: what a draft will do, and the form that confirms it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any, Final
+
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from batchops import audit
+from batchops.admin.changes.forms import ConfirmForm, initial_for
+from batchops.admin.ui.base import blame, person
+from batchops.admin.ui.parameters import RefusedParameter, require_choice, searched, shown
+from batchops.models import Change, ChangeItem
+from batchops.services import authorization
+from batchops.services.changes import lifecycle
+from batchops.services.errors import ChangeError, Moved, NotAllowed, WrongState
+from batchops.services.preview import summary as reviews
+from batchops.services.preview.estimate import outlook
+from batchops.services.preview.summary import Review
+from batchops.wall_times import zone_named
+
+PAGE_SIZE: Final = 25
+
+
+def review_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpResponse:
+    """Show what a draft will do; a POST confirms it. A draft is its author's alone."""
+    change = get_object_or_404(Change.objects.select_related("follows", "requested_by"), pk=pk)
+    zone = _in_zone_of_form(request)
+    if change.state != Change.State.DRAFT:
+        return _already(request, change)
+    if change.requested_by_id != person(request).pk:
+        raise PermissionDenied
+    review = reviews.review(change)
+    initial = initial_for(change, _opening(review))
+    form = ConfirmForm(review, request.POST or None, initial=initial)
+    if request.method == "POST":
+        form = ConfirmForm(review, request.POST, initial=initial)
+        try:
+            if form.is_valid() and (done := _confirm(request, change, form)):
+                return done
+        except Moved as moved:
+            # Shown anew, with what was typed; the next click confirms what is shown now.
+            messages.error(request, moved.message)
+            change, review = moved.change, reviews.review(moved.change)
+            form = ConfirmForm(review, _seen_now(request, change), initial=initial)
+    context = {
+        **site.each_context(request),
+        "title": "Emergency pause" if _is_emergency(change) else "Review",
+        "opts": Change._meta,
+        "change": change,
+        "review": review,
+        "form": form,
+        "is_emergency": _is_emergency(change),
+        "outlook": outlook(change),
+        "zone": zone,
+        "expiry": _expiry(change),
+        **_rows(request, change, review),
+    }
+    return TemplateResponse(request, "batchops/change/review.html", context)
+
+
+def _expiry(change: Change) -> dt.datetime | None:
+    """The expiry that all batches of a draft are to have, where it is one."""
+    wish = change.patch.expires_on
+    return wish if isinstance(wish, dt.datetime) else None
+
+
+def _in_zone_of_form(request: HttpRequest) -> str:
+    """Show the page in the zone in which its instants were asked for, where one is named."""
+    name = request.GET.get("zone", "")
+    zone = zone_named(name)
+    if name and zone is None:
+        raise RefusedParameter("zone", f"“{shown(name)}” is no time zone of the IANA list.")
+    if zone is not None:
+        timezone.activate(zone)
+    return name
+
+
+def discard_view(request: HttpRequest, pk: uuid.UUID) -> HttpResponseRedirect:
+    """Throw a draft away."""
+    change = get_object_or_404(Change, pk=pk)
+    try:
+        lifecycle.discard(change, user=person(request), actor=audit.Actor.of_request(request))
+    except WrongState as error:
+        messages.warning(request, error.message)
+        return redirect("admin:batchops_change_change", change.pk)
+    except ChangeError as error:
+        messages.error(request, error.message)
+        return redirect("admin:index")
+    messages.info(request, "The draft is discarded. Nothing was changed.")
+    return redirect("admin:batchops_batch_changelist")
+
+
+def _seen_now(request: HttpRequest, change: Change) -> QueryDict:
+    data = request.POST.copy()
+    data["seen"] = change.fingerprint
+    return data
+
+
+def _confirm(
+    request: HttpRequest, change: Change, form: ConfirmForm
+) -> HttpResponseRedirect | None:
+    """Confirm a draft; None when the form has to be shown again with what is wrong."""
+    given: dict[str, Any] = form.cleaned_data
+    try:
+        lifecycle.confirm(
+            change, user=person(request), actor=audit.Actor.of_request(request), **given
+        )
+    except WrongState:
+        return _already(request, change)
+    except Moved:
+        raise
+    except NotAllowed as error:
+        messages.error(request, error.message)
+        return redirect("admin:index")
+    except ChangeError as error:
+        blame(form, error)
+        return None
+    return redirect("admin:batchops_change_change", change.pk)
+
+
+def _already(request: HttpRequest, change: Change) -> HttpResponseRedirect:
+    """A draft shown or sent once more: the back button, another tab, a second click."""
+    change.refresh_from_db()
+    if change.state == Change.State.DISCARDED:
+        messages.info(request, "This draft was discarded. Nothing was changed.")
+        return redirect("admin:batchops_batch_changelist")
+    messages.info(request, "This change was confirmed already; nothing was done twice.")
+    return redirect("admin:batchops_change_change", change.pk)
+
+
+def _rows(request: HttpRequest, change: Change, review: Review) -> dict[str, Any]:
+    """The page of batches that is shown, and the filters above it."""
+    plan, text = request.GET.get("show", ""), searched(request)
+    require_choice("show", plan, ChangeItem.Plan.values)
+    paginator: Paginator[ChangeItem] = Paginator(reviews.rows(change, plan, text), PAGE_SIZE)
+    if not text:
+        # The numbers are known: counting once more would read every item.
+        paginator.__dict__["count"] = _known_count(review, plan)
+    page: Page[ChangeItem] = paginator.get_page(request.GET.get("p"))
+    tabs = [
+        ("", "All", review.total),
+        (ChangeItem.Plan.ACT, "Will be changed", review.acting),
+        (ChangeItem.Plan.ALREADY, "Already so", review.already),
+        (ChangeItem.Plan.SKIP, "Skipped", review.skipped),
+    ]
+    rows = []
+    for item in page:
+        patch = item.wanted(change)
+        rows.append({"item": item, "differences": reviews.differences(item, patch)})
+    return {
+        "page": page,
+        "rows": rows,
+        "tabs": [tab for tab in tabs if tab[2] or not tab[0]],
+        "show": plan,
+        "q": text,
+    }
+
+
+def _known_count(review: Review, plan: str) -> int:
+    known = {
+        ChangeItem.Plan.ACT.value: review.acting,
+        ChangeItem.Plan.ALREADY.value: review.already,
+        ChangeItem.Plan.SKIP.value: review.skipped,
+    }
+    return known.get(plan, review.total)
+
+
+def _opening(review: Review) -> Any:
+    """When resuming is allowed again, to be proposed as the start; None when it is allowed."""
+    return authorization.next_resume_opening(timezone.now()) if review.closed else None
+
+
+def _is_emergency(change: Change) -> bool:
+    return change.priority == Change.Priority.EMERGENCY

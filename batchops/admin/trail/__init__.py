@@ -1,0 +1,1 @@
+"""The pages of the audit trail: entries, review desk, report."""

@@ -1,0 +1,329 @@
+"""Drafts: a selection frozen into items, with what is foreseen for each, before anyone confirms.
+
+The right is checked before anything is written, and no lock is held while many are frozen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from batchops import audit, permissions
+from batchops.models import Action, Batch, Change, ChangeItem
+from batchops.models.change import DRAFT_LIFETIME, DRAFT_STATES, TROUBLE_STATES
+from batchops.services import authorization
+from batchops.services.changes import eligibility, fingerprints, freezing
+from batchops.services.errors import EmptySelection, InvalidInput, WrongState
+from batchops.services.mirror import store
+from batchops.syllable.patch import BatchPatch, InvalidPatch, Values
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+State, Plan, Source = ChangeItem.State, ChangeItem.Plan, Change.Source
+
+DRAFTING_LIFETIME: Final = dt.timedelta(minutes=15)
+"""After so long a draft that is still being made was broken off."""
+
+
+@authorization.records_denials
+def draft(
+    batches: QuerySet[Batch],
+    patch: BatchPatch,
+    *,
+    user: User,
+    actor: audit.Actor,
+    source: Change.Source,
+    selection: str = "",
+    expire_now: bool = False,
+    priority: int = Change.Priority.NORMAL,
+) -> Change:
+    """Freeze a selection and what is asked of it into a draft, to be reviewed and confirmed.
+
+    `expire_now` allows an expiry that is not in the future. Raises EmptySelection, InvalidInput
+    (with the field), or NotAllowed when the person may not do this to some of the batches.
+    """
+    now = timezone.now()
+    authorization.require_any(user, actor)
+    if patch.paused is False:
+        authorization.require(user, permissions.RELEASE_CHANGE, actor)
+    check_patch(patch, now, expire_now=expire_now)
+    change = _new_change(user, actor, source, patch, selection=selection, priority=priority)
+    if not user.has_perm(permissions.RELEASE_CHANGE):
+        _require_nothing_released(
+            batches.filter(eligibility.releases(patch, now)), patch, user, actor
+        )
+    with _drafting(change, actor):
+        freezing.selection(change, batches, now)
+        return _finish_draft(change, user, actor)
+
+
+def check_patch(patch: BatchPatch, now: dt.datetime, *, expire_now: bool = False) -> None:
+    """Raise InvalidInput for a patch that asks for nothing, or for an expiry in the past."""
+    if not patch:
+        raise InvalidInput("Nothing is to be changed: choose at least one thing.")
+    expiry = patch.expires_on
+    if isinstance(expiry, dt.datetime) and expiry <= now and not expire_now:
+        raise InvalidInput(
+            "This expiry is in the past. To end outreach at once, choose “expire now”.",
+            "expires_on",
+        )
+
+
+@authorization.records_denials
+def draft_retry(change: Change, *, user: User, actor: audit.Actor) -> Change:
+    """A draft over the batches of a change that did not get what was asked, seen afresh.
+
+    Raises as `draft` does, and WrongState before the change has ended.
+    """
+    authorization.require(user, permissions.CONTROL_CHANGE, actor, change)
+    authorization.require_for(change, user, actor)
+    follower = _follower(change, Source.RETRY, change.patch, user, actor)
+    follower.reason = change.reason
+    follower.selection = f"What failed in change {change.short_id}"
+    failed = change.items.filter(state__in=TROUBLE_STATES)
+    if failed.filter(patch_json__isnull=False).exists():
+
+        def planned() -> Iterator[ChangeItem]:
+            now = timezone.now()
+            for item in freezing.pages(failed.select_related("batch")):
+                seen = Values.of(item.batch)
+                yield _item(follower, item.batch, item.wanted(change), seen, now=now)
+
+        return _drafted_each(follower, planned, user, actor)
+    with _drafting(follower, actor):
+        batches = Batch.objects.filter(pk__in=failed.values("batch_id"))
+        freezing.selection(follower, batches, timezone.now())
+        return _finish_draft(follower, user, actor)
+
+
+@authorization.records_denials
+def draft_undo(change: Change, *, user: User, actor: audit.Actor) -> Change:
+    """A draft that puts back what each applied batch had before a change.
+
+    Batches that are no longer as the change left them become conflicts at once.
+    """
+    authorization.require_any(user, actor, change)
+    follower = _follower(change, Source.UNDO, BatchPatch(), user, actor)
+    applied = change.items.filter(state=State.APPLIED).select_related("batch")
+
+    def planned() -> Iterator[ChangeItem]:
+        now = timezone.now()
+        for item in freezing.pages(applied):
+            left = item.after_values or item.before
+            yield _item(follower, item.batch, _put_back(item, change), left, now=now)
+
+    return _drafted_each(follower, planned, user, actor)
+
+
+@authorization.records_denials
+def draft_resume(
+    change: Change, *, user: User, actor: audit.Actor, asked_from: str | None = None
+) -> Change:
+    """A draft that resumes exactly the batches a change paused and that are still on its hold.
+
+    `asked_from` is the address that the person asked from, where it is not the actor's.
+    """
+    authorization.require(user, permissions.RELEASE_CHANGE, actor, change)
+    follower = _follower(change, Source.RESUME, BatchPatch(paused=False), user, actor)
+    if asked_from is not None:
+        follower.requested_from = asked_from
+    with _drafting(follower, actor):
+        freezing.selection(follower, Batch.objects.filter(hold=change, paused=True), timezone.now())
+        return _finish_draft(follower, user, actor)
+
+
+def lapse_drafts() -> int:
+    """Discard drafts that nobody confirmed within a day; returns how many.
+
+    What was broken off while it was made, or while it was dropped, goes as well.
+    """
+    now = timezone.now()
+    broken_off = Change.objects.filter(
+        state=Change.State.DRAFTING, created_at__lt=now - DRAFTING_LIFETIME
+    )
+    for change in broken_off:
+        _abandon(change)
+    lately = Change.objects.filter(
+        state=Change.State.DISCARDED, finished_at__gt=now - 2 * DRAFT_LIFETIME
+    )
+    for change in lately.filter(Exists(ChangeItem.objects.filter(change=OuterRef("pk")))):
+        freezing.drop_items(change)
+    old = Change.objects.filter(state=Change.State.DRAFT, created_at__lt=now - DRAFT_LIFETIME)
+    return sum(drop(change, audit.SYSTEM, "Not confirmed within a day.") for change in old)
+
+
+def drop(change: Change, actor: audit.Actor, why: str = "") -> bool:
+    """Discard a draft and record it; False when it is no longer a draft."""
+    with transaction.atomic():
+        dropped = Change.objects.filter(pk=change.pk, state=Change.State.DRAFT).update(
+            state=Change.State.DISCARDED, finished_at=timezone.now()
+        )
+        if not dropped:
+            return False
+        detail = {"why": why} if why else {}
+        audit.record(audit.Fact.about_change(Action.CHANGE_DISCARDED, actor, change, detail=detail))
+    freezing.drop_items(change)
+    change.refresh_from_db()
+    return True
+
+
+@contextlib.contextmanager
+def _drafting(change: Change, actor: audit.Actor) -> Iterator[None]:
+    """Keep a change as being drafted while its items are frozen; what fails leaves nothing."""
+    _require_room(change, actor)
+    change.state = Change.State.DRAFTING
+    change.save(force_insert=True)
+    try:
+        yield
+    except BaseException:
+        _abandon(change)
+        raise
+
+
+def _abandon(change: Change) -> None:
+    freezing.drop_items(change)
+    Change.objects.filter(pk=change.pk, state=Change.State.DRAFTING).delete()
+
+
+def _require_room(change: Change, actor: audit.Actor) -> None:
+    """Raise InvalidInput when a person has too many drafts open; an emergency finds room."""
+    emergency = change.priority == Change.Priority.EMERGENCY
+    if emergency or actor.kind != audit.ActorKind.PERSON:
+        return
+    drafts = Change.objects.filter(state__in=DRAFT_STATES, requested_by=change.requested_by_id)
+    if drafts.count() >= settings.OPEN_DRAFTS:
+        raise InvalidInput(
+            f"You have {settings.OPEN_DRAFTS:,} drafts open, and no more are allowed. Confirm or "
+            "discard some of them: they are in the list of changes."
+        )
+
+
+def _require_nothing_released(
+    releasing: QuerySet[Batch], patch: BatchPatch, user: User, actor: audit.Actor
+) -> None:
+    """Raise NotAllowed where a person who may only pause would let outreach reach more people."""
+    if releasing.exclude(eligibility.ineligible(patch)).exists():
+        authorization.require(user, permissions.RELEASE_CHANGE, actor)
+
+
+def _new_change(
+    user: User, actor: audit.Actor, source: Change.Source, patch: BatchPatch, **more: Any
+) -> Change:
+    change = Change(
+        source=source,
+        requested_by=user,
+        requested_by_name=user.get_username(),
+        requested_from=actor.ip,
+        created_at=timezone.now(),
+        **more,
+    )
+    change.patch = patch
+    return change
+
+
+def _finish_draft(change: Change, user: User, actor: audit.Actor) -> Change:
+    """Count what was frozen, check that the person may ask for it, and record that they did."""
+    counted = change.items.aggregate(
+        items=Count("pk"),
+        acting=Count("pk", filter=Q(plan=Plan.ACT)),
+        releasing=Count("pk", filter=Q(plan=Plan.ACT, releases=True)),
+    )
+    change.item_count, change.acting_count = counted["items"], counted["acting"]
+    change.releasing_count = counted["releasing"]
+    if not change.item_count:
+        raise EmptySelection("No batch is selected. Select at least one, then try again.")
+    authorization.require_for(change, user, actor)
+    change.items_fingerprint = fingerprints.of_items(change)
+    change.fingerprint = fingerprints.of(change)
+    change.state = Change.State.DRAFT
+    with transaction.atomic():
+        change.save()
+        audit.record(
+            audit.Fact.about_change(
+                Action.CHANGE_REQUESTED,
+                actor,
+                change,
+                after=change.patch_json,
+                detail={
+                    "batches": change.item_count,
+                    "source": change.source,
+                    "selection": change.selection,
+                    "follows": str(change.follows_id) if change.follows_id else None,
+                },
+            )
+        )
+    return change
+
+
+def _drafted_each(
+    change: Change, planned: Callable[[], Iterator[ChangeItem]], user: User, actor: audit.Actor
+) -> Change:
+    """A draft whose batches are each asked for something of their own."""
+    releases = permissions.RELEASE_CHANGE
+    acting = (item for item in planned() if item.plan == Plan.ACT)
+    # Looked at before anything is written, however many they are.
+    if not user.has_perm(releases) and any(item.releases for item in acting):
+        authorization.require(user, releases, actor, change.follows)
+    with _drafting(change, actor):
+        freezing.each(planned())
+        return _finish_draft(change, user, actor)
+
+
+def _follower(
+    change: Change, source: Change.Source, patch: BatchPatch, user: User, actor: audit.Actor
+) -> Change:
+    """An empty draft that follows a change which has ended."""
+    if change.state not in (Change.State.FINISHED, Change.State.STOPPED):
+        raise WrongState("This change has not ended yet. Stop it first.", change)
+    follower = _new_change(user, actor, source, patch, follows=change)
+    follower.reference = change.reference
+    follower.selection = f"What change {change.short_id} did"
+    return follower
+
+
+def _put_back(item: ChangeItem, change: Change) -> BatchPatch:
+    try:
+        return item.wanted(change).reverse(item.before)
+    except InvalidPatch:
+        # What was before cannot be asked for again; leave it and say so.
+        return BatchPatch()
+
+
+def _item(
+    change: Change, batch: Batch, patch: BatchPatch, left: Values, *, now: dt.datetime
+) -> ChangeItem:
+    item = ChangeItem(
+        change=change,
+        batch=batch,
+        before_status=batch.status,
+        releases=eligibility.releases_on(batch, patch, now),
+        patch_json=None if patch == change.patch else patch.to_json(),
+    )
+    item.before = left
+    skip = _why_not(batch, patch)
+    if skip:
+        item.plan, item.state, item.message = Plan.SKIP, State.SKIPPED, skip
+    elif batch.is_in_doubt:
+        # What it is like now, the push finds out.
+        return item
+    elif fields := patch.conflicts(left, batch):
+        item.plan, item.state = Plan.SKIP, State.CONFLICT
+        item.message = f"Changed since: {', '.join(fields)}."
+        item.after = store.snapshot(batch)
+    elif patch.is_satisfied_by(batch):
+        item.plan = Plan.ALREADY
+    return item
+
+
+def _why_not(batch: Batch, patch: BatchPatch) -> str:
+    if not patch:
+        return "What it was before cannot be asked for."
+    return eligibility.why_not(batch, patch)

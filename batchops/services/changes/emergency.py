@@ -1,0 +1,52 @@
+"""The emergency pause: everything live, of one campaign or everywhere, ahead of all else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from batchops import audit
+from batchops.models import Batch, Campaign, Change, ChangeItem
+from batchops.models.change import RUNNABLE_STATES
+from batchops.services.changes import drafts
+from batchops.services.errors import EmptySelection
+from batchops.syllable.patch import BatchPatch
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+def draft_pause(*, user: User, actor: audit.Actor, campaign: Campaign | None = None) -> Change:
+    """A draft that pauses all that is live and not paused; it overtakes queued changes.
+
+    Also what may be live and not paused by what is under way, or was sent without a clear answer.
+    Raises EmptySelection when nothing is, and NotAllowed.
+    """
+    live = _maybe_reaching()
+    where = "everywhere"
+    if campaign is not None:
+        live, where = live.filter(campaign=campaign), f"in {campaign}"
+    try:
+        return drafts.draft(
+            live,
+            BatchPatch(paused=True),
+            user=user,
+            actor=actor,
+            source=Change.Source.EMERGENCY,
+            selection=f"Everything live and not paused {where}"[:500],
+            priority=Change.Priority.EMERGENCY,
+        )
+    except EmptySelection:
+        raise EmptySelection(f"Nothing is live and not paused {where}.") from None
+
+
+def _maybe_reaching() -> QuerySet[Batch]:
+    """Batches on which outreach is made, as far as is known, or may be or begin by our doing."""
+    under_way = ChangeItem.objects.filter(
+        Q(state=ChangeItem.State.SENDING)
+        | Q(state=ChangeItem.State.PENDING, change__state__in=RUNNABLE_STATES, releases=True),
+        batch=OuterRef("pk"),
+    )
+    live = Batch.objects.live_and_not_paused() | Batch.objects.present().in_doubt()
+    return live | Batch.objects.present().filter(Exists(under_way))

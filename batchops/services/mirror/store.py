@@ -1,0 +1,390 @@
+"""Writes what was seen of the vendor's batches into the mirror, and notices outside changes.
+
+Only rows that differ are written. An observation older than the row is ignored, so that a pull
+never undoes what a push just wrote.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.db import transaction
+from django.utils import timezone
+
+from batchops import audit
+from batchops.models import Action, Batch, Campaign, ChangeItem
+from batchops.services import bulk
+from batchops.services.mirror import own_writes, shared_ids
+from batchops.services.mirror.evidence import Known
+from batchops.services.mirror.own_writes import Doings
+from batchops.syllable.patch import PATCH_FIELDS, Values, same_value
+from batchops.syllable.records import BatchRecord, CampaignRecord
+
+RECORD_FIELDS: Final = (
+    "campaign_id",
+    "status",
+    "paused",
+    "expires_on",
+    "call_rate",
+    "auto_call_rate",
+    "auto_call_rate_baseline",
+    "upload_filename",
+    "dispatch_id",
+    "created_at",
+    "deleted_at",
+    "deleted_reason",
+    "last_updated_at",
+    "last_updated_by",
+    "error_message",
+)
+MIRROR_FIELDS: Final = (
+    "synced_at",
+    "observed_at",
+    "written_at",
+    "missing_since",
+    "drifted_at",
+    "hold_id",
+)
+CAMPAIGN_FIELDS: Final = (
+    "campaign_name",
+    "description",
+    "mode",
+    "labels",
+    "hourly_rate",
+    "daily_start_time",
+    "daily_end_time",
+    "active_days",
+    "updated_at",
+    "last_updated_by",
+)
+
+CLOCK_SLACK: Final = dt.timedelta(minutes=2)
+"""How far ahead of the clock an instant may lie before it counts as written by another clock."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What applying observations did."""
+
+    seen: int = 0
+    created: int = 0
+    changed: int = 0
+    facts: list[audit.Fact] = field(default_factory=list)
+
+
+def apply_page(
+    records: Sequence[BatchRecord],
+    observed_at: dt.datetime,
+    strangers: dict[str, tuple[BatchRecord, dt.datetime]] | None = None,
+) -> Tally:
+    """Write the batches of one reply whose request was sent at `observed_at` (UTC).
+
+    One transaction: changed rows, and a fact for each change that was made outside batchops.
+    A batch of another campaign than its row's is another batch: it is put into `strangers`, or
+    without one raises the alarm.
+    """
+    with transaction.atomic():
+        rows = locked_rows({record.batch_id for record in records})
+        latest, others = shared_ids.told_apart(records, rows)
+        keep_campaigns(record.campaign_id for record in latest.values())
+        tally = Tally(seen=len(latest))
+        written: list[Batch] = []
+        differing: list[tuple[Batch, BatchRecord]] = []
+        for batch_id, record in latest.items():
+            row = rows.get(batch_id)
+            if row is None:
+                written.append(row_of(record, observed_at))
+                tally.created += 1
+            elif not is_stale(row, record, observed_at) and differs(row, record):
+                differing.append((row, record))
+        own = own_writes.of(row.batch_id for row, _ in differing)
+        for row, record in differing:
+            if row.batch_id in own.in_flight:
+                # The push itself will write it, from a fresher reply.
+                continue
+            if (facts := _take_over_what_others_did(row, record, observed_at, own)) is not None:
+                tally.facts += facts
+                written.append(row)
+                tally.changed += 1
+        write_rows(written)
+        audit.record(*tally.facts)
+        if strangers is None:
+            shared_ids.raise_alarms({one.batch_id: [one.campaign_id] for one in others})
+        else:
+            strangers |= {one.batch_id: (one, observed_at) for one in others}
+    return tally
+
+
+def follow_to_campaign(record: BatchRecord, observed_at: dt.datetime) -> None:
+    """Take over a batch that is in another campaign than before, and there alone."""
+    with transaction.atomic():
+        keep_campaigns([record.campaign_id])
+        for row in locked_rows([record.batch_id]).values():
+            if is_older(row, observed_at):
+                return
+            detail = {"fields": ["campaign_id"], "campaigns": [row.campaign_id, record.campaign_id]}
+            audit.record(
+                audit.Fact.about_batch(
+                    Action.BATCH_CHANGED_OUTSIDE,
+                    audit.Actor.outside(record.last_updated_by or "unknown"),
+                    row,
+                    outcome="outside",
+                    detail=detail,
+                )
+            )
+            Batch.objects.filter(pk=row.pk).update(campaign_id=record.campaign_id)
+        apply_page([record], observed_at)
+
+
+def notice(
+    row: Batch, record: BatchRecord, observed_at: dt.datetime, own: Doings
+) -> list[audit.Fact] | None:
+    """Take over what a single read showed, for an item that is being pushed.
+
+    Returns the facts about what others had changed; None when the row stays as it is.
+    """
+    if record.campaign_id != row.campaign_id:
+        # It is about another batch with the same id.
+        return None
+    if is_stale(row, record, observed_at) or not differs(row, record):
+        return None
+    keep_campaigns([record.campaign_id])
+    return _take_over_what_others_did(row, record, observed_at, own)
+
+
+def locked_rows(batch_ids: Iterable[str]) -> dict[str, Batch]:
+    """The mirror rows of batches with their campaigns, locked in one order by all writers."""
+    rows = (
+        Batch.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("campaign")
+        .only(*(field.name for field in Batch._meta.fields), "campaign__campaign_name")
+        .filter(pk__in=list(batch_ids))
+        .order_by("pk")
+    )
+    return {row.batch_id: row for row in rows}
+
+
+def keep_campaigns(campaign_ids: Iterable[int]) -> None:
+    """Make a nameless row for each campaign that is not known yet."""
+    wanted = set(campaign_ids)
+    known = set(Campaign.objects.filter(pk__in=wanted).values_list("pk", flat=True))
+    now = timezone.now()
+    Campaign.objects.bulk_create(
+        [Campaign(id=pk, synced_at=now, observed_at=now) for pk in sorted(wanted - known)],
+        ignore_conflicts=True,
+    )
+
+
+def is_older(row: Batch, observed_at: dt.datetime) -> bool:
+    """Whether a row holds something newer. One from the future is of a clock since set back."""
+    return observed_at <= row.observed_at < timezone.now() + CLOCK_SLACK
+
+
+def is_stale(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> bool:
+    """Whether an observation may be older than what the row holds: lists and reads lag."""
+    return is_older(row, observed_at) or not Known.of(row).is_proven_by(record, observed_at)
+
+
+def differs(row: Batch, record: BatchRecord) -> bool:
+    """Whether the row would change by taking the record over."""
+    return row.missing_since is not None or any(
+        getattr(row, name) != getattr(record, name) for name in RECORD_FIELDS
+    )
+
+
+def take_over(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> None:
+    """Put a record's values into a row; a hold of ours ends with the pause itself.
+
+    A record of another campaign is about another batch: nothing of it is taken over.
+    """
+    if row.campaign_id not in (None, record.campaign_id):
+        return
+    for name in RECORD_FIELDS:
+        setattr(row, name, getattr(record, name))
+    row.observed_at = observed_at
+    row.synced_at = timezone.now()
+    row.missing_since = None
+    if row.paused is not True:
+        row.hold_id = None
+
+
+def write_rows(rows: Sequence[Batch]) -> None:
+    """Insert or update mirror rows in few statements, in the order in which all writers lock."""
+    Batch.objects.bulk_create(
+        sorted(rows, key=lambda row: row.batch_id),
+        update_conflicts=True,
+        unique_fields=["batch_id"],
+        update_fields=[*RECORD_FIELDS, *MIRROR_FIELDS],
+        batch_size=500,
+    )
+
+
+def update_rows(rows: Sequence[Batch]) -> None:
+    """Update mirror rows that exist."""
+    names = [*RECORD_FIELDS, *MIRROR_FIELDS]
+    bulk.update_rows(
+        Batch,
+        names,
+        [(row.pk, [getattr(row, name) for name in names]) for row in rows],
+    )
+
+
+def mark_missing(batch_ids: Sequence[str], sent_at: dt.datetime) -> int:
+    """Tombstone batches that the vendor does not know, as it answered to reads sent at `sent_at`.
+
+    One that was made only lately is left for later: reads may not know of it yet.
+    """
+    with transaction.atomic():
+        rows = [
+            row
+            for row in locked_rows(batch_ids).values()
+            if row.missing_since is None and Known.of(row).is_gone_by(sent_at)
+        ]
+        now = timezone.now()
+        for row in rows:
+            row.missing_since = row.synced_at = row.observed_at = now
+        write_rows(rows)
+        audit.record(
+            *(
+                audit.Fact.about_batch(
+                    Action.BATCH_MISSING, audit.SYSTEM, row, before=snapshot(row)
+                )
+                for row in rows
+            )
+        )
+    return len(rows)
+
+
+def apply_campaigns(records: Sequence[CampaignRecord], observed_at: dt.datetime) -> int:
+    """Write the campaigns that differ; returns how many were written."""
+    latest = {record.id: record for record in records}
+    with transaction.atomic():
+        known = Campaign.objects.select_for_update(no_key=True).order_by("pk").in_bulk(list(latest))
+        written = []
+        for pk, record in sorted(latest.items()):
+            values = _campaign_values(record)
+            row = known.get(pk)
+            if row is not None and all(getattr(row, n) == v for n, v in values.items()):
+                continue
+            written.append(
+                Campaign(id=pk, synced_at=timezone.now(), observed_at=observed_at, **values)
+            )
+        Campaign.objects.bulk_create(
+            written,
+            update_conflicts=True,
+            unique_fields=["id"],
+            update_fields=[*CAMPAIGN_FIELDS, "synced_at", "observed_at", "missing_since"],
+        )
+    return len(written)
+
+
+def snapshot(batch: Batch | BatchRecord) -> dict[str, Any]:
+    """The values of a batch that the trail keeps as before and after."""
+    return {**Values.of(batch).to_json(), "status": batch.status}
+
+
+def row_of(record: BatchRecord, observed_at: dt.datetime) -> Batch:
+    """A mirror row as a record makes it, not stored."""
+    row = Batch(batch_id=record.batch_id)
+    take_over(row, record, observed_at)
+    return row
+
+
+def _campaign_values(record: CampaignRecord) -> dict[str, Any]:
+    values = {name: getattr(record, name) for name in CAMPAIGN_FIELDS}
+    return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+
+
+def _take_over_what_others_did(
+    row: Batch, record: BatchRecord, observed_at: dt.datetime, own: Doings
+) -> list[audit.Fact] | None:
+    """Put an observation into a row; returns the facts about what others did.
+
+    While an update of ours may be on its way, what it asked for stays as it was before: its own
+    outcome will tell. None: nothing but that was seen.
+    """
+    batch_id, facts = row.batch_id, []
+    if row.missing_since is not None:
+        facts.append(audit.Fact.about_batch(Action.BATCH_FOUND_AGAIN, audit.SYSTEM, row))
+    moved = {n for n in PATCH_FIELDS if not same_value(n, getattr(row, n), getattr(record, n))}
+    awaited = own.awaited(batch_id, record, moved)
+    late, late_fields = own.late(batch_id, record, moved - awaited)
+    others = moved - awaited - late_fields
+    deleted = row.deleted_at is None and record.deleted_at is not None
+    if awaited and not (others or deleted):
+        return None
+    if late is not None:
+        facts.append(_carried_out_after_all(row, record, late, late_fields))
+    if (others or deleted) and (deleted or not own.was_never_kept(row, record, others)):
+        if batch_id in own.last_applied:
+            row.drifted_at = timezone.now()
+        facts.append(_changed_outside(row, record, others, own.names))
+    elif row.status != record.status and not moved:
+        facts.append(_status_moved(row, record))
+    _take_over_but(awaited, row, record, observed_at)
+    return facts
+
+
+def _take_over_but(
+    awaited: set[str], row: Batch, record: BatchRecord, observed_at: dt.datetime
+) -> None:
+    """Take over an observation; with `awaited` fields, only what was surely done by others."""
+    if not awaited:
+        take_over(row, record, observed_at)
+        return
+    names = (set(PATCH_FIELDS) | {"deleted_at", "deleted_reason"}) - awaited
+    for name in names:
+        setattr(row, name, getattr(record, name))
+    row.missing_since, row.synced_at = None, timezone.now()
+
+
+def _changed_outside(
+    row: Batch, record: BatchRecord, fields: set[str], own_names: frozenset[str]
+) -> audit.Fact:
+    """What somebody else did; with our own key it is another tool, or its owner at the vendor."""
+    with_our_key = record.last_updated_by in own_names
+    detail: dict[str, Any] = {"fields": [name for name in PATCH_FIELDS if name in fields]}
+    if record.deleted_at is not None and row.deleted_at is None:
+        detail["deleted"] = record.deleted_reason or True
+    before, after = snapshot(row), snapshot(record)
+    return audit.Fact.about_batch(
+        Action.BATCH_CHANGED_WITH_OUR_KEY if with_our_key else Action.BATCH_CHANGED_OUTSIDE,
+        audit.Actor.outside(record.last_updated_by or "unknown"),
+        row,
+        outcome="outside",
+        before=before,
+        after=before | {n: after[n] for n in after if n in fields or n == "status"},
+        detail=detail,
+    )
+
+
+def _status_moved(row: Batch, record: BatchRecord) -> audit.Fact:
+    return audit.Fact.about_batch(
+        Action.BATCH_STATUS_CHANGED,
+        audit.VENDOR,
+        row,
+        outcome="outside",
+        before=snapshot(row),
+        after=snapshot(record),
+    )
+
+
+def _carried_out_after_all(
+    row: Batch, record: BatchRecord, item: ChangeItem, fields: set[str]
+) -> audit.Fact:
+    """An update of ours whose outcome was not known is seen to have taken effect."""
+    return audit.Fact.about_batch(
+        Action.BATCH_CARRIED_OUT_LATE,
+        audit.SYSTEM,
+        row,
+        outcome="as_asked",
+        change_id=item.change_id,
+        reason=item.change.reason,
+        reference=item.change.reference,
+        before=snapshot(row),
+        after=snapshot(record),
+        detail={"fields": [name for name in PATCH_FIELDS if name in fields], "was": item.state},
+    )

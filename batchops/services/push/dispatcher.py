@@ -1,0 +1,147 @@
+"""The threads of the push engine: they carry assignments to the vendor and know no database."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from batchops.services.push.assignments import Assignment, Outcome
+from batchops.services.push.attempt import attempt
+from batchops.services.runs.fair_queue import Claimant, FairQueue
+from batchops.syllable.client import SyllableClient
+from batchops.syllable.limits import InFlightLimit
+
+LOOK_UP_SECONDS: Final = 0.25
+"""How often a thread that waits for its turn looks whether it is still needed."""
+OVERDUE_LOOK_SECONDS: Final = 0.05
+"""How often it is looked for what may pass the requests that hang."""
+
+
+class Dispatcher:
+    """Sends assignments, as many at a time as the vendor allows, and hands back their outcomes.
+
+    A free thread first gets leave to start a request and only then takes what is next in fair
+    order, so nothing that is taken ever waits. What must not wait behind requests that hang gets
+    threads beside, up to as many again. All methods are for one thread, the engine's. `limit` is
+    what the vendor lets through.
+    """
+
+    def __init__(self, client: SyllableClient, maximum: int) -> None:
+        self.limit = InFlightLimit(maximum)
+        self.queue: FairQueue[Assignment] = FairQueue()
+        self._client = client
+        self._outcomes: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
+        self._delayed: list[tuple[float, int, Claimant, Assignment]] = []
+        self._order = itertools.count()
+        self._closing = threading.Event()
+        self._spare = threading.Semaphore(maximum)
+        self._threads = [
+            threading.Thread(target=self._work, name=f"push-{number}", daemon=True)
+            for number in range(maximum)
+        ]
+        self._threads.append(threading.Thread(target=self._watch, name="push-watch", daemon=True))
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def send(self, claimant: Claimant, assignments: Sequence[Assignment]) -> None:
+        """Send as soon as it is their turn and the vendor allows it."""
+        self.queue.put(claimant, assignments)
+
+    def send_later(self, claimant: Claimant, assignment: Assignment, seconds: float) -> None:
+        due = time.monotonic() + seconds
+        heapq.heappush(self._delayed, (due, next(self._order), claimant, assignment))
+
+    def send_due(self) -> None:
+        """Send what was to be sent later and whose time has come."""
+        now = time.monotonic()
+        while self._delayed and self._delayed[0][0] <= now:
+            _due, _number, claimant, assignment = heapq.heappop(self._delayed)
+            self.queue.put(claimant, [assignment], ahead=True)
+
+    def outcomes(self, seconds: float = 0.0, most: int | None = None) -> Iterator[Outcome]:
+        """What has come in, waiting up to `seconds` for the first. Raises what a thread raised."""
+        for number in itertools.count():
+            if number == most:
+                return
+            try:
+                outcome = self._outcomes.get(timeout=seconds if number == 0 else 0)
+            except queue.Empty:
+                return
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield outcome
+
+    def unsent(self) -> list[Assignment]:
+        """What waits to be sent, now or later."""
+        found: list[Assignment] = [entry[3] for entry in self._delayed]
+        return found + self.queue.items()
+
+    def take_back(self, chosen: Callable[[Assignment], bool] = lambda _: True) -> list[Assignment]:
+        """Take back what is chosen and was not sent yet, or was to be sent again."""
+        taken = self.queue.remove(chosen)
+        taken += [entry[3] for entry in self._delayed if chosen(entry[3])]
+        self._delayed = [entry for entry in self._delayed if not chosen(entry[3])]
+        heapq.heapify(self._delayed)
+        return taken
+
+    def close(self, seconds: float) -> list[Assignment]:
+        """End the threads, waiting up to `seconds` for what is under way; returns the unsent."""
+        self._closing.set()
+        unsent = self.take_back()
+        self.queue.wake_all()
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        return unsent
+
+    def _work(self) -> None:
+        while not self._closing.is_set():
+            if not (self.queue.wait(LOOK_UP_SECONDS) and self.limit.acquire(LOOK_UP_SECONDS)):
+                continue
+            try:
+                if (assignment := self.queue.take()) is not None:
+                    self._carry_out(assignment)
+            finally:
+                self.limit.release()
+
+    def _watch(self) -> None:
+        """Give a thread of its own to each request that is overdue."""
+        started: list[threading.Thread] = []
+        while not self._closing.wait(OVERDUE_LOOK_SECONDS):
+            if not self._spare.acquire(blocking=False):
+                continue
+            if (assignment := self.queue.take_overdue()) is None:
+                self._spare.release()
+                continue
+            started = [thread for thread in started if thread.is_alive()]
+            started.append(
+                threading.Thread(target=self._work_beside, args=[assignment], daemon=True)
+            )
+            started[-1].start()
+        for thread in started:
+            thread.join()
+
+    def _work_beside(self, assignment: Assignment) -> None:
+        try:
+            self._carry_out(assignment)
+        finally:
+            self._spare.release()
+
+    def _carry_out(self, assignment: Assignment) -> None:
+        began = time.monotonic()
+        try:
+            outcome = attempt(self._client, self.limit, assignment)
+            self._outcomes.put(replace(outcome, began=began) if outcome.failed else outcome)
+        except BaseException as error:  # noqa: BLE001  the engine raises it
+            self._outcomes.put(error)
+        finally:
+            self.queue.done(assignment.change_id)

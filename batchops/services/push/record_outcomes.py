@@ -1,0 +1,243 @@
+"""Outcomes into the database: items, mirror rows and the trail in one transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from batchops import audit
+from batchops.models import Action, Batch, Change, ChangeItem
+from batchops.services.bulk import update_rows
+from batchops.services.mirror import key_identity, own_writes, store
+from batchops.services.push.assignments import NO_CLEAR_ANSWER, Assignment, Outcome
+from batchops.services.runs import leases
+
+logger = logging.getLogger(__name__)
+
+State = ChangeItem.State
+
+SETTLED_FIELDS: Final = (
+    "state",
+    "attempts",
+    "lease",
+    "lease_until",
+    "http_status",
+    "message",
+    "after",
+    "settled_at",
+    "unasked",
+)
+
+
+def settle(outcomes: Sequence[Outcome], changes: Mapping[UUID, Change], lease: str) -> int:
+    """Write settled outcomes; returns how many were still this worker's to write.
+
+    What another worker has taken up since is left to it.
+    """
+    with transaction.atomic():
+        attempts = _held([outcome.assignment for outcome in outcomes], lease)
+        written = [outcome for outcome in outcomes if outcome.assignment.item_id in attempts]
+        rows = store.locked_rows(outcome.assignment.batch_id for outcome in written)
+        store.keep_campaigns(
+            {outcome.record.campaign_id for outcome in written if outcome.record}
+            - {row.campaign_id for row in rows.values()}
+        )
+        own = own_writes.of(
+            [
+                one.assignment.batch_id
+                for one in written
+                if (found := one.assignment.found)
+                and store.differs(rows[one.assignment.batch_id], found.record)
+            ],
+            but=[one.assignment.item_id for one in written if not one.assignment.in_doubt],
+        )
+        key_identity.learn(
+            one.record.last_updated_by for one in written if one.record and one.moved_it
+        )
+        facts: list[audit.Fact] = []
+        touched: list[Batch] = []
+        for outcome in written:
+            row = rows[outcome.assignment.batch_id]
+            change = changes[outcome.assignment.change_id]
+            found = outcome.assignment.found
+            noticed = store.notice(row, found.record, found.sent_at, own) if found else None
+            facts += [*(noticed or ()), *_facts(outcome, row, change)]
+            if _settle_row(row, outcome, change) or noticed is not None:
+                touched.append(row)
+        update_rows(
+            ChangeItem,
+            SETTLED_FIELDS,
+            [_settled_values(outcome, attempts) for outcome in written],
+        )
+        store.update_rows(touched)
+        audit.record(*facts)
+    if len(written) < len(outcomes):
+        logger.warning(
+            "%d outcomes are left to the worker that took their items up.",
+            len(outcomes) - len(written),
+        )
+    return len(written)
+
+
+def put_off(
+    assignments: Iterable[Assignment],
+    changes: Mapping[UUID, Change],
+    lease: str,
+    why: str,
+) -> None:
+    """Make items pending again, and record the tries of those that were sent in vain.
+
+    What may have been carried out counts as a round and is in doubt from now on.
+    """
+    by_item = {assignment.item_id: assignment for assignment in assignments}
+    if not by_item:
+        return
+    with transaction.atomic():
+        held = _held(by_item.values(), lease)
+        tried = [by_item[key] for key in held if by_item[key].tries]
+        rows = store.locked_rows(assignment.batch_id for assignment in tried)
+        in_doubt = [key for key in held if by_item[key].in_doubt]
+        leases.give_back(lease, in_doubt, counted=True)
+        ChangeItem.objects.filter(pk__in=[key for key in in_doubt if by_item[key].tries]).update(
+            message=NO_CLEAR_ANSWER
+        )
+        leases.doubt(by_item[key].batch_id for key in in_doubt)
+        leases.give_back(lease, held.keys() - set(in_doubt))
+        audit.record(
+            *(
+                audit.Fact.about_batch(
+                    Action.BATCH_POSTPONED,
+                    audit.Actor.system_for(changes[assignment.change_id]),
+                    rows[assignment.batch_id],
+                    outcome="postponed",
+                    detail=_detail(assignment, why),
+                    **_about(changes[assignment.change_id]),
+                )
+                for assignment in tried
+            )
+        )
+
+
+def _held(assignments: Collection[Assignment], lease: str) -> dict[int, int]:
+    """Which of these items are this worker's to write, locked, with their attempts so far.
+
+    Those under its lease, and those whose lease has lapsed and that nobody has taken up since.
+    """
+    rounds = {assignment.item_id: assignment.rounds for assignment in assignments}
+    own = Q(lease=lease, state=State.SENDING)
+    items = (
+        ChangeItem.objects.select_for_update(no_key=True, of=("self",))
+        .filter(own | Q(lease="", state=State.PENDING), pk__in=list(rounds))
+        .order_by("pk")
+        .values_list("pk", "attempts", "state")
+    )
+    return {
+        key: attempts
+        for key, attempts, state in items
+        if state == State.SENDING or attempts == rounds[key]
+    }
+
+
+def _settled_values(
+    outcome: Outcome, attempts: Mapping[int, int]
+) -> tuple[int, tuple[object, ...]]:
+    """An item's key and what its fields are set to, in the order of SETTLED_FIELDS."""
+    assignment = outcome.assignment
+    values = (
+        outcome.state,
+        attempts[assignment.item_id] + max(0, len(assignment.tries) - 1),
+        "",
+        None,
+        outcome.http_status,
+        outcome.message,
+        store.snapshot(outcome.record) if outcome.record else None,
+        timezone.now(),
+        list(outcome.unasked),
+    )
+    return assignment.item_id, values
+
+
+def _settle_row(row: Batch, outcome: Outcome, change: Change) -> bool:
+    """Put what was seen into the mirror row; whether the row has to be written."""
+    if outcome.gone and row.missing_since is None:
+        row.missing_since = row.synced_at = row.observed_at = timezone.now()
+        return True
+    doubted = outcome.assignment.in_doubt
+    if doubted:
+        row.written_at = outcome.assignment.known.written_at
+    record = outcome.record
+    if record is None or store.is_older(row, outcome.seen_at):
+        return doubted
+    applied = outcome.state == State.APPLIED
+    if not (outcome.by_reply or applied):
+        if store.is_stale(row, record, outcome.seen_at):
+            return doubted
+        if not (doubted or store.differs(row, record)):
+            return False
+    store.take_over(row, record, outcome.seen_at)
+    if outcome.by_reply:
+        row.written_at = outcome.seen_at
+    if applied:
+        row.drifted_at = None
+        if outcome.assignment.patch.paused is True:
+            row.hold = change
+    return True
+
+
+def _facts(outcome: Outcome, row: Batch, change: Change) -> list[audit.Fact]:
+    assert outcome.state is not None  # noqa: S101
+    about = {
+        **_about(change),
+        "http_status": outcome.http_status,
+        "before": _before(outcome.assignment, row),
+        "after": store.snapshot(outcome.record) if outcome.record else None,
+    }
+    seen = outcome.assignment.before.to_json()
+    detail = _detail(outcome.assignment, outcome.message) | {"seen": seen}
+    facts = [
+        audit.Fact.about_batch(
+            f"batch.{outcome.state.value}",
+            audit.Actor.system_for(change),
+            row,
+            outcome=outcome.state.value,
+            detail=detail,
+            **about,
+        )
+    ]
+    if outcome.unasked:
+        facts.append(
+            audit.Fact.about_batch(
+                Action.BATCH_MOVED_UNASKED,
+                audit.VENDOR,
+                row,
+                outcome="unasked",
+                detail={"fields": list(outcome.unasked)},
+                **about,
+            )
+        )
+    return facts
+
+
+def _before(assignment: Assignment, row: Batch) -> dict[str, Any]:
+    """What was provably there before anything of it was sent."""
+    return store.snapshot(row) | (assignment.base or assignment.known.values).to_json()
+
+
+def _about(change: Change) -> dict[str, Any]:
+    return {"change_id": change.pk, "reason": change.reason, "reference": change.reference}
+
+
+def _detail(assignment: Assignment, message: str) -> dict[str, Any]:
+    """What was asked, and how each try was answered: one word for each PUT."""
+    return {
+        "asked": assignment.patch.to_json(),
+        "message": message,
+        "tries": list(assignment.tries),
+        "in_doubt": assignment.in_doubt,
+    }

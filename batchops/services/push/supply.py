@@ -1,0 +1,236 @@
+"""What the engine holds, and where it comes from: claims few items ahead, in fair order.
+
+Part of the engine, in whose thread it runs.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
+from uuid import UUID
+
+from django.utils import timezone
+
+from batchops.models import Change, ChangeItem
+from batchops.services import vendor
+from batchops.services.changes import lifecycle
+from batchops.services.changes.eligibility import unsendable
+from batchops.services.errors import ChangeError
+from batchops.services.mirror import key_identity
+from batchops.services.push.assignments import Assignment, Outcome
+from batchops.services.push.dispatcher import Dispatcher
+from batchops.services.runs import leases, preflight, run_state
+from batchops.services.runs.fair_queue import Claimant
+from batchops.syllable.errors import SyllableError
+
+REFILL_SECONDS: Final = 0.01
+"""Shortest time between two rounds of claims."""
+NONE_FREE_SECONDS: Final = 0.1
+"""After so long it is looked again for items of a change that had none free."""
+CLAIMS_A_ROUND: Final = 16
+"""Changes claimed for in one round, so that the engine soon looks around again."""
+LEAST_SLICE: Final = 8
+"""Items claimed of a change at once, where it has so many."""
+MOST_AHEAD: Final = 16
+"""Items held of one change at the most, for each request that may be in flight: those that are
+claimed ahead, and those that wait to be tried again."""
+
+State, ItemState = Change.State, ChangeItem.State
+
+
+class Supply:
+    """The items held under one lease, by change.
+
+    `only_emergency`: nothing is claimed but of emergency changes.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, lease: str, maximum: int, *, only_emergency: bool = False
+    ) -> None:
+        self.lease = lease
+        self.changes: dict[UUID, Change] = {}
+        self.held: dict[int, Assignment] = {}
+        self.unsent: list[Outcome] = []
+        self.refreshes: dict[UUID, preflight.Refresh] = {}
+        self._dispatcher = dispatcher
+        self._only_emergency = only_emergency
+        self._maximum = maximum
+        self._ahead = self._least_ahead = 2 * maximum
+        self._ran_dry = False
+        self._claimants: dict[UUID, Claimant] = {}
+        self._held_of: Counter[UUID] = Counter()
+        self._none_free_until: dict[UUID, float] = {}
+        self._read_each: set[UUID] = set()
+        self._unread: dict[UUID, set[str]] = {}
+        self._refill_at = float("-inf")
+
+    def claimant(self, change_id: UUID) -> Claimant:
+        return self._claimants[change_id]
+
+    def holds(self, change_id: UUID) -> bool:
+        """Whether any item of a change is held."""
+        return self._held_of[change_id] > 0
+
+    def let_go(self, assignments: Iterable[Assignment]) -> None:
+        """Hold these items no more: what became of them is written."""
+        for assignment in assignments:
+            if self.held.pop(assignment.item_id, None) is not None:
+                self._held_of[assignment.change_id] -= 1
+
+    # Looking ----------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """See which changes there are to work on."""
+        now = timezone.now()
+        found = leases.claimants(now, only_emergency=self._only_emergency)
+        held = {key: one for key, one in self._claimants.items() if self._held_of[key]}
+        self._claimants = held | {one.change_id: one for one in found}
+        for kept in (self.changes, self._held_of, self._none_free_until, self._unread):
+            for key in kept.keys() - self._claimants.keys():
+                del kept[key]
+        self._read_each &= self._claimants.keys()
+        self._dispatcher.queue.keep_only(self._claimants)
+        if not self._ran_dry:
+            self._ahead = max(self._least_ahead, self._ahead - self._maximum // 4)
+        self._ran_dry = False
+
+    def in_the_way(self) -> list[Assignment]:
+        """Take back what was not sent yet on batches that something more urgent waits for."""
+        taken: list[Assignment] = []
+        for rank in (0, 1):
+            urgent = [key for key, one in self._claimants.items() if one.rank == rank]
+            behind = [a for a in self._dispatcher.unsent() if self._rank(a) > rank]
+            if urgent and behind:
+                wanted = leases.waiting_for([a.batch_id for a in behind], urgent)
+                taken += self._dispatcher.take_back(
+                    lambda a: a.batch_id in wanted and self._rank(a) > rank  # noqa: B023
+                )
+        return taken
+
+    def _rank(self, assignment: Assignment) -> int:
+        return self._claimants[assignment.change_id].rank
+
+    # Claiming ---------------------------------------------------------------------------------
+
+    def refill(self) -> int:
+        """Claim items where few are left; returns how many."""
+        now = time.monotonic()
+        if now < self._refill_at:
+            return 0
+        queue = self._dispatcher.queue
+        if not len(queue) and self.held:
+            self._ran_dry = True
+            self._ahead = min(2 * self._ahead, MOST_AHEAD * self._maximum)
+        due = [one for one in self._claimants.values() if self._is_short(one, now)]
+        claimed = 0
+        for claimant in queue.in_order(due)[:CLAIMS_A_ROUND]:
+            wanted = self._slice() - queue.waiting(claimant.change_id)
+            number = self._claim_of(claimant, wanted)
+            if number < wanted:
+                self._none_free_until[claimant.change_id] = now + NONE_FREE_SECONDS
+            claimed += number
+        self._refill_at = time.monotonic() + REFILL_SECONDS
+        return claimed
+
+    def _slice(self) -> int:
+        return max(LEAST_SLICE, self._ahead // max(1, len(self._claimants)))
+
+    def _is_short(self, claimant: Claimant, now: float) -> bool:
+        key = claimant.change_id
+        return (
+            now >= self._none_free_until.get(key, 0.0)
+            and self._dispatcher.queue.waiting(key) <= self._slice() // 2
+            and self._held_of[key] < MOST_AHEAD * self._maximum
+        )
+
+    def _claim_of(self, claimant: Claimant, size: int) -> int:
+        change = leases.claimable(claimant.change_id, timezone.now())
+        if change is None:
+            return 0
+        if change.state == State.STOPPED:
+            return self._claim(change, size) if lifecycle.sweep_stopped(change) else 0
+        if self.prepare(change):
+            return self._claim(change, size)
+        if change.pk in self.refreshes:
+            return self._claim(change, size, among=self.refreshes[change.pk].take_seen())
+        return 0
+
+    def prepare(self, change: Change) -> bool:
+        """Start a change, and bring the mirror up to date for it; whether it can be claimed."""
+        try:
+            return run_state.start(change) and self._is_fresh(change)
+        except ChangeError as error:
+            lifecycle.halt(change, error.message)
+        return False
+
+    def _is_fresh(self, change: Change) -> bool:
+        now = timezone.now()
+        if is_urgent(change) or preflight.is_fresh(change, now):
+            return True
+        if change.pk in self.refreshes:
+            return False
+        if change.pk in self._read_each or preflight.reads_each(change):
+            self._read_each.add(change.pk)
+            return True
+        if preflight.take_turn(change, now):
+            self.refreshes[change.pk] = preflight.Refresh(change, vendor.client())
+        return False
+
+    def advance_refreshes(self) -> Iterator[tuple[Change, SyllableError]]:
+        """Write what came in for comparison; yields what broke off, with its error."""
+        for key, refresh in list(self.refreshes.items()):
+            try:
+                if not refresh.step():
+                    continue
+            except SyllableError as error:
+                yield refresh.change, error
+            self._unread[key] = refresh.unread
+            self.refreshes.pop(key).close()
+
+    def _claim(self, change: Change, size: int, among: Collection[str] | None = None) -> int:
+        """Take items and send them; `among` names the batches that were just compared."""
+        is_probe = change.waiting_since is not None
+        if is_probe and self.holds(change.pk):
+            return 0
+        if is_probe:
+            # By turns one that may be bad itself, or was carried out unseen, and a fresh one.
+            size, order = 1, secrets.choice(("attempts", "-attempts"))
+        else:
+            order = "id"
+        items = leases.claim(change, self.lease, size, order=order, among=among)
+        if not items:
+            return 0
+        self.changes[change.pk] = change
+        self._held_of[change.pk] += len(items)
+        overtaken = leases.overtaken(change, items)
+        patch, compared_at, names = change.patch, self._compared_at(change), key_identity.names()
+        unread: Collection[str] = self._unread.get(change.pk, ())
+        to_send = []
+        for item in items:
+            since = None if item.batch_id in unread else compared_at
+            assignment = Assignment.of(item, change, patch, since, names)
+            self.held[item.pk] = assignment
+            if message := unsendable(item.batch):
+                self.unsent.append(Outcome(assignment, ItemState.SKIPPED, message=message))
+            elif later := overtaken.get(item.pk):
+                message = f"The later change {later.short_id} asked for something else."
+                self.unsent.append(Outcome(assignment, ItemState.CONFLICT, message=message))
+            else:
+                to_send.append(assignment)
+        self._dispatcher.send(self._claimants[change.pk], to_send)
+        return len(items)
+
+    def _compared_at(self, change: Change) -> dt.datetime | None:
+        """When list pages were last read for a change; None: each batch is read by itself."""
+        if change.pk in self._read_each:
+            return None
+        refresh = self.refreshes.get(change.pk)
+        return refresh.started_at if refresh else change.preflight_at
+
+
+def is_urgent(change: Change) -> bool:
+    return change.priority == Change.Priority.EMERGENCY

@@ -1,0 +1,355 @@
+"""Reads settled items again from the vendor: a reply says it was done, a reading proves it.
+
+What was skipped since it was already so, or not eligible, is read back like what was sent. A step
+looks at all changes that are due and returns; the database knows when each is looked at next.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from batchops import audit
+from batchops.models import Action, Change, ChangeItem
+from batchops.models.change import UNSETTLED_STATES
+from batchops.services import vendor
+from batchops.services.changes import eligibility, lifecycle
+from batchops.services.mirror import list_pages, store
+from batchops.services.mirror.evidence import Known, lag_has_passed, read_lag
+from batchops.services.runs import leases, preflight
+from batchops.syllable.errors import MalformedReply, NotFound, Refused, SyllableError
+from batchops.syllable.patch import BatchPatch, Values
+from batchops.syllable.records import BatchRecord
+
+logger = logging.getLogger(__name__)
+
+LOOKS_AFTER_SECONDS: Final = (0.0, 2.0, 8.0, 30.0)
+"""When a change is looked at, counted from its last outcome; once more when the lag has passed."""
+STEP_SECONDS: Final = 5.0
+"""How often it is looked for changes that have become due."""
+TRY_AGAIN_AFTER: Final = dt.timedelta(seconds=30)
+"""How long a vendor that fails is left alone."""
+TRIED_FOR: Final = dt.timedelta(days=1)
+"""After so long without a reading, what was accepted stays unconfirmed."""
+NAMES_KEPT: Final = 100
+
+State, Confirmation = ChangeItem.State, ChangeItem.Confirmation
+
+Wanted = dict[str, list[tuple[UUID, int]]]
+"""By batch, the keys of the changes and items that wait for it to be read."""
+
+SENT_NOTHING: Final = (State.UNCHANGED, State.SKIPPED)
+NEVER_SENT: Final = (*SENT_NOTHING, State.CONFLICT)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Records of one reply, to a request that was sent at `sent_at` (UTC)."""
+
+    records: Sequence[BatchRecord]
+    sent_at: dt.datetime
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What one reading proves about the items of one change."""
+
+    confirmed: list[int] = field(default_factory=list)
+    moved: list[ChangeItem] = field(default_factory=list)
+    refuted: list[ChangeItem] = field(default_factory=list)
+
+
+def all_due() -> float | None:
+    """Look at every change that is due; returns the seconds until the next is, None if none is.
+
+    Workers take turns: a change is looked at by one of them.
+    """
+    now = timezone.now()
+    taken = [change for change in _due(now) if _take_turn(change, now)]
+    if taken:
+        _look_or_put_off(taken)
+    return _seconds_until_due()
+
+
+def read_back(change: Change) -> None:
+    """Look at a change now, whoever else does. Raises `SyllableError` when the vendor fails."""
+    _look([change])
+
+
+def _ended() -> QuerySet[Change]:
+    ended = Change.objects.filter(
+        state__in=(Change.State.FINISHED, Change.State.STOPPED),
+        started_at__isnull=False,
+        read_back_at=None,
+    )
+    return ended.exclude(items__state__in=UNSETTLED_STATES)
+
+
+def _due(now: dt.datetime) -> QuerySet[Change]:
+    """Changes whose next look is due. One far ahead was written before the clock was set back."""
+    due = Q(read_back_due_at=None) | Q(read_back_due_at__lte=now)
+    return _ended().filter(due | Q(read_back_due_at__gt=now + 2 * _longest_wait()))
+
+
+def _longest_wait() -> dt.timedelta:
+    return max(read_lag(), dt.timedelta(seconds=LOOKS_AFTER_SECONDS[-1]), TRY_AGAIN_AFTER)
+
+
+def _seconds_until_due() -> float | None:
+    due_at = Coalesce("read_back_due_at", "finished_at")
+    soonest: dt.datetime | None = _ended().aggregate(at=Min(due_at))["at"]
+    if soonest is None:
+        return None
+    return min(STEP_SECONDS, max(0.1, (soonest - timezone.now()).total_seconds()))
+
+
+def _take_turn(change: Change, now: dt.datetime) -> bool:
+    """Let one worker alone read a change back for a while."""
+    free = (
+        Q(read_back_lease_until=None)
+        | Q(read_back_lease_until__lt=now)
+        | Q(read_back_lease_until__gt=now + leases.LONGEST_LEASE)
+    )
+    turn = Change.objects.filter(free, pk=change.pk, read_back_at=None)
+    return bool(turn.update(read_back_lease_until=now + leases.lease_time()))
+
+
+def _look_or_put_off(taken: Sequence[Change]) -> None:
+    keys = [change.pk for change in taken]
+    try:
+        _look(taken)
+    except SyllableError as error:
+        logger.warning("%d changes cannot be read back yet: %s", len(taken), error)
+        again = timezone.now() + TRY_AGAIN_AFTER
+        Change.objects.filter(pk__in=keys, read_back_at=None).update(read_back_due_at=again)
+        for change in taken:
+            if change.finished_at and timezone.now() - change.finished_at > TRIED_FOR:
+                _give_up(change)
+                _end(change)
+    finally:
+        Change.objects.filter(pk__in=keys).update(read_back_lease_until=None)
+
+
+def _look(some: Sequence[Change]) -> None:
+    """Read the batches of some changes once, and end those about which nothing is left to learn."""
+    began = renewed = timezone.now()
+    by_pk = {change.pk: change for change in some}
+    wanted = _wanted(some)
+    for reading in _readings(wanted):
+        for change_pk, shown in _by_change(wanted, reading).items():
+            _judge(by_pk[change_pk], shown, reading.sent_at)
+        if timezone.now() - renewed > leases.lease_time() / 4:
+            renewed = timezone.now()
+            Change.objects.filter(pk__in=list(by_pk), read_back_lease_until__gt=began).update(
+                read_back_lease_until=renewed + leases.lease_time()
+            )
+    for change in some:
+        _end_or_look_again(change, began)
+
+
+def _wanted(some: Iterable[Change]) -> Wanted:
+    """The open items of some changes by batch, so that each batch is read once for all of them."""
+    wanted: Wanted = defaultdict(list)
+    for change in some:
+        for item, batch_id in _open_items(change).values_list("pk", "batch_id").iterator(2_000):
+            wanted[batch_id].append((change.pk, item))
+    return wanted
+
+
+def _open_items(change: Change) -> QuerySet[ChangeItem]:
+    """Items not read back yet, on batches to which nothing of ours was sent later."""
+    later = ChangeItem.objects.filter(
+        batch=OuterRef("batch"), attempts__gt=0, sent_at__gt=OuterRef("settled_at")
+    ).exclude(state__in=NEVER_SENT)
+    return change.items.filter(
+        ~Exists(later),
+        state__in=(State.APPLIED, *SENT_NOTHING),
+        settled_at__isnull=False,
+        confirmation=Confirmation.NONE,
+    )
+
+
+def _by_change(wanted: Wanted, reading: Reading) -> dict[UUID, dict[int, BatchRecord]]:
+    """What a reading shows of each open item."""
+    shown: dict[UUID, dict[int, BatchRecord]] = defaultdict(dict)
+    for record in reading.records:
+        for change, item in wanted.get(record.batch_id, ()):
+            shown[change][item] = record
+    return shown
+
+
+def _readings(wanted: Collection[str]) -> Iterator[Reading]:
+    """Fresh records of the batches in question: by list pages for many, one by one for few."""
+    if not wanted:
+        return
+    client = vendor.client()
+    if not preflight.better_one_by_one(len(wanted)):
+        left = set(wanted)
+        for fetched in list_pages.all_batches(client):
+            yield Reading(fetched.page.items, fetched.sent_at)
+            left.difference_update(item.batch_id for item in fetched.page.items)
+            if not left:
+                return
+        return
+    for batch_id in wanted:
+        sent_at = timezone.now()
+        try:
+            yield Reading([client.get_batch(batch_id).record], sent_at)
+        except NotFound:
+            store.mark_missing([batch_id], sent_at)
+        except (MalformedReply, Refused) as error:
+            # It may be this batch alone; it stays unconfirmed.
+            logger.warning("Batch %s cannot be read: %s", batch_id, error)
+
+
+def _judge(change: Change, shown: Mapping[int, BatchRecord], sent_at: dt.datetime) -> None:
+    """Record what a reading proves about the items of a change, and only that."""
+    verdicts, own = Verdicts(), change.patch
+    with transaction.atomic():
+        # Locked, so that of two workers who read back only one records it.
+        items = (
+            ChangeItem.objects.select_for_update(no_key=True, of=("self",))
+            .filter(pk__in=list(shown), confirmation=Confirmation.NONE)
+            .filter(state__in=(State.APPLIED, *SENT_NOTHING))
+            .select_related("batch__campaign")
+        )
+        for item in items.order_by("pk"):
+            record = shown[item.pk]
+            is_its_own = record.campaign_id == item.batch.campaign_id
+            if is_its_own and Known.of(item.batch).is_proven_by(record, sent_at):
+                patch = own if item.patch_json is None else item.wanted(change)
+                _weigh(item, patch, record, verdicts)
+        ChangeItem.objects.filter(pk__in=verdicts.confirmed).update(
+            confirmation=Confirmation.CONFIRMED
+        )
+        ChangeItem.objects.bulk_update(
+            [*verdicts.moved, *verdicts.refuted], ["unasked", "state", "message", "confirmation"]
+        )
+        audit.record(
+            *(_moved_fact(change, item, shown[item.pk]) for item in verdicts.moved),
+            *(_refuted_fact(change, item, shown[item.pk]) for item in verdicts.refuted),
+        )
+    if verdicts.refuted:
+        store.apply_page([shown[item.pk] for item in verdicts.refuted], sent_at)
+
+
+def _weigh(item: ChangeItem, patch: BatchPatch, record: BatchRecord, verdicts: Verdicts) -> None:
+    if patch.is_satisfied_by(record) or _is_rightly_skipped(item, patch, record):
+        verdicts.confirmed.append(item.pk)
+        left = item.after_values
+        if item.state == State.APPLIED and left and (fields := patch.unasked(left, record)):
+            item.unasked, item.confirmation = list(fields), Confirmation.CONFIRMED
+            verdicts.moved.append(item)
+        return
+    item.confirmation = Confirmation.NOT_CONFIRMED
+    if item.state in SENT_NOTHING:
+        said = f"Skipped: {item.message}" if item.state == State.SKIPPED else "Taken to be so."
+        item.state, item.message = State.NOT_APPLIED, f"{said} When read back, that was not true."
+    verdicts.refuted.append(item)
+
+
+def _is_rightly_skipped(item: ChangeItem, patch: BatchPatch, record: BatchRecord) -> bool:
+    if item.state != State.SKIPPED:
+        return False
+    return bool(eligibility.why_not(store.row_of(record, timezone.now()), patch))
+
+
+def _end_or_look_again(change: Change, began: dt.datetime) -> None:
+    """End what is proven, or what no later look can prove; `began`: when this look did (UTC)."""
+    last = _open_items(change).aggregate(
+        settled=Max("settled_at"), seen=Max("batch__observed_at"), written=Max("batch__written_at")
+    )
+    moments = [moment for moment in last.values() if moment is not None]
+    if not moments or all(lag_has_passed(moment, began) for moment in moments):
+        _give_up(change)
+        _end(change)
+        return
+    since = last["settled"]
+    looks = (since + dt.timedelta(seconds=after) for after in LOOKS_AFTER_SECONDS)
+    next_look = min((at for at in looks if at > began), default=max(moments) + read_lag())
+    Change.objects.filter(pk=change.pk).update(read_back_due_at=next_look)
+
+
+def _give_up(change: Change) -> None:
+    """What still does not show is accepted, but not confirmed."""
+    accepted = _open_items(change).filter(state=State.APPLIED)
+    for chunk in lifecycle.in_chunks(accepted.values_list("pk", flat=True)):
+        with transaction.atomic():
+            # Locked, so that of two workers who read back only one records it.
+            items = list(
+                change.items.select_for_update(no_key=True, of=("self",))
+                .filter(pk__in=chunk, confirmation=Confirmation.NONE)
+                .select_related("batch__campaign")
+                .order_by("pk")
+            )
+            ChangeItem.objects.filter(pk__in=[item.pk for item in items]).update(
+                confirmation=Confirmation.NOT_CONFIRMED
+            )
+            audit.record(*(_refuted_fact(change, item, None) for item in items))
+
+
+def _end(change: Change) -> None:
+    read = change.items.exclude(confirmation=Confirmation.NONE)
+    confirmed = read.filter(confirmation=Confirmation.CONFIRMED).count()
+    open_count = read.filter(confirmation=Confirmation.NOT_CONFIRMED).count()
+    moved = change.items.exclude(unasked=[]).order_by("batch_id").values_list("batch_id", flat=True)
+    with transaction.atomic():
+        ended = Change.objects.filter(pk=change.pk, read_back_at=None).update(
+            read_back_at=timezone.now()
+        )
+        if ended and confirmed + open_count:
+            audit.record(
+                audit.Fact.about_change(
+                    Action.CHANGE_READ_BACK,
+                    audit.Actor.system_for(change),
+                    change,
+                    outcome="ok" if not open_count else "not_confirmed",
+                    detail={
+                        "confirmed": confirmed,
+                        "not_confirmed": open_count,
+                        "moved_unasked": list(moved[:NAMES_KEPT]),
+                    },
+                )
+            )
+    lifecycle.refresh_counts(change)
+
+
+def _refuted_fact(change: Change, item: ChangeItem, record: BatchRecord | None) -> audit.Fact:
+    """What was said of an item, and what a reading showed; no record: nothing could be read."""
+    sent = item.state == State.APPLIED
+    return audit.Fact.about_batch(
+        Action.BATCH_NOT_CONFIRMED,
+        audit.Actor.system_for(change),
+        item.batch,
+        outcome="not_confirmed" if sent else "refuted",
+        change_id=change.pk,
+        reason=change.reason,
+        reference=change.reference,
+        before=item.after or store.snapshot(item.batch),
+        after=store.snapshot(record) if record else None,
+        detail={"asked": item.wanted(change).to_json(), "why": "" if sent else item.message},
+    )
+
+
+def _moved_fact(change: Change, item: ChangeItem, record: BatchRecord) -> audit.Fact:
+    return audit.Fact.about_batch(
+        Action.BATCH_MOVED_UNASKED,
+        audit.VENDOR,
+        item.batch,
+        outcome="unasked",
+        change_id=change.pk,
+        reason=change.reason,
+        before=item.after,
+        after=store.snapshot(record),
+        detail={"fields": item.unasked, "asked": Values.of(record).to_json()},
+    )

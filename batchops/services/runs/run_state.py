@@ -1,0 +1,133 @@
+"""A change while it runs: its start, whether it may go on, and its waits for the vendor."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterable
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from batchops import audit, permissions
+from batchops.models import Action, Change
+from batchops.models.change import RUNNABLE_STATES
+from batchops.services import wake
+from batchops.services.bulk import update_in_order
+from batchops.services.changes import approvals, lifecycle
+from batchops.services.errors import ChangeError
+
+logger = logging.getLogger(__name__)
+
+State = Change.State
+
+WAITS_SECONDS: Final = (5, 10, 20, 30, 60)
+"""How long a change waits for a vendor that is down, at first and later on."""
+LONGER_AFTER: Final = dt.timedelta(seconds=15)
+"""After so much time of waiting the next longer wait is due."""
+GIVE_UP_AFTER: Final = dt.timedelta(hours=24)
+"""A vendor that is down for this long halts what lets outreach reach more people: whether that is
+still wanted, a person decides. What narrows outreach waits for as long as it takes."""
+
+
+def start(change: Change) -> bool:
+    """Set a queued change running; whether it runs. At a closed hour it is postponed.
+
+    Raises ChangeError when what was approved is no longer what would run, or when nobody who may
+    do so stands behind it any more.
+    """
+    if change.state == State.RUNNING:
+        return True
+    if not approvals.require(change):
+        return False
+    check_requester(change)
+    if lifecycle.postpone(change):
+        return False
+    with transaction.atomic():
+        started = Change.objects.filter(pk=change.pk, state=State.QUEUED).update(
+            state=State.RUNNING, started_at=timezone.now()
+        )
+        change.refresh_from_db()
+        if started:
+            audit.record(
+                audit.Fact.about_change(
+                    Action.CHANGE_STARTED, audit.Actor.system_for(change), change
+                )
+            )
+    return change.state == State.RUNNING
+
+
+def check_requester(change: Change) -> None:
+    """Raise ChangeError when nobody who may do so stands behind outreach that would start."""
+    if not change.releasing_count:
+        return
+    person = change.responsible
+    if person is None or not person.is_active:
+        raise ChangeError("The account of its author is not active any more.")
+    if not person.has_perm(permissions.RELEASE_CHANGE):
+        raise ChangeError("Its author may not let outreach reach more people any more.")
+
+
+def no_longer_sending(change_ids: Iterable[UUID]) -> list[Change]:
+    """Which of these changes were stopped or have halted; halts those left without an author."""
+    current = Change.objects.filter(pk__in=list(change_ids)).select_related(
+        "requested_by", "proceeded_by"
+    )
+    return [change for change in current if not _may_go_on(change)]
+
+
+def _may_go_on(change: Change) -> bool:
+    if change.is_halted or change.state not in RUNNABLE_STATES:
+        return False
+    try:
+        check_requester(change)
+    except ChangeError as error:
+        lifecycle.halt(change, error.message)
+        return False
+    return True
+
+
+def halt(change: Change, reason: str) -> None:
+    """Send nothing more until a person has looked; a stopped change's doubts wait instead."""
+    if change.state == State.STOPPED:
+        wait(change, reason)
+    else:
+        lifecycle.halt(change, reason)
+
+
+def wait(change: Change, reason: str) -> None:
+    """The vendor is down: try again later by itself, with a single request first."""
+    now = timezone.now()
+    change.refresh_from_db(fields=["waiting_since", "waiting_until"])
+    if change.waiting_until and change.waiting_until > now:
+        return
+    since = change.waiting_since or now
+    has_long_waited = now - since > GIVE_UP_AFTER and change.state != State.STOPPED
+    if has_long_waited and change.releasing_count:
+        lifecycle.halt(change, f"The vendor is down since {since:%d %b %H:%M} UTC: {reason}")
+        return
+    step = min(int(max(now - since, dt.timedelta()) / LONGER_AFTER), len(WAITS_SECONDS) - 1)
+    change.waiting_reason, change.waiting_since = reason, since
+    change.waiting_until = now + dt.timedelta(seconds=WAITS_SECONDS[step])
+    change.save(update_fields=["waiting_reason", "waiting_since", "waiting_until"])
+    wake.workers(at=change.waiting_until)
+    logger.warning("Change %s waits for the vendor: %s", change.short_id, reason)
+
+
+def hurry_those_who_wait() -> None:
+    """The vendor answers again: whoever still waits for it tries now, a single request first."""
+    now = timezone.now()
+    waiting = Change.objects.filter(waiting_until__gt=now)
+    update_in_order(waiting, waiting_until=now)
+
+
+def answered(changes_answered: Iterable[Change]) -> None:
+    """The vendor answers again: these changes wait for it no more."""
+    for change in changes_answered:
+        if change.waiting_since is None:
+            continue
+        change.waiting_reason, change.waiting_since, change.waiting_until = "", None, None
+        change.save(update_fields=["waiting_reason", "waiting_since", "waiting_until"])
+        logger.info("Change %s goes on: the vendor answers again.", change.short_id)

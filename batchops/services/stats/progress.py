@@ -1,0 +1,273 @@
+"""How far a change has come: numbers for the bar, words for people, JSON for the script."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
+from batchops.models import Change, ChangeItem
+from batchops.models.change import (
+    RUNNABLE_STATES,
+    SUCCESS_STATES,
+    TROUBLE_STATES,
+    UNSETTLED_STATES,
+    total,
+)
+from batchops.services import heartbeats
+from batchops.services.changes import lifecycle
+
+State, ItemState = Change.State, ChangeItem.State
+
+RATE_SPAN: Final = dt.timedelta(seconds=15)
+"""How far back the rate looks."""
+MESSAGES_SHOWN: Final = 12
+READ_BACK_WITHIN: Final = dt.timedelta(minutes=5)
+"""For how long after its end the page watches for the reading back."""
+UNCONFIRMED, UNASKED = "not_confirmed", "unasked"
+NOT_SENT: Final = (ItemState.SKIPPED, ItemState.STOPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What the vendor or batchops said of several batches alike."""
+
+    number: int
+    state: str
+    http_status: int | None
+    message: str
+
+    @property
+    def words(self) -> str:
+        said = self.message or str(ItemState(self.state).label)
+        return f"{self.http_status} {said}" if self.http_status else said
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A change at one moment. `rate` is settled batches a second; `counts` add up to `total`.
+
+    `silence` says why nothing of it is being sent, where no worker runs that could; else empty.
+    """
+
+    change: Change
+    counts: Mapping[str, int]
+    confirmed: int
+    not_confirmed: int
+    unasked: int
+    rate: float
+    complaints: tuple[Complaint, ...]
+    silence: str = ""
+
+    @property
+    def total(self) -> int:
+        return total(self.counts)
+
+    @property
+    def settled(self) -> int:
+        return self.total - self.unsettled
+
+    @property
+    def unsettled(self) -> int:
+        return self._sum(UNSETTLED_STATES)
+
+    @property
+    def trouble(self) -> int:
+        return self._sum(TROUBLE_STATES)
+
+    @property
+    def well(self) -> int:
+        return self._sum(SUCCESS_STATES)
+
+    @property
+    def percent(self) -> int:
+        return 100 * self.settled // self.total if self.total else 0
+
+    @property
+    def remaining(self) -> dt.timedelta | None:
+        """An estimate from the rate of the last seconds; None where there is none."""
+        if not self.rate or self.change.state != State.RUNNING or self.silence:
+            return None
+        return dt.timedelta(seconds=(self.total - self.settled) / self.rate)
+
+    @property
+    def tone(self) -> str:
+        """How it stands: good, info, warn or bad."""
+        if self.change.is_open:
+            return self._tone_while_open()
+        if self.change.state == State.FINISHED:
+            return "warn" if self.trouble or self.not_confirmed or self.unasked else "good"
+        return "warn"
+
+    @property
+    def headline(self) -> str:
+        """One sentence on how it stands; an end with failures is never called plain success."""
+        state = self.change.state
+        if state == State.FINISHED:
+            return self._finished()
+        if state == State.STOPPED:
+            return f"Stopped: {self.well:,} done, {self._sum(NOT_SENT):,} not sent"
+        if self.change.is_halted and self.change.is_open:
+            return f"Halted at {self.settled:,} of {self.total:,}: it needs a person"
+        if self.silence and state in RUNNABLE_STATES:
+            return f"At {self.settled:,} of {self.total:,}. {self.silence}"
+        if self.change.waiting_reason and self.change.is_open:
+            return f"Waiting for the vendor at {self.settled:,} of {self.total:,}"
+        if state == State.RUNNING:
+            return f"Running: {self.settled:,} of {self.total:,} settled"
+        if state == State.QUEUED and self.change.priority == Change.Priority.EMERGENCY:
+            return "Queued: a worker, or else the web server itself, starts it within seconds"
+        return _BEFORE_START.get(state, str(State(state).label))
+
+    @property
+    def waiting(self) -> str:
+        """What it waits for, since when, and with how many batches; empty when it does not."""
+        change = self.change
+        if not (change.waiting_reason and change.waiting_since and change.is_open):
+            return ""
+        return (
+            f"{change.waiting_reason} So since {change.waiting_since:%d %b %H:%M} UTC; "
+            f"{self.unsettled:,} left, tried again at least every minute."
+        )
+
+    @property
+    def title(self) -> str:
+        """A few characters for the tab of the browser."""
+        if self.change.state == State.RUNNING:
+            return f"{self.percent} %"
+        if self.change.state == State.FINISHED and self.trouble:
+            return f"{self.trouble:,} not done"
+        return str(State(self.change.state).label)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether something may still move without a person."""
+        return self.change.is_open or self._is_read_back_due()
+
+    def to_json(self) -> dict[str, Any]:
+        """What the script of the page, or any other program, is told."""
+        change = self.change
+        return {
+            "id": str(change.pk),
+            "state": change.state,
+            "headline": self.headline,
+            "title": self.title,
+            "tone": self.tone,
+            "counts": dict(self.counts),
+            "total": self.total,
+            "settled": self.settled,
+            "percent": self.percent,
+            "rate_per_second": round(self.rate, 1),
+            "remaining_seconds": round(self.remaining.total_seconds()) if self.remaining else None,
+            "confirmed": self.confirmed,
+            "not_confirmed": self.not_confirmed,
+            "moved_unasked": self.unasked,
+            "nothing_is_sent": self.silence,
+            "halted": change.halted_reason,
+            "waiting": change.waiting_reason,
+            "waiting_until": lifecycle.iso(change.waiting_until),
+            "pace": change.pace,
+            "messages": [
+                {"number": one.number, "http_status": one.http_status, "message": one.message}
+                for one in self.complaints
+            ],
+            "live": self.is_live,
+        }
+
+    def _sum(self, states: Any) -> int:
+        return sum(self.counts.get(state, 0) for state in states)
+
+    def _tone_while_open(self) -> str:
+        if self.change.is_halted or (self.silence and self.change.state in RUNNABLE_STATES):
+            return "bad"
+        waits = self.change.waiting_reason or self.change.state == State.AWAITING_APPROVAL
+        return "warn" if waits else "info"
+
+    def _finished(self) -> str:
+        if self.trouble:
+            return f"Finished, but {self.trouble:,} of {self.total:,} are not as asked"
+        asked = self.total - self._sum(NOT_SENT)
+        words = f"Finished: {self.well:,} of {asked:,} as asked"
+        return (
+            f"{words}, {self.not_confirmed:,} of them not confirmed"
+            if self.not_confirmed
+            else words
+        )
+
+    def _is_read_back_due(self) -> bool:
+        change = self.change
+        return (
+            change.started_at is not None
+            and change.read_back_at is None
+            and change.finished_at is not None
+            and timezone.now() - change.finished_at < READ_BACK_WITHIN
+        )
+
+
+_BEFORE_START: Final[dict[str, str]] = {
+    State.AWAITING_APPROVAL: "Waits for another person's approval",
+    State.SCHEDULED: "Scheduled",
+    State.QUEUED: "Queued: starts as soon as a worker is free",
+}
+
+
+def progress(change: Change) -> Progress:
+    """Look at a change now, in four queries, five while something may still be sent."""
+    since = timezone.now() - RATE_SPAN
+    running = change.state == State.RUNNING
+    recent = change.items.filter(settled_at__gte=since).count() if running else 0
+    elapsed = (timezone.now() - change.started_at).total_seconds() if change.started_at else 0.0
+    applied = change.items.filter(state=ItemState.APPLIED)
+    seen = applied.aggregate(
+        confirmed=Count("id", filter=Q(confirmation=ChangeItem.Confirmation.CONFIRMED)),
+        not_confirmed=Count("id", filter=Q(confirmation=ChangeItem.Confirmation.NOT_CONFIRMED)),
+        unasked=Count("id", filter=~Q(unasked=[])),
+    )
+    return Progress(
+        change=change,
+        counts=lifecycle.counts(change),
+        rate=recent / max(1.0, min(RATE_SPAN.total_seconds(), elapsed)),
+        complaints=complaints(change),
+        silence=_silence(change),
+        **seen,
+    )
+
+
+def _silence(change: Change) -> str:
+    """Why nothing of an open change is being sent; an emergency needs no worker."""
+    if change.state in (State.STOPPED, State.FINISHED):
+        waits = change.read_back_at is None and change.started_at is not None
+    else:
+        waits = change.is_open and change.priority != Change.Priority.EMERGENCY
+    return heartbeats.workers().silence if waits else ""
+
+
+def complaints(change: Change) -> tuple[Complaint, ...]:
+    """What was said of batches that did not get what was asked, the most frequent first."""
+    rows = (
+        change.items.filter(state__in=(*TROUBLE_STATES, ItemState.SKIPPED))
+        .values_list("state", "http_status", "message")
+        .annotate(number=Count("id"))
+        .order_by("-number", "message")[:MESSAGES_SHOWN]
+    )
+    return tuple(Complaint(number, state, http, said) for state, http, said, number in rows)
+
+
+def outcome_rows(change: Change, outcome: str = "", text: str = "") -> QuerySet[ChangeItem]:
+    """The batches of a change by what became of them, and by a part of their id or message."""
+    items = change.items.select_related("batch").order_by("id")
+    if outcome in ItemState.values:
+        items = items.filter(state=outcome)
+    elif outcome == UNCONFIRMED:
+        items = items.filter(
+            state=ItemState.APPLIED, confirmation=ChangeItem.Confirmation.NOT_CONFIRMED
+        )
+    elif outcome == UNASKED:
+        items = items.exclude(unasked=[])
+    if text:
+        items = items.filter(Q(batch__batch_id__icontains=text) | Q(message__icontains=text))
+    return items

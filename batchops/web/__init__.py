@@ -1,0 +1,1 @@
+"""What a web process does around the pages: requests, health, emergency pauses."""

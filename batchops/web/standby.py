@@ -1,0 +1,70 @@
+"""What a web process does by itself: it carries out an emergency pause that no worker takes.
+
+It happens in a thread of the process, so neither a request waits for it nor its end ends it. Of
+several processes the one that was told begins, since it looks first; the others see its leases,
+and take over when these lapse.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from django.dispatch import receiver
+
+from batchops.lanes import Lane
+from batchops.services import heartbeats, wake
+from batchops.services.push import driver
+from batchops.services.runs import due
+
+WORKERS_FIRST_SECONDS: Final = 2.0
+"""How long an emergency is left to the workers, where any is alive."""
+LOOK_SECONDS: Final = 0.1
+OPEN_LOOK_SECONDS: Final = 1.0
+"""How often it is looked while somebody is at work on an emergency, or it waits."""
+QUIET_LOOK_SECONDS: Final = 10.0
+"""The same where nobody told of any: another process may have died over one."""
+
+END_SECONDS: Final = 25.0
+"""The web server kills a process that takes 30 to end."""
+
+
+class Standby:
+    """Looks whether there is an emergency that nobody works on, and for how long already."""
+
+    def __init__(self) -> None:
+        self._left_alone_since: float | None = None
+
+    def step(self) -> float:
+        """Look, and carry out what is left alone; returns after how many seconds to look again."""
+        found = due.emergencies()
+        if not found.are_left_alone:
+            self._left_alone_since = None
+            return OPEN_LOOK_SECONDS if found.are_open else QUIET_LOOK_SECONDS
+        if self._left_alone_since is None:
+            self._left_alone_since = time.monotonic()
+        waited = time.monotonic() - self._left_alone_since
+        if waited < WORKERS_FIRST_SECONDS and heartbeats.workers().are_running:
+            return LOOK_SECONDS
+        driver.drive(only_emergency=True)
+        return LOOK_SECONDS
+
+
+LANE: Final = Lane("standby", Standby().step, every=QUIET_LOOK_SECONDS)
+
+
+def start() -> None:
+    """Start looking; for a process that serves the web."""
+    driver.stop_when(LANE.is_asked_to_end)
+    LANE.start()
+
+
+def end() -> None:
+    """Let requests under way settle, hand back the rest, and end."""
+    LANE.ask_to_end()
+    LANE.join(END_SECONDS)
+
+
+@receiver(wake.work_waiting)
+def look(**_: Any) -> None:
+    LANE.wake()

@@ -1,0 +1,1 @@
+"""Reads the environment and `.env`, and says exactly what is wrong with a value."""

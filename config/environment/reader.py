@@ -1,0 +1,227 @@
+"""Reads the environment, and says exactly what is wrong with a value."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import unicodedata
+from collections.abc import Callable
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Final, TypeAlias, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.core.exceptions import ImproperlyConfigured
+
+from batchops import files
+from config.environment import dotenv
+
+Value = TypeVar("Value")
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+SWITCH: Final = {
+    **dict.fromkeys(("1", "on", "true", "yes"), True),
+    **dict.fromkeys(("0", "off", "false", "no"), False),
+}
+MAIL_ADDRESS: Final = re.compile(r"[^@\s<>]+@[^@\s<>]+")
+HOST: Final = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
+ORIGIN: Final = re.compile(r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\])(:\d+)?")
+WHOLE: Final = re.compile(r"-?\d{1,18}", re.ASCII)
+DECIMAL: Final = re.compile(r"\d{1,18}(\.\d{1,9})?", re.ASCII)
+
+
+class Environment:
+    """The process environment over an optional `.env` file (`ENV_FILE` names another one).
+
+    An empty variable counts as not set, so it does not hide what the file says. Every reader
+    raises ImproperlyConfigured that names the variable and says what it may be.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.read: set[str] = set()
+        """The names that were asked for."""
+        self.in_file: set[str] = set()
+        """The names that the file sets."""
+        named = os.environ.get("ENV_FILE")
+        self.file = Path(named) if named else base / ".env"
+        if named or self.file.exists():
+            values = dotenv.read(self.file)
+            self.in_file = set(values)
+            os.environ |= {
+                name: text for name, text in values.items() if not os.environ.get(name, "").strip()
+            }
+
+    def text(self, name: str, default: str = "") -> str:
+        """A text without the white space around it.
+
+        Refuses what cannot be meant: quotes around a value, which some tools hand on as a part of
+        it, and control characters. The value is not repeated, since it may be a secret.
+        """
+        self.read.add(name)
+        text = os.environ.get(name, "").strip()
+        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+            raise ImproperlyConfigured(
+                f"{name} has quotes around its value, which would be a part of it. "
+                "Set it without them."
+            )
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+            raise ImproperlyConfigured(
+                f"{name} has a line break, another control character or a broken character in it. "
+                "Set it anew, in one line of UTF-8 text."
+            )
+        return text or default
+
+    def words(self, name: str, default: str = "") -> list[str]:
+        """A list of words, parted by commas."""
+        return _words(self.text(name, default))
+
+    def hosts(self, name: str, default: str) -> list[str]:
+        """Host names, parted by commas, as Django's ALLOWED_HOSTS wants them."""
+
+        def parse(text: str) -> list[str]:
+            hosts = _words(text)
+            if not all(HOST.fullmatch(host) for host in hosts):
+                raise ValueError
+            return hosts
+
+        return self._read(
+            name,
+            parse(default),
+            parse,
+            "host names parted by commas, without https:// or a port, "
+            "an IPv6 address in brackets such as [::1]",
+        )
+
+    def host(self, name: str, default: str) -> str:
+        """The name or address to listen on; an IPv6 address without its brackets."""
+
+        def parse(text: str) -> str:
+            address = text.removeprefix("[").removesuffix("]")
+            if ":" in address:
+                return str(ipaddress.IPv6Address(address))
+            if not HOST.fullmatch(text) or text.startswith((".", "*")):
+                raise ValueError
+            return text
+
+        return self._read(name, default, parse, "a host name or an address, without a port")
+
+    def networks(self, name: str, default: str = "") -> list[Network]:
+        """Networks, parted by commas; a single address is a network of its own."""
+
+        def parse(text: str) -> list[Network]:
+            return [ipaddress.ip_network(word) for word in _words(text)]
+
+        return self._read(
+            name, parse(default), parse, "networks parted by commas, such as 10.0.0.0/8, ::1"
+        )
+
+    def origins(self, name: str) -> list[str]:
+        """Origins, parted by commas, as Django's CSRF_TRUSTED_ORIGINS wants them."""
+
+        def parse(text: str) -> list[str]:
+            origins = _words(text)
+            if not all(ORIGIN.fullmatch(origin) for origin in origins):
+                raise ValueError
+            return origins
+
+        return self._read(
+            name,
+            [],
+            parse,
+            "origins parted by commas, such as https://batchops.example.com, without a path",
+        )
+
+    def path(self, name: str, default: Path | str = "") -> Path:
+        """A file or folder; a relative one lies beside `.env`, wherever a program is started."""
+        return (self.base / Path(self.text(name, str(default))).expanduser()).resolve()
+
+    def folder(self, name: str, default: Path) -> Path:
+        """A folder, made when it is not there, readable by its owner alone."""
+        path = self.path(name, default)
+        try:
+            files.make_folder(path)
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"{name} is {str(path)!r}, but must be a folder that can be made: {error.strerror}."
+            ) from None
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise ImproperlyConfigured(
+                f"{name} is {str(path)!r}, but must be a folder that can be written to."
+            )
+        return path
+
+    def mail_addresses(self, name: str) -> list[str]:
+        """Mail addresses, parted by commas."""
+
+        def parse(text: str) -> list[str]:
+            words = _words(text)
+            if not all(MAIL_ADDRESS.fullmatch(word) for word in words):
+                raise ValueError
+            return words
+
+        return self._read(name, [], parse, "mail addresses parted by commas")
+
+    def sender(self, name: str, default: str) -> str:
+        """One mail address, with or without a person's name."""
+
+        def parse(text: str) -> str:
+            if not MAIL_ADDRESS.fullmatch(parseaddr(text)[1]):
+                raise ValueError
+            return text
+
+        return self._read(name, default, parse, "a mail address")
+
+    def switch(self, name: str, default: bool) -> bool:
+        return self._read(name, default, lambda text: SWITCH[text.lower()], "on or off")
+
+    def whole(self, name: str, default: int, low: int, high: int) -> int:
+        def parse(text: str) -> int:
+            number = int(text) if WHOLE.fullmatch(text) else low - 1
+            if not low <= number <= high:
+                raise ValueError
+            return number
+
+        return self._read(name, default, parse, f"a whole number from {low} to {high}")
+
+    def seconds(self, name: str, default: float, low: float, high: float) -> float:
+        def parse(text: str) -> float:
+            number = float(text) if DECIMAL.fullmatch(text) else low - 1
+            if not low <= number <= high:
+                raise ValueError
+            return number
+
+        return self._read(name, default, parse, f"a number of seconds from {low:g} to {high:g}")
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        def parse(text: str) -> str:
+            if text not in choices:
+                raise ValueError
+            return text
+
+        return self._read(name, default, parse, f"one of {', '.join(choices)}")
+
+    def zone(self, name: str, default: str) -> str:
+        def parse(text: str) -> str:
+            try:
+                return ZoneInfo(text).key
+            except (ZoneInfoNotFoundError, OSError) as error:
+                raise ValueError from error
+
+        return self._read(name, default, parse, "a zone of the IANA list, such as Europe/Berlin")
+
+    def _read(
+        self, name: str, default: Value, parse: Callable[[str], Value], expected: str
+    ) -> Value:
+        text = self.text(name)
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except (ValueError, KeyError):
+            raise ImproperlyConfigured(f"{name} is {text!r}, but must be {expected}.") from None
+
+
+def _words(text: str) -> list[str]:
+    return [word for part in text.split(",") if (word := part.strip())]

@@ -1,0 +1,1 @@
+"""The servers that batchops uses, from their URLs: database, queue, mail."""
