@@ -25,11 +25,11 @@ from batchops.files import flush, for_owner_alone
 from batchops.models import Action, AuditEntry
 from batchops.services import authorization
 from batchops.services.anchors import anchor as audit_anchor_form
-from batchops.services.trail.slices import STEP_ROWS
 from batchops.services.errors import InvalidInput
 from batchops.services.proof import verification
 from batchops.services.trail import slices as audit_slices
 from batchops.services.trail import stored_rows
+from batchops.services.trail.slices import STEP_ROWS
 from batchops.services.trail_files import exports
 
 if TYPE_CHECKING:
