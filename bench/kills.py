@@ -39,7 +39,7 @@ def run(url: str, kills: int, workers: int, seed: int) -> None:
     from django.core.management import call_command
 
     from batchops.models import Batch, SyncRun
-    from batchops.services import sync
+    from batchops.services.mirror import sync
 
     call_command("migrate", verbosity=0)
     user = User.objects.create_superuser("bench")
@@ -87,7 +87,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> None:
 def audit_of(url: str) -> dict[str, object]:
     """What the sandbox received, held against the items and the trail."""
     from batchops.models import Action, AuditEntry, Change, ChangeItem
-    from batchops.services import audit_verification
+    from batchops.services.proof import verification
 
     applied = AuditEntry.objects.filter(action="batch.applied")
     known = set(applied.values_list("batch_id", flat=True))
@@ -102,7 +102,7 @@ def audit_of(url: str) -> dict[str, object]:
         "stuck": Change.objects.open().count(),
         "false_facts": false_facts,
         "not_as_asked": ChangeItem.objects.exclude(state="applied").count(),
-        "trail": "whole" if audit_verification.verify().is_good else "BROKEN",
+        "trail": "whole" if verification.verify().is_good else "BROKEN",
     }
 
 

@@ -75,7 +75,7 @@ def ask(url: str, faults: str, times: int, priority: int) -> None:
     from django.core.management import call_command
 
     from batchops.models import Batch, SyncRun
-    from batchops.services import sync
+    from batchops.services.mirror import sync
 
     call_command("migrate", verbosity=0)
     bulk_user, user = (User.objects.create_superuser(name) for name in ("bulk", "bench"))
@@ -98,8 +98,9 @@ def ask(url: str, faults: str, times: int, priority: int) -> None:
 
 
 def confirmed(user: Any, batches: Any, priority: int, **patch: Any) -> None:
+    from batchops import audit
     from batchops.models import Change
-    from batchops.services import audit, changes, drafts
+    from batchops.services.changes import drafts, lifecycle
     from batchops.syllable.patch import BatchPatch
 
     actor = audit.Actor.of_user(user)
@@ -111,7 +112,7 @@ def confirmed(user: Any, batches: Any, priority: int, **patch: Any) -> None:
         source=Change.Source.COMMAND,
         priority=priority,
     )
-    changes.confirm(change, user=user, actor=actor, reason="bench", typed_count=change.item_count)
+    lifecycle.confirm(change, user=user, actor=actor, reason="bench", typed_count=change.item_count)
 
 
 def arrival(url: str, names: set[str], since: dt.datetime) -> float:

@@ -9,12 +9,12 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from batchops import permissions
+from batchops import audit, permissions
 from batchops.models import Action, Change
 from batchops.models.change import DRAFT_STATES, UNSETTLED_STATES
-from batchops import audit
-from batchops.services.changes import lifecycle, drafts, fingerprints, terms
 from batchops.services import authorization, wake
+from batchops.services.changes import drafts, fingerprints, lifecycle, terms
+from batchops.services.changes.terms import REASON_LIMIT
 from batchops.services.errors import (
     ChangeError,
     EmptySelection,
@@ -22,7 +22,6 @@ from batchops.services.errors import (
     NotAllowed,
     WrongState,
 )
-from batchops.services.changes.terms import REASON_LIMIT
 from batchops.syllable.patch import BatchPatch
 
 if TYPE_CHECKING:

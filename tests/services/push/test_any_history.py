@@ -21,10 +21,11 @@ from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, SyncR
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.sandbox.records import CONSOLE_USER
 from batchops.sandbox.vendor import KEY_OWNER
-from batchops.services.runs import leases, read_back
-from batchops.services.push import driver
-from batchops.services.mirror import refresh as refreshing, sync
 from batchops.services.errors import ChangeError
+from batchops.services.mirror import refresh as refreshing
+from batchops.services.mirror import sync
+from batchops.services.push import driver
+from batchops.services.runs import leases, read_back
 from batchops.syllable.patch import BatchPatch
 from tests.services.push.world import confirmed
 

@@ -10,15 +10,15 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
+from batchops import audit
 from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, KeyIdentity, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.sandbox.records import CONSOLE_USER
 from batchops.sandbox.vendor import KEY_OWNER
-from batchops import audit
 from batchops.services.changes import lifecycle, timed_pauses
-from batchops.services.runs import leases
-from batchops.services.push import driver
 from batchops.services.mirror import refresh, sync
+from batchops.services.push import driver
+from batchops.services.runs import leases
 from batchops.syllable.patch import BatchPatch
 from tests.services.push.world import PAUSE, RESUME, confirmed, drive_to_the_end, fill
 
@@ -277,7 +277,9 @@ def test_a_pause_that_ends_by_itself_waits_for_what_it_may_have_paused(
     leases.take_lapsed()
     pause.refresh_from_db()
     actor = audit.Actor.of_user(operator)
-    timed_pauses.move_resume(pause, timezone.now() + dt.timedelta(seconds=1), user=operator, actor=actor)
+    timed_pauses.move_resume(
+        pause, timezone.now() + dt.timedelta(seconds=1), user=operator, actor=actor
+    )
     lifecycle.stop(pause, user=operator, actor=actor)
     with later(2):
         assert timed_pauses.resume_due() == []

@@ -189,14 +189,14 @@ def test_when_the_vendor_is_back_all_that_waits_goes_on(
     halves = [Batch.objects.filter(pk__in=ids[:6]), Batch.objects.filter(pk__in=ids[6:])]
     first, second = (confirmed(operator, PAUSE, half) for half in halves)
     sandbox.set_faults(error_503={"share": 1.0, "methods": ["PUT"]})
-    push.drive()
+    driver.drive()
     assert Change.objects.filter(waiting_reason="").count() == 0
     sandbox.clear_faults()
     Change.objects.filter(pk=first.pk).update(waiting_until=None)
     far = timezone.now() + dt.timedelta(seconds=60)
     Change.objects.filter(pk=second.pk).update(waiting_until=far)
-    push.drive()
-    assert changes.counts(first) == changes.counts(second) == {"applied": 6}
+    driver.drive()
+    assert lifecycle.counts(first) == lifecycle.counts(second) == {"applied": 6}
 
 
 @pytest.mark.parametrize("paused", [False, True])

@@ -210,7 +210,7 @@ def test_an_emergency_pause_holds_against_a_resume_that_has_only_begun(
     actor = audit.Actor.of_user(operator)
     change = emergency.draft_pause(user=operator, actor=actor)
     assert change.item_count == 5
-    changes.confirm(change, user=operator, actor=actor, reason="stop everything")
-    push.drive()
+    lifecycle.confirm(change, user=operator, actor=actor, reason="stop everything")
+    driver.drive()
     assert shown_at_the_vendor(sandbox, "paused") == {True}
-    assert changes.counts(resume) == {"conflict": 5}
+    assert lifecycle.counts(resume) == {"conflict": 5}
