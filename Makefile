@@ -17,7 +17,7 @@ EITHER_STAMP := $(or $(wildcard $(DEV_STAMP)),$(RUN_STAMP))
 help:
 	@echo "make run     start batchops with its worker, on the sandbox when no key is set"
 	@echo "make test    all checks, and the tests on SQLite and PostgreSQL"
-	@echo "             make test ARGS=tests/mirror runs some of the tests"
+	@echo "             make test ARGS=tests/services/mirror runs some of the tests"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make lock    renew the lock files (needs uv)"

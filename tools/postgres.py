@@ -1,6 +1,6 @@
 """A PostgreSQL server for one command, thrown away with its data afterwards.
 
-python -m tools.postgres pytest tests/mirror
+python -m tools.postgres pytest tests/services/mirror
 """
 
 from __future__ import annotations

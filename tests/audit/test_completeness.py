@@ -42,51 +42,51 @@ from tests.audit.writing_services import writing_functions
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PART_OF = {
-    "audit_outlets.send_out": "how far anchors have left the database, which have entries each",
-    "audit_reviewed_ranges.settle": "finishes what a review, which has its entry, left",
-    "audit_slices.in_slices": "how others write",
-    "audit_slices.lease": "who is at long work; it lapses",
-    "audit.locked_head": "locks, and makes the head when there is none",
-    "audit.record": "the door itself",
-    "audit.record_now": "the door itself",
+    "anchors.outlets.send_out": "how far anchors have left the database, which have entries each",
+    "trail.reviewed_ranges.settle": "finishes what a review, which has its entry, left",
+    "trail.slices.in_slices": "how others write",
+    "trail.slices.lease": "who is at long work; it lapses",
+    "audit.recording.locked_head": "locks, and makes the head when there is none",
+    "audit.recording.record": "the door itself",
+    "audit.recording.record_now": "the door itself",
     "bulk.update_in_order": "each caller records what it changed",
-    "changes.move": "each caller records why it moved the state",
-    "changes.queue_due": "what was scheduled is due; its start is recorded by runs.start",
-    "changes.refresh_counts": "a cached sum of items that have entries each",
-    "changes.sweep_stopped": "settles items through unsent.stop_waiting, which records each",
-    "claims.claim": "a lease before anything is sent; the outcome is recorded by settle",
-    "claims.give_back": "the end of a lease; settle.put_off records what was tried",
-    "claims.doubt": "what may have been done; its outcome is recorded by settle",
-    "claims.renew": "a lease that goes on",
-    "claims.take_lapsed": "a lease that ended; what was tried is recorded by settle",
+    "changes.lifecycle.move": "each caller records why it moved the state",
+    "changes.lifecycle.queue_due": "what was scheduled is due; its start is recorded",
+    "changes.lifecycle.refresh_counts": "a cached sum of items that have entries each",
+    "changes.lifecycle.sweep_stopped": "settles items through unsent.stop_waiting",
+    "runs.leases.claim": "a lease before anything is sent; the outcome is recorded",
+    "runs.leases.give_back": "the end of a lease; record_outcomes.put_off records what was tried",
+    "runs.leases.doubt": "what may have been done; the outcome is recorded",
+    "runs.leases.renew": "a lease that goes on",
+    "runs.leases.take_lapsed": "a lease that ended; what was tried is recorded",
     "clean_up.clean_up": "what is over by the settings: syncs, sessions, pasted lists; in the log",
     "heartbeats.forget_old": "workers that are long gone",
-    "freezing.drop_items": "a draft goes, which is recorded when it does",
-    "freezing.each": "part of a draft, which is recorded when it is whole",
-    "freezing.selection": "part of a draft, which is recorded when it is whole",
-    "identity.learn": "a name that the vendor's replies showed, to tell our changes by",
-    "mirror.apply_campaigns": "what the vendor says of campaigns, which batchops cannot change",
-    "mirror.keep_campaigns": "nameless rows for campaigns that are not known yet",
-    "mirror.notice": "gives its facts to settle, which records them with the outcome",
-    "mirror.update_rows": "each caller records what it saw",
-    "mirror.write_rows": "each caller records what it saw",
-    "permits.records_denials": "wraps services; the denied tries below prove it",
-    "runs.answered": "the end of a wait that is shown on the page of the change",
-    "runs.hurry_those_who_wait": "the same, for those who wait still",
-    "runs.halt": "through changes.halt",
-    "runs.start": "through push.drive",
-    "runs.wait": "a wait by itself, shown on the page of the change; a halt is recorded",
+    "changes.freezing.drop_items": "a draft goes, which is recorded when it does",
+    "changes.freezing.each": "part of a draft, which is recorded when it is whole",
+    "changes.freezing.selection": "part of a draft, which is recorded when it is whole",
+    "mirror.key_identity.learn": "a name that the vendor's replies showed, to tell our changes by",
+    "mirror.store.apply_campaigns": "what the vendor says of campaigns, which nobody changes here",
+    "mirror.store.keep_campaigns": "nameless rows for campaigns that are not known yet",
+    "mirror.store.notice": "gives its facts to record_outcomes",
+    "mirror.store.update_rows": "each caller records what it saw",
+    "mirror.store.write_rows": "each caller records what it saw",
+    "authorization.records_denials": "wraps services; the denied tries below prove it",
+    "runs.run_state.answered": "the end of a wait that is shown on the page of the change",
+    "runs.run_state.hurry_those_who_wait": "the same, for those who wait still",
+    "runs.run_state.halt": "through lifecycle.halt",
+    "runs.run_state.start": "through driver.drive",
+    "runs.run_state.wait": "a wait by itself, shown on the page of the change; a halt is recorded",
     "quotas.begin_export": "a place among the exports; the export itself is recorded",
     "quotas.spend_count": "how often somebody looked, so that it is not too often",
     "quotas.take": "a number for a while, of something that nobody did to a batch",
-    "selection.keep": "a pasted list that nothing was done with yet",
-    "selection.keep_with": "the same, with what the person added to it",
-    "settle.put_off": "through push.drive; tests/push proves its entries",
-    "settle.settle": "through push.drive",
-    "unsent.record_items": "through changes.stop",
-    "unsent.record_left_out": "through changes.confirm and push.drive",
-    "unsent.settle_rest": "through push.drive",
-    "unsent.stop_waiting": "through changes.stop",
+    "changes.pasted_ids.keep": "a pasted list that nothing was done with yet",
+    "changes.pasted_ids.keep_with": "the same, with what the person added to it",
+    "push.record_outcomes.put_off": "through driver.drive; tests/services/push proves its entries",
+    "push.record_outcomes.settle": "through driver.drive",
+    "changes.unsent.record_items": "through lifecycle.stop",
+    "changes.unsent.record_left_out": "through lifecycle.confirm and push.drive",
+    "changes.unsent.settle_rest": "through driver.drive",
+    "changes.unsent.stop_waiting": "through lifecycle.stop",
 }
 """Functions that write as a part of others, or that write nothing that anyone did."""
 
@@ -234,103 +234,103 @@ def sign_off(world: World) -> None:
 
 
 LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
-    "approvals.approve": (Action.CHANGE_APPROVED, approve),
-    "approvals.require": (Action.CHANGE_APPROVAL_EXPIRED, let_an_approval_expire),
-    "approvals.reject": (
+    "changes.approvals.approve": (Action.CHANGE_APPROVED, approve),
+    "changes.approvals.require": (Action.CHANGE_APPROVAL_EXPIRED, let_an_approval_expire),
+    "changes.approvals.reject": (
         Action.CHANGE_REJECTED,
         lambda w: approvals.reject(w.awaiting(), comment="no", **as_(w.approver)),
     ),
-    "audit_anchors.anchor_head": (Action.AUDIT_ANCHORED, lambda w: anchoring.anchor_head()),
-    "audit_anchors.anchor_if_due": (
+    "proof.anchoring.anchor_head": (Action.AUDIT_ANCHORED, lambda w: anchoring.anchor_head()),
+    "proof.anchoring.anchor_if_due": (
         Action.AUDIT_ANCHORED,
         lambda w: anchoring.anchor_if_due(),
     ),
-    "audit_anchors.acknowledge": (Action.AUDIT_ACKNOWLEDGED, acknowledge),
-    "audit_archive.carry_out": (Action.AUDIT_ARCHIVED, archive),
-    "audit_archive.request": (Action.AUDIT_ARCHIVE_REQUESTED, ask_for_archive),
-    "audit_export.export": (Action.AUDIT_EXPORTED, export),
-    "audit_last_seen.check": (Action.AUDIT_ROLLED_BACK, roll_back),
-    "audit_reviews.draw_sample": (
+    "proof.anchoring.acknowledge": (Action.AUDIT_ACKNOWLEDGED, acknowledge),
+    "trail_files.archive.carry_out": (Action.AUDIT_ARCHIVED, archive),
+    "trail_files.archive.request": (Action.AUDIT_ARCHIVE_REQUESTED, ask_for_archive),
+    "trail_files.exports.export": (Action.AUDIT_EXPORTED, export),
+    "proof.last_seen.check": (Action.AUDIT_ROLLED_BACK, roll_back),
+    "trail.sign_offs.draw_sample": (
         Action.AUDIT_SAMPLED,
         lambda w: sign_offs.draw_sample(TrailFilter(), 2, **as_(w.auditor)),
     ),
-    "audit_reviews.mark_entries": (
+    "trail.sign_offs.mark_entries": (
         Action.AUDIT_REVIEWED,
         lambda w: sign_offs.mark_entries([1, 2], comment="seen", **as_(w.auditor)),
     ),
-    "audit_reviews.mark_filtered": (
+    "trail.sign_offs.mark_filtered": (
         Action.AUDIT_REVIEWED,
         lambda w: sign_offs.mark_filtered(TrailFilter(), comment="seen", **as_(w.auditor)),
     ),
-    "audit_reviews.sign_off": (Action.AUDIT_SIGNED_OFF, sign_off),
-    "audit_verdicts.record": (Action.AUDIT_VERIFIED, verify_at_night),
-    "audit_verdicts.record_once": (
+    "trail.sign_offs.sign_off": (Action.AUDIT_SIGNED_OFF, sign_off),
+    "proof.verdicts.record": (Action.AUDIT_VERIFIED, verify_at_night),
+    "proof.verdicts.record_once": (
         Action.AUDIT_VERIFIED,
         lambda _: verdicts.record_once(Verdict(others=["broken"])),
     ),
-    "audit_watch.nightly": (Action.AUDIT_VERIFIED, verify_at_night),
-    "changes.confirm": (Action.CHANGE_CONFIRMED, lambda w: w.confirmed()),
-    "changes.discard": (
+    "proof.watch.nightly": (Action.AUDIT_VERIFIED, verify_at_night),
+    "changes.lifecycle.confirm": (Action.CHANGE_CONFIRMED, lambda w: w.confirmed()),
+    "changes.lifecycle.discard": (
         Action.CHANGE_DISCARDED,
         lambda w: lifecycle.discard(w.draft(), **as_(w.operator)),
     ),
-    "changes.finish": (Action.CHANGE_FINISHED, finish),
-    "changes.halt": (Action.CHANGE_HALTED, halt),
-    "changes.postpone": (Action.CHANGE_RESCHEDULED, postpone),
-    "changes.proceed": (Action.CHANGE_CONTINUED, proceed),
-    "changes.stop": (
+    "changes.lifecycle.finish": (Action.CHANGE_FINISHED, finish),
+    "changes.lifecycle.halt": (Action.CHANGE_HALTED, halt),
+    "changes.lifecycle.postpone": (Action.CHANGE_RESCHEDULED, postpone),
+    "changes.lifecycle.proceed": (Action.CHANGE_CONTINUED, proceed),
+    "changes.lifecycle.stop": (
         Action.CHANGE_CANCELLED,
         lambda w: lifecycle.stop(w.confirmed(run_at=later()), **as_(w.operator)),
     ),
-    "drafts.draft": (Action.CHANGE_REQUESTED, lambda w: w.draft()),
-    "drafts.draft_resume": (
+    "changes.drafts.draft": (Action.CHANGE_REQUESTED, lambda w: w.draft()),
+    "changes.drafts.draft_resume": (
         Action.CHANGE_REQUESTED,
         lambda w: drafts.draft_resume(w.pushed(), **as_(w.operator)),
     ),
-    "drafts.draft_retry": (Action.CHANGE_REQUESTED, retry),
-    "drafts.draft_undo": (
+    "changes.drafts.draft_retry": (Action.CHANGE_REQUESTED, retry),
+    "changes.drafts.draft_undo": (
         Action.CHANGE_REQUESTED,
         lambda w: drafts.draft_undo(w.pushed(), **as_(w.operator)),
     ),
-    "denials.record": (Action.ACCESS_DENIED, recording_of_denials),
-    "denials.sum_up_due": (Action.ACCESS_DENIALS_SUMMED_UP, sum_up),
-    "denials.record_request": (Action.ACCESS_DENIED, refuse_a_request),
-    "drafts.drop": (
+    "audit.denials.record": (Action.ACCESS_DENIED, recording_of_denials),
+    "audit.denials.sum_up_due": (Action.ACCESS_DENIALS_SUMMED_UP, sum_up),
+    "audit.denials.record_request": (Action.ACCESS_DENIED, refuse_a_request),
+    "changes.drafts.drop": (
         Action.CHANGE_DISCARDED,
         lambda w: drafts.drop(w.draft(), audit.SYSTEM, "why not"),
     ),
-    "drafts.lapse_drafts": (Action.CHANGE_DISCARDED, lapse),
-    "emergency.draft_pause": (
+    "changes.drafts.lapse_drafts": (Action.CHANGE_DISCARDED, lapse),
+    "changes.emergency.draft_pause": (
         Action.CHANGE_REQUESTED,
         lambda w: emergency.draft_pause(**as_(w.operator)),
     ),
-    "mirror.follow_to_campaign": (
+    "mirror.store.follow_to_campaign": (
         Action.BATCH_CHANGED_OUTSIDE,
         lambda w: store.follow_to_campaign(in_campaign(2), timezone.now()),
     ),
-    "mirror.apply_page": (Action.BATCH_CHANGED_OUTSIDE, see_an_outside_change),
-    "mirror.mark_missing": (
+    "mirror.store.apply_page": (Action.BATCH_CHANGED_OUTSIDE, see_an_outside_change),
+    "mirror.store.mark_missing": (
         Action.BATCH_MISSING,
         lambda w: store.mark_missing([BATCH], timezone.now()),
     ),
-    "pauses.move_resume": (
+    "changes.timed_pauses.move_resume": (
         Action.RESUME_MOVED,
         lambda w: timed_pauses.move_resume(w.pushed(), later(), **as_(w.operator)),
     ),
-    "pauses.resume_due": (Action.CHANGE_REQUESTED, end_pause),
-    "push.drive": (Action.BATCH_APPLIED, lambda w: w.pushed()),
-    "read_back.all_due": (Action.CHANGE_READ_BACK, read_all_back),
-    "read_back.read_back": (
+    "changes.timed_pauses.resume_due": (Action.CHANGE_REQUESTED, end_pause),
+    "push.driver.drive": (Action.BATCH_APPLIED, lambda w: w.pushed()),
+    "runs.read_back.all_due": (Action.CHANGE_READ_BACK, read_all_back),
+    "runs.read_back.read_back": (
         Action.CHANGE_READ_BACK,
         lambda w: read_back.read_back(w.pushed()),
     ),
-    "shared_ids.end_alarms": (Action.BATCH_ID_UNIQUE, end_an_alarm),
-    "shared_ids.raise_alarms": (
+    "mirror.shared_ids.end_alarms": (Action.BATCH_ID_UNIQUE, end_an_alarm),
+    "mirror.shared_ids.raise_alarms": (
         Action.BATCH_ID_SHARED,
         lambda w: shared_ids.raise_alarms({BATCH: [1, 2]}),
     ),
-    "sync.pull": (Action.SYNC_FAILED, fail_to_pull),
-    "sync.record_request": (
+    "mirror.sync.pull": (Action.SYNC_FAILED, fail_to_pull),
+    "mirror.sync.record_request": (
         Action.SYNC_REQUESTED,
         lambda w: sync.record_request(as_(w.operator)["actor"], "full"),
     ),
@@ -339,7 +339,11 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
 
 
 def test_every_service_that_writes_is_known_to_leave_an_entry_or_to_be_part_of_one() -> None:
-    writing = writing_functions() | {"changes.discard", "emergency.draft_pause", "push.drive"}
+    writing = writing_functions() | {
+        "changes.lifecycle.discard",
+        "changes.emergency.draft_pause",
+        "push.driver.drive",
+    }
     assert writing - LEAVE.keys() - PART_OF.keys() == set()
     assert (LEAVE.keys() | PART_OF.keys()) - writing == set()
 

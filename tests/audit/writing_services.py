@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Iterator
 from types import ModuleType
 
-from batchops import services
+from batchops import audit, services
 
 WRITES = frozenset(
     (
@@ -26,13 +26,14 @@ WRITING_FUNCTIONS = frozenset(
 
 
 def writing_functions() -> set[str]:
-    """The names ("module.function") of public functions that write, also by private helpers."""
+    """The names ("package.module.function") of public functions that write, or whose helpers do."""
     return {name for module in _modules() for name in _of_module(module)}
 
 
 def _modules() -> Iterator[ModuleType]:
-    for found in pkgutil.iter_modules(services.__path__):
-        yield importlib.import_module(f"batchops.services.{found.name}")
+    for package in (audit, services):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            yield importlib.import_module(found.name)
 
 
 def _of_module(module: ModuleType) -> Iterator[str]:
@@ -46,7 +47,7 @@ def _of_module(module: ModuleType) -> Iterator[str]:
         name for name, body in bodies.items() if name not in writing and _names(body) & writing
     }:
         writing |= more
-    short = module.__name__.rpartition(".")[2]
+    short = module.__name__.removeprefix("batchops.").removeprefix("services.")
     for name in writing:
         if not name.startswith("_") and isinstance(bodies[name], ast.FunctionDef):
             yield f"{short}.{name}"
