@@ -225,8 +225,8 @@ class Engine:
                 lifecycle.finish(self.supply.changes[key])
 
     def _give_back(self, assignments: Iterable[Assignment], why: str) -> None:
-        self.buffer.give_back(assignments, why)
-        if len(self.buffer):
+        if given_back := list(assignments):
+            self.buffer.give_back(given_back, why)
             self._write()
 
     # Waiting, halting, stopping ---------------------------------------------------------------

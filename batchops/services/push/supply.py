@@ -60,7 +60,7 @@ class Supply:
         self._only_emergency = only_emergency
         self._maximum = maximum
         self._ahead = self._least_ahead = 2 * maximum
-        self._ran_dry = False
+        self._fewest: float = 0
         self._claimants: dict[UUID, Claimant] = {}
         self._held_of: Counter[UUID] = Counter()
         self._none_free_until: dict[UUID, float] = {}
@@ -94,9 +94,9 @@ class Supply:
                 del kept[key]
         self._read_each &= self._claimants.keys()
         self._dispatcher.queue.keep_only(self._claimants)
-        if not self._ran_dry:
+        if self._fewest > self._ahead // 4:
             self._ahead = max(self._least_ahead, self._ahead - self._maximum // 4)
-        self._ran_dry = False
+        self._fewest = float("inf")
 
     def in_the_way(self) -> list[Assignment]:
         """Take back what was not sent yet on batches that something more urgent waits for."""
@@ -122,8 +122,8 @@ class Supply:
         if now < self._refill_at:
             return 0
         queue = self._dispatcher.queue
+        self._fewest = min(self._fewest, len(queue))
         if not len(queue) and self.held:
-            self._ran_dry = True
             self._ahead = min(2 * self._ahead, MOST_AHEAD * self._maximum)
         due = [one for one in self._claimants.values() if self._is_short(one, now)]
         claimed = 0

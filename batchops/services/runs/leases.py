@@ -35,6 +35,7 @@ LONGEST_WAIT: Final = dt.timedelta(minutes=2)
 State = ChangeItem.State
 
 NEEDED: Final = (
+    "change_id",
     "batch_id",
     "attempts",
     "patch_json",

@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connections
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from batchops import audit
 from batchops.models import AuditEntry, Batch, Change, ChangeItem
@@ -129,6 +130,20 @@ def test_a_batch_at_work_for_one_change_is_left_by_the_other(
     first, second = confirmed(operator, BatchPatch(call_rate=9)), confirmed(operator, PAUSE)
     assert len(leases.claim(first, "one", 2)) == 2
     assert [item.batch_id for item in leases.claim(second, "two", 3)] == ["20261124.2"]
+
+
+def test_claiming_many_takes_as_few_queries_as_claiming_one(
+    sandbox: EmbeddedSandbox,
+    operator: User,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    fill(sandbox, 50)
+    change = confirmed(operator)
+    change = Change.objects.get(pk=change.pk)
+    with django_assert_max_num_queries(4):
+        items = claims.claim(change, "one", 50)
+        assert [item.wanted(change) for item in items] == [PAUSE] * 50
+        assert len({item.batch.campaign_id for item in items}) == 1
 
 
 def test_what_reaches_people_never_overtakes_an_earlier_change_of_the_same_batch(
