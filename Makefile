@@ -12,12 +12,15 @@ DEV_STAMP := .venv/dev-$(shell cksum < requirements-dev.txt | cut -d ' ' -f 1)
 # requirements-dev.txt holds all of requirements.txt.
 EITHER_STAMP := $(or $(wildcard $(DEV_STAMP)),$(RUN_STAMP))
 
-.PHONY: help run test lint format lock clean
+.PHONY: help run test check test-postgres coverage lint format lock clean
 
 help:
 	@echo "make run     start batchops with its worker, on the sandbox when no key is set"
 	@echo "make test    all checks, and the tests on SQLite and PostgreSQL"
 	@echo "             make test ARGS=tests/services/mirror runs some of the tests"
+	@echo "make check   lint, types and the fast tests, in about a minute"
+	@echo "make test-postgres  the tests on PostgreSQL alone"
+	@echo "make coverage       the tests on SQLite, with the share of the code that they reach"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make lock    renew the lock files (needs uv)"
@@ -28,6 +31,15 @@ run: $(EITHER_STAMP)
 
 test: $(DEV_STAMP)
 	@$(BIN)/python -m tools.quality $(ARGS)
+
+check: lint
+	$(BIN)/pytest -q -n auto tests/syllable tests/deployment/test_packages.py tests/services/changes/test_planning.py
+
+test-postgres: $(DEV_STAMP)
+	@$(BIN)/python -m tools.postgres $(BIN)/pytest -q -n auto --dist loadgroup -m "not browser and not once" $(or $(ARGS),tests)
+
+coverage: $(DEV_STAMP)
+	$(BIN)/pytest -q -n auto --dist loadgroup --cov --cov-report=term --cov-fail-under=97 $(ARGS)
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .

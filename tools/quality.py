@@ -85,8 +85,7 @@ def main(arguments: Sequence[str]) -> int:
     outcomes: list[Outcome] = []
     for step in _checks() if not arguments else ():
         outcomes.append(step)
-    coverage = () if arguments else ("--cov", "--cov-report=term")
-    outcomes.append(_tests("SQLite", [*coverage, *arguments], {"DATABASE_URL": ""}))
+    outcomes.append(_tests("SQLite", arguments, {"DATABASE_URL": ""}))
     outcomes.append(_tests_on_postgres(arguments))
     return _conclude(outcomes)
 
