@@ -92,7 +92,7 @@ class World:
 
     def change_by_pages(self, numbers: set[int], wish: BatchPatch) -> None:
         with self.monkeypatch.context() as patched:
-            patched.setattr("batchops.services.preflight.better_one_by_one", lambda _: False)
+            patched.setattr("batchops.services.runs.preflight.better_one_by_one", lambda _: False)
             self.change(numbers, wish)
 
     def die_while_sending(self, numbers: set[int], wish: BatchPatch, arrived: bool) -> None:
