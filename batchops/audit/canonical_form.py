@@ -90,7 +90,9 @@ def _canonical_row(row: Row) -> str:
 
 def chain_hash(previous_hash: str, canonical_form: bytes) -> str:
     """SHA-256 over the hash before, a line feed, and the canonical form, in hex."""
-    return hashlib.sha256(previous_hash.encode() + b"\n" + canonical_form).hexdigest()
+    return hashlib.sha256(
+        previous_hash.encode(errors="surrogateescape") + b"\n" + canonical_form
+    ).hexdigest()
 
 
 def row_hash(row: Row) -> str:
@@ -141,9 +143,11 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 @functools.lru_cache(CACHED_TEXTS)
 def _canonical_of(text: str) -> str:
     try:
-        return canonical_text(parse_json(text))
+        value = parse_json(text)
     except (ValueError, RecursionError):
-        return canonical_text(text)
+        value = None
+    # What is no JSON stands for itself, and so does a null, which is written as none at all.
+    return canonical_text(text if value is None else value)
 
 
 def _json(text: str | None) -> str:

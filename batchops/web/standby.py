@@ -1,4 +1,4 @@
-"""What a web process does by itself: it carries out an emergency pause that no worker takes.
+"""What a web process does by itself: emergency pauses that no worker takes, a look at the trail.
 
 It happens in a thread of the process, so neither a request waits for it nor its end ends it. Of
 several processes the one that was told begins, since it looks first; the others see its leases,
@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from django.dispatch import receiver
 
+from batchops import lanes
 from batchops.lanes import Lane
 from batchops.services import heartbeats, wake
+from batchops.services.proof import last_seen
 from batchops.services.push import driver
 from batchops.services.runs import due
 
@@ -25,6 +27,8 @@ OPEN_LOOK_SECONDS: Final = 1.0
 QUIET_LOOK_SECONDS: Final = 10.0
 """The same where nobody told of any: another process may have died over one."""
 
+TRAIL_LOOK_SECONDS: Final = 60.0
+"""How often it is looked whether the database went back, at the start first."""
 END_SECONDS: Final = 25.0
 """The web server kills a process that takes 30 to end."""
 
@@ -53,16 +57,24 @@ class Standby:
 LANE: Final = Lane("standby", Standby().step, every=QUIET_LOOK_SECONDS)
 
 
+def look_at_trail() -> None:
+    """Notice a database that went back, on a host without a worker too."""
+    last_seen.check()
+
+
+TRAIL: Final = Lane("trail", look_at_trail, every=TRAIL_LOOK_SECONDS)
+
+
 def start() -> None:
     """Start looking; for a process that serves the web."""
     driver.stop_when(LANE.is_asked_to_end)
     LANE.start()
+    TRAIL.start()
 
 
 def end() -> None:
     """Let requests under way settle, hand back the rest, and end."""
-    LANE.ask_to_end()
-    LANE.join(END_SECONDS)
+    lanes.end([TRAIL, LANE], END_SECONDS)
 
 
 @receiver(wake.work_waiting)

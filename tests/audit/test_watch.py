@@ -94,6 +94,14 @@ def test_a_database_that_went_back_is_shouted_and_nothing_is_signed_over_it(
         command("anchor_audit")
 
 
+@pytest.mark.usefixtures("went_back")
+def test_every_page_says_that_the_database_went_back_before_any_worker_looked(
+    client: Client, viewer: User
+) -> None:
+    client.force_login(viewer)
+    assert "audit trail cannot be trusted" in client.get("/").content.decode()
+
+
 @pytest.mark.usefixtures("went_back", "running_worker")
 def test_every_page_and_the_readiness_say_that_the_database_went_back(
     client: Client, viewer: User, administrator: User

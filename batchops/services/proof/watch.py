@@ -11,7 +11,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from django.utils import timezone
 from batchops.models import Action, AuditEntry
 from batchops.services.anchors import outlets, signing_keys
 from batchops.services.anchors.anchor import Anchor
-from batchops.services.proof import last_seen, verdicts, verification
+from batchops.services.proof import damage, last_seen, verdicts, verification
 from batchops.services.proof.verification import Progress, Verdict
 from batchops.services.trail import reviewed_ranges, slices
 
@@ -95,20 +95,30 @@ def judge(
 ) -> Verdict:
     """Verify the trail, also against what this host has seen of it and who reviewed what.
 
-    Without `anchors`, those of AUDIT_ANCHOR_FILE are taken. Raises as `audit_verification.verify`.
+    Without `anchors`, those of AUDIT_ANCHOR_FILE are taken. What cannot be read is a fault. Raises
+    as `verification.verify`.
     """
     keys = signing_keys.public_keys() if keys is None else keys
     kept = Path(settings.AUDIT_ANCHOR_FILE) if settings.AUDIT_ANCHOR_FILE else None
     if anchors is None:
         anchors = outlets.read_file(kept) if kept is not None and kept.exists() else ()
-    verdict = verification.verify(
-        since=since, anchors=anchors, archives=archives, keys=keys, progress=progress
-    )
-    if problem := last_seen.contradiction(keys):
-        verdict.others.append(f"The trail was rolled back or replaced: {problem}")
-    if since is None:
-        verdict.others += reviewed_ranges.problems()
+    try:
+        verdict = verification.verify(
+            since=since, anchors=anchors, archives=archives, keys=keys, progress=progress
+        )
+        verdict.others += _beside_the_chain(keys, since)
+    except Exception as error:
+        if not damage.is_shown_by(error):
+            raise
+        verdict = Verdict(integrity=damage.first_fault(), others=[damage.UNREADABLE])
     return verdict
+
+
+def _beside_the_chain(keys: Mapping[str, Ed25519PublicKey], since: int | None) -> Iterator[str]:
+    if problem := last_seen.contradiction(keys):
+        yield f"The trail was rolled back or replaced: {problem}"
+    if since is None:
+        yield from reviewed_ranges.problems()
 
 
 def nightly() -> Verdict | None:
@@ -135,10 +145,27 @@ def is_due() -> bool:
 
 def standing() -> Standing:
     """How the trail stands now, with few queries."""
+    try:
+        return _standing()
+    except Exception as error:
+        if not damage.is_shown_by(error):
+            raise
+        return Standing((damage.UNREADABLE,), None)
+
+
+def alarm_text() -> str:
+    """What every page says about the trail; nothing when all is well. A few short queries."""
+    try:
+        return _alarm_text()
+    except Exception as error:
+        if not damage.is_shown_by(error):
+            raise
+        return damage.UNREADABLE
+
+
+def _standing() -> Standing:
     verdict = verdicts.latest()
-    found = [alarm] if (alarm := alarm_text()) else []
-    if not found and (problem := last_seen.contradiction(at_once=True)):
-        found.append(f"The audit trail was rolled back or replaced: {problem}")
+    found = [alarm] if (alarm := _alarm_text()) else []
     found += [f"Anchors do not go out: {outlet.error}" for outlet in outlets.failing()]
     scheduled, oldest = _scheduled(), AuditEntry.objects.order_by("sequence").first()
     since = scheduled.at if scheduled else oldest.at if oldest else None
@@ -150,11 +177,12 @@ def standing() -> Standing:
     return Standing(tuple(found), verdict)
 
 
-def alarm_text() -> str:
-    """What every page says about the trail; nothing when all is well. Two queries."""
+def _alarm_text() -> str:
     rolled_back = last_seen.open_alarm()
     if rolled_back is not None:
         return f"The audit trail was rolled back or replaced: {rolled_back.detail.get('why', '')}"
+    if problem := last_seen.contradiction(at_once=True):
+        return f"The audit trail was rolled back or replaced: {problem}"
     verdict = verdicts.latest()
     if verdict is None or verdict.outcome != "broken":
         return ""

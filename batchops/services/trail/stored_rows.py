@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -14,6 +16,7 @@ from batchops.models import AuditEntry
 SLICE: Final = 5_000
 TABLE: Final = AuditEntry._meta.db_table
 COLUMNS: Final = Row._fields
+LENIENT: Final = "surrogateescape"
 _POSTGRESQL: Final = {
     "at": """to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')""",
     "change_id": "change_id::text",
@@ -47,9 +50,7 @@ def chain(after: int = 0, through: int | None = None, size: int = SLICE) -> Iter
         condition += " AND sequence <= %s"
     statement = f"SELECT {_selected()} FROM {TABLE} WHERE {condition} ORDER BY sequence LIMIT %s"  # noqa: S608
     while True:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, [after, *bound, size])
-            rows = list(map(Row._make, cursor.fetchall()))
+        rows = _fetched(statement, [after, *bound, size])
         if not rows:
             return
         yield rows
@@ -74,12 +75,28 @@ def by_sequences(sequences: list[int]) -> list[Row]:
         condition, parameters = "sequence = ANY(%s)", [sequences]
     else:
         condition, parameters = f"sequence IN ({', '.join(map(str, map(int, sequences)))})", []
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {_selected()} FROM {TABLE} WHERE {condition} ORDER BY sequence",  # noqa: S608
-            parameters,
-        )
+    statement = f"SELECT {_selected()} FROM {TABLE} WHERE {condition} ORDER BY sequence"  # noqa: S608
+    return _fetched(statement, parameters)
+
+
+def _fetched(statement: str, parameters: list[Any]) -> list[Row]:
+    with connection.cursor() as cursor, _any_text():
+        cursor.execute(statement, parameters)
         return list(map(Row._make, cursor.fetchall()))
+
+
+@contextlib.contextmanager
+def _any_text() -> Iterator[None]:
+    """Read text that is no UTF-8, which SQLite keeps, with surrogates where it is none."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    usual = connection.connection.text_factory
+    connection.connection.text_factory = functools.partial(str, encoding="utf-8", errors=LENIENT)
+    try:
+        yield
+    finally:
+        connection.connection.text_factory = usual
 
 
 def _selected() -> str:

@@ -1,0 +1,38 @@
+"""Entries that hold what cannot be read: SQLite keeps anything in any column.
+
+The owner of the file can put bytes where text belongs, or text that is no JSON. That is a verdict
+on the trail, not an error of whoever reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import DatabaseError
+
+from batchops.audit.canonical_form import row_hash
+from batchops.services.anchors.signing_keys import BadKey
+from batchops.services.proof.diagnosis import Fault, Kind
+from batchops.services.trail import stored_rows
+
+UNREADABLE: Final = "The audit trail holds what cannot be read: run manage.py verify_audit."
+_WORDS: Final = ("could not decode to utf-8", "malformed json")
+"""What SQLite says of a value that it cannot give out; all else is no word on the trail."""
+
+
+def is_shown_by(error: Exception) -> bool:
+    """Whether an error while reading the trail tells of what it holds, not of the database."""
+    if isinstance(error, DatabaseError):
+        return any(words in str(error).lower() for words in _WORDS)
+    return isinstance(error, TypeError | ValueError | AttributeError) and not isinstance(
+        error, BadKey
+    )
+
+
+def first_fault() -> Fault | None:
+    """The first entry whose content does not give its hash; none where another table is damaged."""
+    for rows in stored_rows.chain():
+        for row in rows:
+            if row_hash(row) != row.hash:
+                return Fault(Kind.CHANGED, row.sequence, "Its content does not give its hash.")
+    return None
