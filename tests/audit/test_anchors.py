@@ -118,3 +118,14 @@ def test_a_new_key_can_be_used_at_once(settings: Settings) -> None:
     settings.AUDIT_SIGNING_KEY = lines[0].partition("=")[2]
     public = base64.b64decode(lines[1].rpartition(" ")[2])
     assert verify_audit_export.key_id(public) in anchoring.public_keys()
+
+
+def test_an_export_of_a_trail_without_its_anchors_is_not_signed(signing: Settings) -> None:
+    """Or whoever drops all anchors would have batchops vouch for what they wrote instead."""
+    trail.fill(2)
+    head, stored = anchoring.verified_end()
+    assert (head.key_id, stored) == ("", None)
+    anchoring.anchor_head()
+    head, stored = anchoring.verified_end()
+    assert head.key_id
+    assert stored is not None

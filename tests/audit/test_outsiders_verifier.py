@@ -46,6 +46,7 @@ def test_an_outsider_verifies_a_signed_export_with_the_public_key_alone(
     settings.AUDIT_SIGNING_KEY = SEED
     for text in HOSTILE:
         trail.fill(1, reason=text)
+    anchoring.anchor_head()
     path = written(auditor, tmp_path)
     # Another process, in isolated mode, which cannot import anything of the project.
     done = subprocess.run(

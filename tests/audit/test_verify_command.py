@@ -93,3 +93,11 @@ def test_a_verdict_can_be_recorded() -> None:
     entry = AuditEntry.objects.latest("sequence")
     assert (entry.action, entry.outcome) == (Action.AUDIT_VERIFIED, "ok")
     assert (entry.detail["first"], entry.detail["last"]) == (2, 2)
+
+
+@pytest.mark.parametrize("since", ["4", "99999999999999999999"])
+def test_a_trail_that_ends_before_the_entry_to_begin_with_is_no_good_answer(since: str) -> None:
+    trail.fill(3)
+    with pytest.raises(CommandError, match="the trail ends with 3") as caught:
+        command("verify_audit", "--since", since)
+    assert caught.value.returncode == 2

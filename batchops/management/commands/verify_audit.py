@@ -14,6 +14,7 @@ from django.utils import timezone
 from tqdm import tqdm
 
 from batchops.management.terminal import TerminalCommand
+from batchops.models import AuditEntry
 from batchops.services.anchors import outlets, signing_keys
 from batchops.services.errors import InvalidInput
 from batchops.services.proof import anchoring, verdicts, watch
@@ -145,6 +146,11 @@ def _start(text: str | None) -> int | None:
     if not text:
         return None
     if text.isascii() and text.isdigit():
+        last = AuditEntry.objects.order_by("-sequence").values_list("sequence", flat=True).first()
+        if int(text) > (last or 0):
+            raise InvalidInput(
+                f"There is no entry {text}: the trail ends with {last or 0}.", "since"
+            )
         return int(text)
     try:
         day = dt.datetime.fromisoformat(text)

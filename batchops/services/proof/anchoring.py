@@ -20,7 +20,7 @@ from batchops.audit.canonical_form import GENESIS
 from batchops.models import Action, AuditEntry, AuditHead
 from batchops.services import authorization
 from batchops.services.anchors import outlets
-from batchops.services.anchors.anchor import Anchor, BadAnchor, parse_head, signed
+from batchops.services.anchors.anchor import Anchor, BadAnchor, is_signed, parse_head, signed
 from batchops.services.anchors.signing_keys import (
     BadKey,
     generate_key,
@@ -140,13 +140,14 @@ def acknowledge(reason: str, *, user: User, actor: audit.Actor) -> Anchor:
 def verified_end() -> tuple[Anchor, Anchor | None]:
     """The end of the trail for an export, and the last anchor that the trail stores.
 
-    The end is signed only where everything since that anchor verifies. Raises BadKey.
+    The end is signed only where that anchor is, and everything since verifies. Raises BadKey.
     """
     head = _head()
     stored = verification.last_anchor()
     verdict, _walk = verification.verified_since_last_anchor(head)
     previous = stored.digest() if stored else GENESIS
-    if verdict.is_good and not last_seen.contradiction():
+    is_tied = stored is not None and is_signed(stored, public_keys())
+    if is_tied and verdict.is_good and not last_seen.contradiction():
         return signed(head.sequence, head.hash, previous=previous), stored
     return Anchor(head.sequence, head.hash, _now(), previous=previous), stored
 
