@@ -24,8 +24,8 @@ def client(read_attempts: int = 4) -> SyllableClient:
         settings.SYLLABLE_API_KEY,
         settings.SYLLABLE_CONNECT_TIMEOUT,
         settings.SYLLABLE_TIMEOUT,
-        # While requests hang, as many again may go beside them.
-        2 * settings.SYLLABLE_MAX_IN_FLIGHT,
+        # While requests hang, twice as many may go beside them.
+        3 * settings.SYLLABLE_MAX_IN_FLIGHT,
         settings.SYLLABLE_USE_PROXIES,
         read_attempts,
     )

@@ -28,7 +28,7 @@ class Dispatcher:
 
     A free thread first gets leave to start a request and only then takes what is next in fair
     order, so nothing that is taken ever waits. What must not wait behind requests that hang gets
-    threads beside, up to as many again. All methods are for one thread, the engine's. `limit` is
+    threads beside, up to twice as many. All methods are for one thread, the engine's. `limit` is
     what the vendor lets through.
     """
 
@@ -40,7 +40,7 @@ class Dispatcher:
         self._delayed: list[tuple[float, int, Claimant, Assignment]] = []
         self._order = itertools.count()
         self._closing = threading.Event()
-        self._spare = threading.Semaphore(maximum)
+        self._spare = threading.Semaphore(2 * maximum)
         self._threads = [
             threading.Thread(target=self._work, name=f"push-{number}", daemon=True)
             for number in range(maximum)

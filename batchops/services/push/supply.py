@@ -59,7 +59,7 @@ class Supply:
         self._dispatcher = dispatcher
         self._only_emergency = only_emergency
         self._maximum = maximum
-        self._ahead = self._least_ahead = 2 * maximum
+        self._ahead = self._least_ahead = 4 * maximum
         self._fewest: float = 0
         self._claimants: dict[UUID, Claimant] = {}
         self._held_of: Counter[UUID] = Counter()

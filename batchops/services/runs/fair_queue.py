@@ -21,6 +21,8 @@ NARROWING_WEIGHT: Final = 4
 EMERGENCY_WAITS_SECONDS: Final = 0.1
 NARROWING_WAITS_SECONDS: Final = 0.3
 """After so long without a turn a change may be taken past the requests that hang."""
+HANGING_AT_THE_MOST: Final = 2
+"""Requests of one emergency under way beyond which no more of it pass: the next needs room too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,8 @@ class FairQueue(Generic[Item]):
     def take_overdue(self) -> Item | None:
         """The next item that may pass the requests that hang; None where nothing may.
 
-        An emergency may when it had no turn for a moment, and what narrows outreach when,
-        besides, no request of the same change is under way.
+        An emergency may when it had no turn for a moment and few of its requests are under way,
+        and what narrows outreach when, besides, none is.
         """
         with self._filled:
             lines = [line for line in self._lines.values() if line.items and self._is_overdue(line)]
@@ -209,7 +211,7 @@ class FairQueue(Generic[Item]):
     def _is_overdue(self, line: _Line[Item]) -> bool:
         waited = self._clock() - line.moved_at
         if line.claimant.is_emergency:
-            return waited >= EMERGENCY_WAITS_SECONDS
+            return waited >= EMERGENCY_WAITS_SECONDS and line.under_way < HANGING_AT_THE_MOST
         if not line.claimant.narrows or line.under_way:
             return False
         return waited >= NARROWING_WAITS_SECONDS

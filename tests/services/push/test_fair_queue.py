@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from batchops.services.runs.fair_queue import (
     EMERGENCY_WAITS_SECONDS,
+    HANGING_AT_THE_MOST,
     NARROWING_WAITS_SECONDS,
     NARROWING_WEIGHT,
     Claimant,
@@ -112,6 +113,16 @@ def test_an_emergency_that_got_no_turn_may_pass_requests_that_hang() -> None:
     assert queue.take_overdue() is None
     clock.now += EMERGENCY_WAITS_SECONDS
     assert queue.take_overdue() is not None
+
+
+def test_an_emergency_whose_own_requests_hang_leaves_room_for_the_next() -> None:
+    clock = Clock()
+    queue = filled((claimant(emergency=True), 20), clock=clock)
+    taken = 0
+    for _ in range(10):
+        clock.now += EMERGENCY_WAITS_SECONDS
+        taken += queue.take_overdue() is not None
+    assert taken == HANGING_AT_THE_MOST
 
 
 def test_a_pause_passes_only_when_none_of_its_own_requests_is_under_way() -> None:
