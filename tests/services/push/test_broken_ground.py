@@ -127,6 +127,8 @@ def close_connections() -> None:
 def full_disk() -> Iterator[None]:
     """No page can be added to the SQLite file, by whichever connection."""
     with connection.cursor() as cursor:
+        # Pages that the tests before left free would be used first.
+        cursor.execute("VACUUM")
         cursor.execute("PRAGMA page_count")
         (pages,) = cursor.fetchone()
 
