@@ -17,7 +17,7 @@ from batchops import audit, files
 from batchops.backups import postgres, sqlite
 from batchops.backups.content import BackupError, Content
 from batchops.models import Action
-from batchops.services.proof import verification
+from batchops.services.proof import last_seen, verification
 from batchops.services.proof.verification import Verdict
 
 
@@ -129,7 +129,12 @@ def _kept(force: bool) -> tuple[Path, Content] | None:
     """A backup of what is there, with what it holds."""
     path = default_path("before-restore")
     try:
-        return None if _database().is_empty() else (path, _written(path))
+        if _database().is_empty():
+            return None
+        kept = path, _written(path)
+        # Remembered on this host, so that what goes with it is missed by whoever looks.
+        last_seen.check()
+        return kept
     # Whatever SQLite or libpq finds wrong with a damaged database.
     except Exception as error:
         if force:
