@@ -40,7 +40,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PASSWORD: Final = "a-long-passphrase-9"
 
-APP_LIST: Final = "^(?P<app_label>auth|batchops)/$"
+APP_LIST: Final = "^(?P<app_label>batchops|auth)/$"
 ANYTHING_ELSE: Final = "(?P<url>.*)$"
 READS: Final = frozenset(
     (
