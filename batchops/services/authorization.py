@@ -7,10 +7,11 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db.models import Q, Sum
 from django.utils import timezone
 
@@ -19,9 +20,6 @@ from batchops.audit import denials
 from batchops.models import Action, Change
 from batchops.models.batch import counted
 from batchops.services.errors import NotAllowed, ResumeWindowClosed
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -201,7 +199,7 @@ def lock_person(user: User) -> None:
     Taken before the change itself is locked.
     """
     if settings.APPROVAL_THRESHOLD:
-        list(type(user)._default_manager.select_for_update(no_key=True).filter(pk=user.pk))
+        list(User.objects.select_for_update(no_key=True).filter(pk=user.pk))
 
 
 def _not_approved_lately(change: Change) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -81,7 +82,7 @@ class AccountAdmin(_AccountAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         if request.method == "POST" and not _is_superuser(request):
-            own = object_id == str(request.user.pk)
+            own = object_id is not None and self._is_own(request, object_id)
             forbidden = OWN_RIGHTS if own else ("is_superuser",)
             if any(name in request.POST for name in forbidden):
                 raise PermissionDenied("rights that this person may not give")
@@ -93,9 +94,14 @@ class AccountAdmin(_AccountAdmin):
         self, request: HttpRequest, id: str, form_url: str = ""
     ) -> HttpResponse:
         """Set another person's password; one's own is changed where the old one is asked for."""
-        if id == str(request.user.pk):
+        if self._is_own(request, id):
             return redirect("admin:password_change")
         return super().user_change_password(request, id, form_url)
+
+    def _is_own(self, request: HttpRequest, key: str) -> bool:
+        """Whether an address names the account of the person at work: as "7", "07" or " 7"."""
+        named = self.get_object(request, unquote(key))
+        return named is not None and named.pk == request.user.pk
 
 
 class RoleAdmin(GroupAdmin):

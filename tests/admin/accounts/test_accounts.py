@@ -121,8 +121,20 @@ def test_nobody_edits_their_own_rights(client: Client, keeper: User) -> None:
     assert list(keeper.groups.all()) == [group("Viewer")]
     delete = reverse("admin:auth_user_delete", args=[keeper.pk])
     assert client.post(delete, {"post": "yes"}).status_code == 403
-    answer = client.get(reverse("admin:auth_user_password_change", args=[keeper.pk]))
+
+
+@pytest.mark.parametrize("written", ["{}", "0{}", "+{}", " {}", "{} "])
+def test_nor_their_own_password_without_the_old_one_however_their_number_is_written(
+    client: Client, keeper: User, written: str
+) -> None:
+    own, before = [written.format(keeper.pk)], keeper.password
+    new = {"password1": "Xyzzy-12345-q", "password2": "Xyzzy-12345-q", "usable_password": "true"}
+    answer = client.post(reverse("admin:auth_user_password_change", args=own), new)
     assert answer["Location"] == reverse("admin:password_change"), "the old one is asked for"
+    keeper.refresh_from_db()
+    assert keeper.password == before
+    page = reverse("admin:auth_user_change", args=own)
+    assert client.post(page, {"username": "kim", "is_staff": "on"}).status_code == 403
 
 
 def test_nor_the_groups_they_are_in_or_that_give_more(client: Client) -> None:

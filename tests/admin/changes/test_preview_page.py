@@ -62,6 +62,19 @@ def text(signed_in: Client, change: Change, query: str = "") -> str:
     return " ".join(response.content.decode().split())
 
 
+@pytest.mark.parametrize(("most", "state"), [(3, "queued"), (2, "awaiting_approval")])
+def test_a_page_confirms_where_the_number_of_batches_decides_about_approval(
+    signed_in: Client, operator: User, settings: Settings, most: int, state: str
+) -> None:
+    settings.APPROVAL_THRESHOLD = most
+    batches(3)
+    change = draft(operator, PAUSE)
+    answer = signed_in.post(page(change), {"reason": "Why", "seen": change.fingerprint})
+    assert answer["Location"] == to_page(change)
+    change.refresh_from_db()
+    assert change.state == state
+
+
 def test_it_says_to_how_many_what_will_happen_and_what_is_left_out_and_why(
     signed_in: Client, operator: User
 ) -> None:
