@@ -187,10 +187,12 @@ class Engine:
         assignment = outcome.assignment
         tries = len(assignment.tries) if kind is Kind.WRITE else assignment.failed_reads + 1
         was_down = self.outages.served(kind, first_try=tries <= 1)
-        self.is_back = self.is_back or was_down or assignment.is_probe
         if kind is Kind.WRITE:
             self.buffer.settle(self.denials.accepted())
-        if outcome.state is not None:
+        # A probe may be served its read, and fail after all.
+        is_through = outcome.state is not None
+        self.is_back = self.is_back or was_down or (assignment.is_probe and is_through)
+        if is_through:
             self.go_on.add(assignment.change_id)
 
     def _judge(self, outcome: Outcome, kind: Kind) -> None:

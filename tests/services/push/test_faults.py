@@ -199,6 +199,24 @@ def test_when_the_vendor_is_back_all_that_waits_goes_on(
     assert lifecycle.counts(first) == lifecycle.counts(second) == {"applied": 6}
 
 
+def test_while_only_reads_are_served_each_change_that_waits_sends_one_probe(
+    sandbox: EmbeddedSandbox, operator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe in doubt begins with a read: that it is answered says nothing of changes."""
+    ids = fill(sandbox, FEW)
+    for half in (ids[:6], ids[6:]):
+        confirmed(operator, PAUSE, Batch.objects.filter(pk__in=half))
+    sandbox.set_faults(error_503={"share": 1.0, "methods": ["PUT"]})
+    driver.drive()
+    monkeypatch.setattr(driver, "_stop_asked", lambda: len(sandbox.journal(method="PUT")) > 2)
+    for _ in range(3):
+        sandbox.reset_journal()
+        Change.objects.update(waiting_until=None)
+        driver.drive()
+        assert Change.objects.filter(waiting_reason="").count() == 0
+        assert len(sandbox.journal(method="PUT")) == 2
+
+
 @pytest.mark.parametrize("paused", [False, True])
 def test_after_a_day_of_waiting_only_what_reaches_people_halts(
     sandbox: EmbeddedSandbox, operator: User, paused: bool
