@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
 
 from batchops.models import Batch, ChangeItem
-from batchops.services.mirror import key_identity
+from batchops.services.mirror import evidence, key_identity
 from batchops.syllable.patch import same_value
 from batchops.syllable.records import BatchRecord
 
@@ -21,7 +22,8 @@ class Doings:
     """Of some batches, what of ours is under way, in doubt, or was done last.
 
     `in_flight`: batches of which a worker holds an item. `open`: items that were tried and have no
-    outcome yet. `doubtful`: items that ended while nobody knew what had become of their request.
+    outcome yet. `doubtful`: items that ended while nobody knew what had become of a request: of
+    the only one, or of one of several.
     `names` are those that changes made with our key are shown under.
     """
 
@@ -41,9 +43,21 @@ class Doings:
     ) -> tuple[ChangeItem | None, set[str]]:
         """The doubtful item that asked for what is seen now, and which moved fields it explains."""
         for item in reversed(self.doubtful.get(batch_id, [])):
-            if fields := _asked(item, record) & moved:
+            if (fields := _asked(item, record) & moved) and self._may_be_late(item, record):
                 return item, fields
         return None, set()
+
+    def _may_be_late(self, item: ChangeItem, record: BatchRecord) -> bool:
+        """Whether a request of an item may have made what is seen.
+
+        Of one that was applied, another try may take effect late, as long as reads may lag, and
+        undo what came between.
+        """
+        if item.state != State.APPLIED or item.settled_at is None:
+            return True
+        is_our_name = not self.names or record.last_updated_by in self.names
+        seen = record.last_updated_at or timezone.now()
+        return is_our_name and seen <= item.settled_at + evidence.read_lag()
 
     def was_never_kept(self, row: Batch, record: BatchRecord, moved: Collection[str]) -> bool:
         """Whether the vendor shows what was before our last change, which it accepted, not kept.
@@ -91,12 +105,14 @@ def _unclear(batch_ids: list[str]) -> QuerySet[ChangeItem]:
         batch__written_at__gt=F("batch__observed_at"),
     )
     not_shown_yet = Q(state=State.NOT_APPLIED, settled_at__gte=F("batch__observed_at"))
+    tried_again = Q(state=State.APPLIED, attempts__gt=1)
     return (
         ChangeItem.objects.filter(
             Q(state=State.SENDING)
             | Q(state=State.PENDING, attempts__gt=0)
             | ended_in_doubt
-            | not_shown_yet,
+            | not_shown_yet
+            | tried_again,
             batch_id__in=batch_ids,
         )
         .select_related("change")

@@ -316,10 +316,13 @@ def _take_over_what_others_did(
     deleted = row.deleted_at is None and record.deleted_at is not None
     if awaited and not (others or deleted):
         return None
+    last = own.last_applied.get(batch_id)
     if late is not None:
         facts.append(_carried_out_after_all(row, record, late, late_fields))
+        if last is not None and last.pk != late.pk:
+            row.drifted_at = timezone.now()
     if (others or deleted) and (deleted or not own.was_never_kept(row, record, others)):
-        if batch_id in own.last_applied:
+        if last is not None:
             row.drifted_at = timezone.now()
         facts.append(_changed_outside(row, record, others, own.names))
     elif row.status != record.status and not moved:

@@ -161,7 +161,7 @@ def test_what_others_did_while_a_worker_was_dead_is_not_said_to_be_ours(
     driver.drive()
     assert lifecycle.counts(change) == {"applied": 3}
     assert len(sandbox.journal(method="PUT")) == 3
-    assert not change.items.filter(message__contains="lost").exists()
+    assert not change.items.filter(message__contains="earlier try").exists()
 
 
 def test_what_others_did_to_a_stopped_change_is_not_said_to_be_ours(
@@ -248,6 +248,31 @@ def test_a_request_that_failed_and_was_carried_out_after_all_is_told_as_ours(
     (entry,) = facts(Action.BATCH_CARRIED_OUT_LATE)
     assert (entry.change_id, entry.batch_id) == (change.pk, batch_id)
     assert Batch.objects.get(pk=batch_id).paused is True
+
+
+@pytest.mark.parametrize(("after", "is_ours"), [(2, True), (LAG + 60, False)])
+def test_another_try_that_takes_effect_late_and_undoes_a_later_change_is_told_as_ours(
+    sandbox: EmbeddedSandbox, operator: User, after: float, is_ours: bool
+) -> None:
+    """A pause was tried more than once; the last try arrives when the batch was resumed again."""
+    known_by_name(sandbox, operator)
+    (batch_id,) = fill(sandbox, 1)
+    batch = Batch.objects.filter(pk=batch_id)
+    pause = confirmed(operator, PAUSE, batch)
+    sandbox.set_faults(reset_before=LOST)
+    driver.drive()
+    sandbox.clear_faults()
+    drive_to_the_end(pause, operator)
+    drive_to_the_end(confirmed(operator, RESUME, batch), operator)
+    with later(after):
+        sandbox.edit_batch(batch_id, paused=True, last_updated_by=KEY_OWNER)
+        pull()
+    assert batch.get().paused is True
+    assert batch.get().drifted_at is not None
+    told = facts(Action.BATCH_CARRIED_OUT_LATE), facts(Action.BATCH_CHANGED_WITH_OUR_KEY)
+    assert [len(entries) for entries in told] == [int(is_ours), int(not is_ours)]
+    if is_ours:
+        assert told[0][0].change_id == pause.pk
 
 
 def test_the_doubt_of_another_change_counts_too(sandbox: EmbeddedSandbox, operator: User) -> None:
