@@ -168,10 +168,14 @@ def _wanted(some: Iterable[Change]) -> Wanted:
 
 def _open_items(change: Change) -> QuerySet[ChangeItem]:
     """Items not read back yet, on batches to which nothing of ours was sent later."""
+    return change.items.filter(_is_open())
+
+
+def _is_open() -> Q:
     later = ChangeItem.objects.filter(
         batch=OuterRef("batch"), attempts__gt=0, sent_at__gt=OuterRef("settled_at")
     ).exclude(state__in=NEVER_SENT)
-    return change.items.filter(
+    return Q(
         ~Exists(later),
         state__in=(State.APPLIED, *SENT_NOTHING),
         settled_at__isnull=False,
@@ -216,11 +220,11 @@ def _judge(change: Change, shown: Mapping[int, BatchRecord], sent_at: dt.datetim
     """Record what a reading proves about the items of a change, and only that."""
     verdicts, own = Verdicts(), change.patch
     with transaction.atomic():
-        # Locked, so that of two workers who read back only one records it.
+        # Locked, so that of two workers who read back only one records it. Something of ours may
+        # have been sent since the request left.
         items = (
             ChangeItem.objects.select_for_update(no_key=True, of=("self",))
-            .filter(pk__in=list(shown), confirmation=Confirmation.NONE)
-            .filter(state__in=(State.APPLIED, *SENT_NOTHING))
+            .filter(_is_open(), pk__in=list(shown))
             .select_related("batch__campaign")
         )
         for item in items.order_by("pk"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Iterator
 
 import pytest
 import time_machine
@@ -196,6 +197,25 @@ def test_an_item_that_a_later_change_overtook_is_left_alone(
     read_back.all_due()
     assert confirmations(first) == {Confirmation.NONE}
     assert confirmations(second) == {Confirmation.CONFIRMED}
+    assert not AuditEntry.objects.filter(action=Action.BATCH_NOT_CONFIRMED).exists()
+
+
+@pytest.mark.parametrize("number", [2, 120])
+def test_what_a_later_change_does_while_it_is_read_refutes_nothing(
+    sandbox: EmbeddedSandbox, operator: User, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(sandbox, number)
+    change = paused(operator)
+    readings = read_back._readings
+
+    def overtaken(wanted: Collection[str]) -> Iterator[read_back.Reading]:
+        confirmed(operator, BatchPatch(paused=False))
+        driver.drive()
+        yield from readings(wanted)
+
+    monkeypatch.setattr(read_back, "_readings", overtaken)
+    read_back.read_back(change)
+    assert confirmations(change) == {Confirmation.NONE}
     assert not AuditEntry.objects.filter(action=Action.BATCH_NOT_CONFIRMED).exists()
 
 
