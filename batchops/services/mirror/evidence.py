@@ -61,7 +61,7 @@ class Known:
         """Whether an answer to a read sent at `sent_at` is provably no older than this.
 
         By the time that has passed since; else by the vendor's own `last_updated_at`: a later
-        one, or the same one with the same values. Two writes can share a second.
+        one, or the same one with the same values and status. Two writes can share a second.
         """
         shown, seen = record.last_updated_at, self.last_updated_at
         if shown is not None and seen is not None:
@@ -69,7 +69,8 @@ class Known:
                 return False
             if shown > seen and not self.is_in_doubt:
                 return True
-            if shown == seen and not self.is_in_doubt and same_values(record, self.values):
+            is_same = record.status == self.status and same_values(record, self.values)
+            if shown == seen and not self.is_in_doubt and is_same:
                 return True
         return self.is_outrun_by(sent_at)
 

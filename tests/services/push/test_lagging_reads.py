@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
 import pytest
@@ -13,9 +14,10 @@ from pytest_django import Settings
 from batchops import audit
 from batchops.models import Action, AuditEntry, Batch, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
+from batchops.services import vendor
 from batchops.services.changes import drafts, emergency, lifecycle
 from batchops.services.errors import EmptySelection
-from batchops.services.mirror import refresh, sync
+from batchops.services.mirror import refresh, store, sync
 from batchops.services.push import driver
 from batchops.syllable.patch import BatchPatch
 from tests.services.push.world import PAUSE, RESUME, confirmed, fill
@@ -214,3 +216,22 @@ def test_an_emergency_pause_holds_against_a_resume_that_has_only_begun(
     driver.drive()
     assert shown_at_the_vendor(sandbox, "paused") == {True}
     assert lifecycle.counts(resume) == {"conflict": 5}
+
+
+def test_another_status_under_the_same_instant_may_be_an_older_one(
+    sandbox: EmbeddedSandbox, operator: User
+) -> None:
+    """Not every vendor moves `last_updated_at` with each update, or tells it finely enough."""
+    (batch_id,) = fill(sandbox, 1)
+    confirmed(operator, PAUSE)
+    driver.drive()
+    batch = Batch.objects.get(pk=batch_id)
+    shown = vendor.client().get_batch(batch_id).record
+    older = dataclasses.replace(shown, status="PENDING")
+    for seconds, status in ((1, batch.status), (121, "PENDING")):
+        with time_machine.travel(timezone.now() + dt.timedelta(seconds=seconds)):
+            store.apply_page([older], timezone.now())
+        batch.refresh_from_db()
+        assert batch.status == status
+        told = AuditEntry.objects.filter(action=Action.BATCH_STATUS_CHANGED)
+        assert told.exists() == (status == "PENDING")
