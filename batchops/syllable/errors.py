@@ -48,7 +48,11 @@ class Misconfigured(SyllableError, ValueError):
 
 
 class Unauthorized(SyllableError):
-    """The vendor does not accept the key (401), or not for this (403)."""
+    """The vendor does not accept the key (401), or not for this (403); `words` are its own."""
+
+    def __init__(self, message: str, *, http_status: int | None = None, words: str = "") -> None:
+        super().__init__(message, http_status=http_status)
+        self.words = plain(words)
 
 
 class NotFound(SyllableError):

@@ -39,9 +39,8 @@ def error_for(
     reply = _with_words(f"The vendor answered {status}", words)
     retry_after = parse_retry_after(headers.get("Retry-After"), now)
     if status in _UNAUTHORIZED:
-        return Unauthorized(
-            _with_words("The vendor did not accept the key", words), http_status=status
-        )
+        message = _with_words("The vendor did not accept the key", words)
+        return Unauthorized(message, http_status=status, words=words)
     if status in _GONE:
         return NotFound(reply, http_status=status)
     if status == _TOO_MANY:

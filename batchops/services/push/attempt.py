@@ -153,7 +153,7 @@ def _denied(
     client: SyllableClient,
     limit: InFlightLimit,
     assignment: Assignment,
-    error: SyllableError,
+    error: Unauthorized | Redirected,
     kind: Kind,
 ) -> Outcome:
     """The key or the address seems wrong; one cheap read tells whether only for this batch."""
@@ -166,9 +166,11 @@ def _denied(
     if isinstance(error, Redirected):
         return _failed(limit, assignment, error, kind)
     if kind is Kind.WRITE:
-        outcome = _refused(client, limit, assignment, error)
+        message = f"The vendor does not let this batch be changed: {error.words or 'no reason'}"
+        refusal = Refused(message, http_status=error.http_status)
+        outcome = _refused(client, limit, assignment, refusal)
         return replace(outcome, denied=outcome.state == State.REFUSED)
-    message = f"The vendor does not let this batch be read: {error.message}"
+    message = f"The vendor does not let this batch be read: {error.words or 'no reason'}"
     if assignment.in_doubt:
         message += " Whether an earlier try was carried out is not known."
     state = State.FAILED if assignment.in_doubt else State.REFUSED

@@ -96,7 +96,7 @@ def applied_unseen(assignment: Assignment, record: BatchRecord) -> Outcome:
     return Outcome(
         assignment,
         State.APPLIED,
-        message="As asked when read back; the reply to an earlier try was lost.",
+        message="As asked when read back; an earlier try had no clear answer.",
         record=record,
         unasked=assignment.patch.unasked(base, record) if base and assignment.judged else (),
     )
