@@ -25,12 +25,14 @@ django.setup()
 from django.conf import settings
 from django.core.management import call_command
 from batchops.sandbox.storage import StateFile
-from batchops.services import audit_last_seen, audit_outlets, demo
+from batchops.services import demo
+from batchops.services.anchors import outlets
+from batchops.services.proof import last_seen
 
 call_command("migrate", verbosity=0)
 demo.make_people(settings.DATA_DIR)
-audit_outlets.append(settings.DATA_DIR / "anchors.jsonl", ["{}"])
-audit_last_seen.remember()
+outlets.append(settings.DATA_DIR / "anchors.jsonl", ["{}"])
+last_seen.remember()
 state = StateFile(settings.DATA_DIR / "sandbox.sqlite3")
 settings.HUEY.storage.enqueue(b"task")
 call_command("backup", "--to", str(settings.DATA_DIR / "copy"), verbosity=0)
@@ -94,3 +96,27 @@ def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_what_web_processes_write_is_closed_too() -> None:
     assert load_gunicorn()["umask"] == 0o077
+
+
+def test_static_files_are_for_all_to_read_and_for_nobody_else_to_write(tmp_path: Path) -> None:
+    """Whoever could write them would run scripts in the pages of everybody."""
+    static = tmp_path / "static"
+    done = subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity=0"],
+        cwd=BASE,
+        env={
+            "PATH": os.environ["PATH"],
+            "ENV_FILE": os.devnull,
+            "DATA_DIR": str(tmp_path / "data"),
+            "STATIC_ROOT": str(static),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        umask=0,
+    )
+    assert done.returncode == 0, done.stderr
+    written = [static, *static.rglob("*")]
+    assert len(written) > 10
+    assert [str(path) for path in written if mode(path) & 0o022] == []
