@@ -89,8 +89,9 @@ def chosen(options: Mapping[str, Any]) -> tuple[QuerySet[Batch], str]:
     batches: QuerySet[Batch] = Batch.objects.all()
     words = []
     if ids:
-        batches = _listed(ids)
-        words.append(f"{len(set(ids)):,} listed ids")
+        batches = _listed(ids, in_file=options["ids_from"] is not None)
+        number = len(set(ids))
+        words.append("1 listed id" if number == 1 else f"{number:,} listed ids")
     if options["campaign"]:
         campaign = _campaign(options["campaign"])
         batches = batches.filter(campaign=campaign)
@@ -147,14 +148,14 @@ def _form(named: str | None, source: str) -> pasted_ids.Form | None:
     return pasted_ids.Form.JSON_LINES if is_json else None
 
 
-def _listed(ids: Sequence[str]) -> QuerySet[Batch]:
+def _listed(ids: Sequence[str], *, in_file: bool) -> QuerySet[Batch]:
     given = pasted_ids.sort(ids)
     if given.unknown:
-        raise bad(_unknown_words(given.unknown))
+        raise bad(_unknown_words(given.unknown, in_file))
     return pasted_ids.batches_named(given.found)
 
 
-def _unknown_words(unknown: Sequence[str]) -> str:
+def _unknown_words(unknown: Sequence[str], in_file: bool) -> str:
     """Which ids are unknown, and what may be meant by them."""
     alike = pasted_ids.look_alikes(unknown[:NAMED])
     first, more = unknown[:NAMED], len(unknown) - NAMED
@@ -163,7 +164,7 @@ def _unknown_words(unknown: Sequence[str]) -> str:
     for name, names in alike.items():
         meant = " or ".join(f"{id_lists.shown(one, name)}" for one in names)
         words.append(f"By {id_lists.shown(name[:60], names[0])}, do you mean {meant}?")
-    if all(name.startswith('"') and name.endswith('"') for name in unknown):
+    if in_file and all(name.startswith('"') and name.endswith('"') for name in unknown):
         words.append("If these lines are JSON, say --ids-format json-lines.")
     elif not alike:
         words.append("Pull with `manage.py sync` first?")
@@ -172,7 +173,7 @@ def _unknown_words(unknown: Sequence[str]) -> str:
 
 def _campaign(named: str) -> Campaign:
     found = list(Campaign.objects.filter(campaign_name=named)[:2])
-    if re.fullmatch("-?[0-9]{1,19}", named) and abs(int(named)) < 2**63:
+    if re.fullmatch("0|-?[1-9][0-9]{0,18}", named) and abs(int(named)) < 2**63:
         found += Campaign.objects.filter(pk=int(named)).exclude(campaign_name=named)
     if not found:
         raise bad(f"--campaign: there is no campaign {named!r}.{_campaigns_like(named)}")

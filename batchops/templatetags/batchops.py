@@ -55,6 +55,12 @@ def ago(moment: dt.datetime | None) -> str | SafeString:
 
 
 @register.simple_tag
+def reader_zone() -> str:
+    """The name of the zone in which the page is shown."""
+    return times.reader_zone().key
+
+
+@register.simple_tag
 def share_bar(counts: Mapping[str, int], total: int) -> list[bars.Part]:
     """Requests by status as the parts of a bar."""
     return bars.parts(counts, total, bars.REQUEST_STYLES)

@@ -126,6 +126,7 @@ BAD_USAGE = [
     (["--pause", "--ids-from", "/dev/null"], "holds no id"),
     (["--pause", "--campaign", "Nobody"], "there is no campaign 'Nobody'"),
     (["--pause", "--campaign", "99"], "there is no campaign '99'"),
+    (["--pause", "--campaign", "01"], "there is no campaign '01'"),
     (["--pause", "--status", "ASLEEP"], "no batch has the status 'ASLEEP'. There are: ACTIVE"),
     (["--pause", "--resume", "--all"], "not allowed with argument"),
     (["--expires-on", "tomorrow", "--all"], "not a date and time"),

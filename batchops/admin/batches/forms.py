@@ -12,7 +12,8 @@ from django.db import models
 from django.utils import timezone
 
 from batchops import wall_times
-from batchops.admin.ui.instant_field import InstantField, Preset, reader_zone, zone_name
+from batchops.admin.ui.instant_field import InstantField, Preset, zone_name
+from batchops.admin.ui.times import reader_zone
 from batchops.admin.ui.whole_number_field import WholeNumberField
 from batchops.models import Batch
 from batchops.syllable.patch import (

@@ -9,7 +9,8 @@ from django import forms
 from django.utils import timezone
 
 from batchops import wall_times
-from batchops.admin.ui.instant_field import InstantField, Preset, reader_zone
+from batchops.admin.ui.instant_field import InstantField, Preset
+from batchops.admin.ui.times import reader_zone
 from batchops.admin.ui.whole_number_field import WholeNumberField
 from batchops.models import Change
 from batchops.services.changes.terms import REASON_LIMIT

@@ -11,8 +11,9 @@ from django import forms
 from django.http import QueryDict
 
 from batchops import wall_times
-from batchops.admin.ui.instant_field import UNKNOWN_ZONE, reader_zone
+from batchops.admin.ui.instant_field import UNKNOWN_ZONE
 from batchops.admin.ui.pills import ENTRY_OUTCOMES
+from batchops.admin.ui.times import reader_zone
 from batchops.admin.ui.whole_number_field import WholeNumberField
 from batchops.models import Action, Campaign
 from batchops.services.trail.reports import LONGEST_SPAN

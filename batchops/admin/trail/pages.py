@@ -17,8 +17,8 @@ from batchops import audit, permissions
 from batchops.admin.site import site
 from batchops.admin.trail import report_chart
 from batchops.admin.trail.forms import ExportForm, ReportForm, ReviewForm, TrailFilterForm
-from batchops.admin.ui.instant_field import reader_zone
 from batchops.admin.ui.parameters import takes
+from batchops.admin.ui.times import reader_zone
 from batchops.models import Action, AuditEntry, AuditHead
 from batchops.services.proof import watch
 from batchops.services.trail import reports, search, sentences, sign_offs
@@ -49,7 +49,7 @@ def show(
             **site.each_context(request),
             "section": section,
             "title": title,
-            "zone": timezone.get_current_timezone_name(),
+            "zone": reader_zone().key,
             **context,
         },
     )

@@ -9,12 +9,12 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from django import forms
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from batchops import wall_times
 from batchops.admin.ui import times
+from batchops.admin.ui.times import reader_zone
 
 FORMATS: Final = (
     "%Y-%m-%dT%H:%M",
@@ -130,11 +130,6 @@ class InstantField(forms.Field):
             return wall_times.instant_of(wall, zone, _offset(value.offset))
         except ValueError as error:
             raise forms.ValidationError(str(error), code="time") from None
-
-
-def reader_zone() -> ZoneInfo:
-    """The zone in which the page is shown."""
-    return wall_times.zone_named(timezone.get_current_timezone_name()) or ZoneInfo("UTC")
 
 
 def zone_name(name: str) -> str:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+UTC: Final = ZoneInfo("UTC")
 NOTHING: Final = "\N{EN DASH}"
 """What stands where there is no value."""
+
+
+def reader_zone() -> ZoneInfo:
+    """The zone in which the page is shown.
+
+    Django's name of it is no name of the IANA list where the clocks never change: "-05".
+    """
+    zone = timezone.get_current_timezone()
+    return zone if isinstance(zone, ZoneInfo) else UTC
 
 
 def local_time(moment: dt.datetime) -> dt.datetime:
@@ -33,7 +44,8 @@ def in_words(moment: dt.datetime) -> str:
 
 def promised(moment: dt.datetime) -> str:
     """An instant with its zone's name and in UTC, for what a person is about to confirm."""
-    return f"{in_words(moment)}, in {timezone.get_current_timezone_name()}"
+    words, zone = in_words(moment), reader_zone().key
+    return words if zone == UTC.key else f"{words}, in {zone}"
 
 
 def utc_words(moment: dt.datetime) -> str:

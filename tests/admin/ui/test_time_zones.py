@@ -65,6 +65,20 @@ def door(request: pytest.FixtureRequest) -> Any:
     return DOORS[request.param]
 
 
+def test_a_zone_whose_clocks_never_change_is_called_by_its_name(client: Client) -> None:
+    """Django's name of it is "-05", which is no zone: forms fell back to UTC, five hours off."""
+    world.batches(1)
+    client.cookies["time_zone"] = "Etc/GMT+5"
+    page = client.get(reverse("admin:batchops_batch_change", args=["b-0"])).content.decode()
+    assert '<input type="hidden" name="expires_on_zone" value="Etc/GMT+5">' in page
+    assert 'data-value="2026-11-25T07:00" data-offset="-18000"' in page, "in 24 hours"
+    assert "Times are in Etc/GMT+5." in page
+    response = batch_page(client, expires_on="2027-01-31T08:00", expires_on_zone="Etc/GMT+5")
+    preview = client.get(response["Location"]).content.decode()
+    assert "31 Jan 2027 08:00 -05 (13:00 UTC), in Etc/GMT+5" in preview
+    assert '<input type="hidden" name="run_at_zone" value="Etc/GMT+5">' in preview
+
+
 def test_a_form_means_the_zone_it_was_shown_in(client: Client, door: Any) -> None:
     page = client.get(reverse("admin:batchops_batch_change", args=["b-0"])).content.decode()
     assert '<input type="hidden" name="expires_on_zone" value="Europe/Berlin">' in page
