@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -42,15 +43,24 @@ UNREACHABLE: Final = "unreachable"
 """A try that never left; every other try may have been received by the vendor."""
 
 
-def attempt(client: SyllableClient, limit: InFlightLimit, assignment: Assignment) -> Outcome:
-    """Carry an assignment one step further. Never raises a vendor's error: it is an outcome."""
+def attempt(
+    client: SyllableClient,
+    limit: InFlightLimit,
+    assignment: Assignment,
+    is_ours: Callable[[], bool] = lambda: True,
+) -> Outcome:
+    """Carry an assignment one step further. Never raises a vendor's error: it is an outcome.
+
+    `is_ours` is asked right before anything is sent: whether its lease lasts still. A process that
+    stood still for longer than that must not send what others may have overtaken meanwhile.
+    """
     if not assignment.may_be_sent:
         return _looked(_settle_by_reading(client, limit, assignment))
     if assignment.urgent:
-        return _send(client, limit, assignment)
+        return _send(client, limit, assignment, is_ours)
     if assignment.compared_at is None or assignment.in_doubt:
-        return _looked(_look_first(client, limit, assignment))
-    return foreseen(assignment) or _send(client, limit, assignment)
+        return _looked(_look_first(client, limit, assignment, is_ours))
+    return foreseen(assignment) or _send(client, limit, assignment, is_ours)
 
 
 def _looked(outcome: Outcome) -> Outcome:
@@ -71,14 +81,19 @@ def halting(error: SyllableError) -> str:
     return ""
 
 
-def _look_first(client: SyllableClient, limit: InFlightLimit, assignment: Assignment) -> Outcome:
+def _look_first(
+    client: SyllableClient,
+    limit: InFlightLimit,
+    assignment: Assignment,
+    is_ours: Callable[[], bool],
+) -> Outcome:
     sent_at = timezone.now()
     try:
         record = client.get_batch(assignment.batch_id).record
     except NotFound as error:
         if assignment.known.is_gone_by(sent_at):
             return _unreadable(client, limit, assignment, error)
-        return _send(client, limit, assignment)
+        return _send(client, limit, assignment, is_ours)
     except SyllableError as error:
         return _unreadable(client, limit, assignment, error)
     if (outcome := of_another_batch(assignment, record)) is not None:
@@ -91,10 +106,17 @@ def _look_first(client: SyllableClient, limit: InFlightLimit, assignment: Assign
     if (outcome := foreseen(assignment)) is not None:
         limit.succeeded()
         return replace(outcome, seen_at=sent_at, http_status=200)
-    return _send(client, limit, assignment)
+    return _send(client, limit, assignment, is_ours)
 
 
-def _send(client: SyllableClient, limit: InFlightLimit, assignment: Assignment) -> Outcome:
+def _send(
+    client: SyllableClient,
+    limit: InFlightLimit,
+    assignment: Assignment,
+    is_ours: Callable[[], bool],
+) -> Outcome:
+    if not is_ours():
+        return Outcome(assignment, put_back=True)
     if assignment.base is None:
         # What was known before the first try stays what unasked changes are judged by.
         known = assignment.known

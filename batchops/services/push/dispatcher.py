@@ -7,7 +7,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -23,17 +23,25 @@ OVERDUE_LOOK_SECONDS: Final = 0.05
 """How often it is looked for what may pass the requests that hang."""
 
 
+def running_clock() -> float:
+    """Seconds that go on also while the process, or the machine, stands still."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Dispatcher:
     """Sends assignments, as many at a time as the vendor allows, and hands back their outcomes.
 
     A free thread first gets leave to start a request and only then takes what is next in fair
     order, so nothing that is taken ever waits. What must not wait behind requests that hang gets
     threads beside, up to twice as many. All methods are for one thread, the engine's. `limit` is
-    what the vendor lets through.
+    what the vendor lets through. Nothing is sent after `leased_until`, a moment of `running_clock`,
+    nor of the items in `lost`.
     """
 
     def __init__(self, client: SyllableClient, maximum: int) -> None:
         self.limit = InFlightLimit(maximum)
+        self.leased_until = float("inf")
+        self.lost: Collection[int] = ()
         self.queue: FairQueue[Assignment] = FairQueue()
         self._client = client
         self._outcomes: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
@@ -130,6 +138,9 @@ class Dispatcher:
         for thread in started:
             thread.join()
 
+    def _is_leased(self, assignment: Assignment) -> bool:
+        return running_clock() < self.leased_until and assignment.item_id not in self.lost
+
     def _work_beside(self, assignment: Assignment) -> None:
         try:
             self._carry_out(assignment)
@@ -139,7 +150,9 @@ class Dispatcher:
     def _carry_out(self, assignment: Assignment) -> None:
         began = time.monotonic()
         try:
-            outcome = attempt(self._client, self.limit, assignment)
+            outcome = attempt(
+                self._client, self.limit, assignment, lambda: self._is_leased(assignment)
+            )
             self._outcomes.put(replace(outcome, began=began) if outcome.failed else outcome)
         except BaseException as error:  # noqa: BLE001  the engine raises it
             self._outcomes.put(error)

@@ -23,7 +23,7 @@ from batchops.services.changes import lifecycle
 from batchops.services.push import verdicts
 from batchops.services.push.assignments import Assignment, Outcome
 from batchops.services.push.attempt import halting
-from batchops.services.push.dispatcher import Dispatcher
+from batchops.services.push.dispatcher import Dispatcher, running_clock
 from batchops.services.push.outages import Kind, Outages
 from batchops.services.push.outcome_buffer import GROUP_SIZE, OutcomeBuffer
 from batchops.services.push.supply import Supply
@@ -90,6 +90,7 @@ class Engine:
         self.is_asked_to_end = is_asked_to_end
         self.lease = leases.new_lease()
         self.dispatcher = Dispatcher(client, maximum)
+        self._lease_from(running_clock())
         self.supply = Supply(self.dispatcher, self.lease, maximum, only_emergency=only_emergency)
         self.outages = Outages(maximum)
         self.denials = Denials()
@@ -257,14 +258,21 @@ class Engine:
             self._give_back(unsent, wait)
 
     def _renew(self) -> None:
-        """Keep the leases alive, and forget what another worker has taken over."""
-        held = self.supply.held
-        lost = leases.renew(self.lease, held.keys())
+        """Keep the leases alive, and forget what another worker has taken over.
+
+        What is under way of that is held until its outcome has come in.
+        """
+        began = running_clock()
+        lost = leases.renew(self.lease, self.supply.held.keys())
         self.renewed_at = time.monotonic()
+        self.dispatcher.lost = lost
         if lost:
-            self.dispatcher.take_back(lambda assignment: assignment.item_id in lost)
+            self.supply.let_go(self.dispatcher.take_back(lambda one: one.item_id in lost))
             logger.warning("%d leases were lost to another worker.", len(lost))
-            self.supply.let_go([held[key] for key in lost])
+        self._lease_from(began)
+
+    def _lease_from(self, began: float) -> None:
+        self.dispatcher.leased_until = began + settings.PUSH_LEASE_SECONDS
 
     def _check_stops(self) -> None:
         """Let go of the items of changes that were stopped or have halted."""

@@ -15,10 +15,15 @@ from batchops.models import AuditEntry, Change, ChangeItem
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import lifecycle
 from batchops.services.push import driver
+from batchops.services.runs import leases
+from batchops.syllable.patch import BatchPatch
 from tests.services.push.workers import Worker, environment
 from tests.services.push.world import (
+    PAUSE,
+    RESUME,
     assert_every_item_has_one_entry,
     confirmed,
+    drive_to_the_end,
     fill,
     wait_for,
 )
@@ -113,6 +118,33 @@ def test_what_a_dead_worker_held_is_taken_over_after_its_lease(
     with Worker(variables):
         wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 30)
     assert lifecycle.counts(change) == {"applied": 30}
+
+
+def test_a_worker_that_stood_still_sends_nothing_that_others_have_overtaken(
+    sandbox: EmbeddedSandbox, operator: User, tmp_path: Path
+) -> None:
+    """Swapped out, or on a machine that slept, it awakes with a resume that was paused since."""
+    ids = fill(sandbox, 100, paused=True)
+    resume = confirmed(operator, RESUME)
+    sandbox.set_faults(latency=1.0, methods=["PUT"])
+    with Worker(environment(sandbox, tmp_path)) as worker:
+        wait_for(lambda: updates(sandbox) > 8, 30)
+        time.sleep(0.3)  # Each thread waits for a reply now.
+        worker.stand_still()
+        sandbox.clear_faults()
+        wait_for(lambda: leases.take_lapsed() > 0, 30)
+        pause = confirmed(operator, PAUSE)
+        drive_to_the_end(resume, operator)
+        drive_to_the_end(pause, operator)
+        sent = updates(sandbox)
+        worker.go_on()
+        faster = confirmed(operator, BatchPatch(call_rate=30))
+        wait_for(lambda: not Change.objects.get(pk=faster.pk).is_open, 30)
+    assert lifecycle.counts(faster) == {"applied": 100}
+    assert updates(sandbox) == sent + 100
+    assert all(sandbox.batch(batch_id)["paused"] for batch_id in ids)
+    assert set(lifecycle.counts(pause)) <= {"applied", "unchanged"}
+    assert b"Traceback" not in (tmp_path / "worker.log").read_bytes()
 
 
 def assert_chain_is_whole() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -47,6 +50,24 @@ def database_url() -> str:
     )
 
 
+def is_locked() -> bool:
+    """Whether another process is in the midst of a transaction that may hold locks."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
+                "AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+            )
+            return cursor.fetchone() is not None
+    other = sqlite3.connect(connection.settings_dict["NAME"], timeout=0.05)
+    with closing(other):
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        return False
+
+
 class Worker:
     """`manage.py worker` in a session of its own, ended at the latest with the block."""
 
@@ -70,10 +91,22 @@ class Worker:
         self._log.close()
 
     def kill(self) -> None:
-        """SIGKILL: nothing of it can tidy up."""
+        """SIGKILL: nothing of it can tidy up; also one that stands still."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+    def stand_still(self) -> None:
+        """SIGSTOP, at a moment when it keeps the database from nobody."""
+        self.process.send_signal(signal.SIGSTOP)
+        while is_locked():
+            self.go_on()
+            time.sleep(0.01)
+            self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
 
     def ask_to_end(self, seconds: float) -> int:
         """SIGTERM; returns the exit code. Raises TimeoutExpired when it takes longer."""
