@@ -35,14 +35,15 @@ class Assignment:
     """What a thread is to do: one item, and what is known of its batch.
 
     `known` is what the mirror holds, compared with the vendor by reads sent after `compared_at`;
-    None: read the batch first. `own_names` are those that changes made with our key are shown
-    under. `rounds` counts how often the item was taken up, this time included. `in_doubt`: an
-    earlier try may have been carried out, and with `was_sent` has left for certain. `read_only`:
-    the change was stopped, so only find out what became of it. `tries` holds how each PUT of this
-    round was answered, `failed_reads` how many GETs in a row were not. `found` is what a GET
-    showed that is provably no older than what was known. `base` is what was provably there before
-    anything of this item was sent; where it is not `judged`, others may have moved the fields
-    that are left alone. `began` is a moment of the monotonic clock.
+    None: read the batch first. `before` is what the person saw, `expected` the same with what our
+    own earlier changes have made of it since. `own_names` are those that changes made with our key
+    are shown under. `rounds` counts how often the item was taken up, this time included.
+    `in_doubt`: an earlier try may have been carried out, and with `was_sent` has left for certain.
+    `read_only`: the change was stopped, so only find out what became of it. `tries` holds how each
+    PUT of this round was answered, `failed_reads` how many GETs in a row were not. `found` is what
+    a GET showed that is provably no older than what was known. `base` is what was provably there
+    before anything of this item was sent; where it is not `judged`, others may have moved the
+    fields that are left alone. `began` is a moment of the monotonic clock.
     """
 
     item_id: int
@@ -50,6 +51,7 @@ class Assignment:
     batch_id: str
     patch: BatchPatch
     before: Values
+    expected: Values
     known: Known
     compared_at: dt.datetime | None = None
     own_names: frozenset[str] = frozenset()
@@ -76,6 +78,7 @@ class Assignment:
         patch: BatchPatch,
         compared_at: dt.datetime | None,
         own_names: frozenset[str],
+        expected: Values | None = None,
     ) -> Assignment:
         """What is to be done for an item that was just claimed; `patch` is the change's."""
         return cls(
@@ -84,6 +87,7 @@ class Assignment:
             batch_id=item.batch_id,
             patch=patch if item.patch_json is None else item.wanted(change),
             before=item.before,
+            expected=expected or item.before,
             known=Known.of(item.batch),
             compared_at=compared_at,
             own_names=own_names,

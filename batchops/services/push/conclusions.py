@@ -44,7 +44,7 @@ def foreseen(assignment: Assignment) -> Outcome | None:
     if status in ENDED_STATUSES and not (status == "EXPIRED" and revives(patch)):
         message = f"{status.capitalize()} meanwhile: nothing is sent out any more."
         return Outcome(assignment, State.SKIPPED, message=message, record=record)
-    if fields := patch.conflicts(assignment.before, now):
+    if fields := patch.conflicts(assignment.expected, now):
         message = f"Changed meanwhile: {', '.join(fields)}. Review it again."
         return Outcome(assignment, State.CONFLICT, message=message, record=record)
     if patch.auto_call_rate is True and patch.applied_to(now).expires_on is None:

@@ -207,21 +207,26 @@ class Supply:
         self.changes[change.pk] = change
         self._held_of[change.pk] += len(items)
         overtaken = leases.overtaken(change, items)
+        claimant = self._claimants[change.pk]
+        # What lets outreach reach more people is reviewed again instead.
+        made = leases.made_since(change, items) if claimant.narrows else {}
         patch, compared_at, names = change.patch, self._compared_at(change), key_identity.names()
         unread: Collection[str] = self._unread.get(change.pk, ())
         to_send = []
         for item in items:
             since = None if item.batch_id in unread else compared_at
-            assignment = Assignment.of(item, change, patch, since, names)
+            assignment = Assignment.of(item, change, patch, since, names, made.get(item.pk))
             self.held[item.pk] = assignment
             if message := unsendable(item.batch):
                 self.unsent.append(Outcome(assignment, ItemState.SKIPPED, message=message))
             elif later := overtaken.get(item.pk):
                 message = f"The later change {later.short_id} asked for something else."
+                if assignment.in_doubt:
+                    message += " Whether an earlier try was carried out before that is not known."
                 self.unsent.append(Outcome(assignment, ItemState.CONFLICT, message=message))
             else:
                 to_send.append(assignment)
-        self._dispatcher.send(self._claimants[change.pk], to_send)
+        self._dispatcher.send(claimant, to_send)
         return len(items)
 
     def _compared_at(self, change: Change) -> dt.datetime | None:

@@ -25,7 +25,7 @@ from batchops.services import wake
 from batchops.services.bulk import update_in_order
 from batchops.services.mirror import evidence
 from batchops.services.runs.fair_queue import Claimant
-from batchops.syllable.patch import BatchPatch
+from batchops.syllable.patch import BatchPatch, Values
 
 LONGEST_LEASE: Final = dt.timedelta(minutes=10)
 """What PUSH_LEASE_SECONDS allows at the most."""
@@ -243,6 +243,26 @@ def overtaken(change: Change, items: Iterable[ChangeItem]) -> dict[int, Change]:
         key, patch = wanted[other.batch_id]
         if _contradict(patch, other.wanted(other.change)):
             found[key] = other.change
+    return found
+
+
+def made_since(change: Change, items: Iterable[ChangeItem]) -> dict[int, Values]:
+    """What earlier changes of ours have made of batches since a change was drafted, by item.
+
+    Whoever confirmed the later change wants it also where the earlier one came first.
+    """
+    by_batch = {item.batch_id: item for item in items}
+    earlier = ChangeItem.objects.filter(
+        batch_id__in=list(by_batch),
+        state=State.APPLIED,
+        settled_at__gte=change.created_at,
+        change__confirmed_at__lt=change.confirmed_at,
+    )
+    found: dict[int, Values] = {}
+    for other in earlier.select_related("change").order_by("settled_at"):
+        item = by_batch[other.batch_id]
+        values = found.get(item.pk, item.before)
+        found[item.pk] = other.wanted(other.change).applied_to(values)
     return found
 
 

@@ -17,7 +17,7 @@ from batchops import audit
 from batchops.models import AuditEntry, Batch, Change, ChangeItem
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import vendor
-from batchops.services.changes import lifecycle
+from batchops.services.changes import drafts, lifecycle
 from batchops.services.push import driver, engine
 from batchops.services.runs import leases
 from batchops.syllable.patch import BatchPatch
@@ -169,6 +169,37 @@ def test_a_pause_overtakes_and_what_it_overtook_does_not_undo_it(
     assert lifecycle.counts(resume) == {"conflict": 3}
     assert all(sandbox.batch(name)["paused"] for name in ids)
     assert_all_agree(sandbox, resume, pause)
+
+
+@pytest.mark.parametrize("number", [3, 70])
+def test_a_pause_counts_also_where_an_earlier_resume_came_first(
+    sandbox: EmbeddedSandbox, operator: User, number: int
+) -> None:
+    """The person saw them paused, while a resume was on its way that was confirmed before."""
+    ids = fill(sandbox, number, paused=True)
+    resume = confirmed(operator, RESUME)
+    batches = Batch.objects.all()
+    actor = audit.Actor.of_user(operator)
+    pause = drafts.draft(batches, PAUSE, user=operator, actor=actor, source=Change.Source.ACTION)
+    drive_to_the_end(resume, operator)
+    sandbox.edit_batch(ids[0], call_rate=99)
+    lifecycle.confirm(pause, user=operator, actor=actor, reason="a test", typed_count=number)
+    drive_to_the_end(pause, operator)
+    assert lifecycle.counts(pause) == {"applied": number}
+    assert all(sandbox.batch(name)["paused"] for name in ids)
+    assert_all_agree(sandbox, resume, pause)
+
+
+def test_a_pause_is_no_answer_to_what_others_resumed_meanwhile(
+    sandbox: EmbeddedSandbox, operator: User
+) -> None:
+    ids = fill(sandbox, 3, paused=True)
+    drive_to_the_end(confirmed(operator, RESUME), operator)
+    drive_to_the_end(confirmed(operator, PAUSE), operator)
+    pause = confirmed(operator, PAUSE)
+    sandbox.edit_batch(ids[0], paused=False)
+    drive_to_the_end(pause, operator)
+    assert lifecycle.counts(pause) == {"conflict": 1, "unchanged": 2}
 
 
 def test_a_stopped_change_stops_within_two_seconds(
