@@ -49,11 +49,13 @@ def parameters(variable: str, url: str) -> dict[str, str]:
     except psycopg.Error:
         raise ImproperlyConfigured(f"{variable} {EXPECTED}.") from None
     ports = given.get("port", "5432").split(",")
-    if "@" in given.get("host", "") or not all(_is_port(port) for port in ports):
+    if "@" in given.get("host", "") or not all(not port or _is_port(port) for port in ports):
         raise ImproperlyConfigured(f"{variable} {EXPECTED}.")
     if not given.get("dbname"):
         raise ImproperlyConfigured(f"{variable} {EXPECTED}; the name is missing.")
-    return {**CONNECTION_DEADLINES, "options": STATEMENT_DEADLINES, **given}
+    # Of two options with the same name the server takes the last.
+    given["options"] = f"{STATEMENT_DEADLINES} {given.get('options', '')}".rstrip()
+    return {**CONNECTION_DEADLINES, **given}
 
 
 def _is_port(text: str) -> bool:

@@ -127,6 +127,12 @@ def test_a_queue_in_redis_is_named_by_its_address_or_its_socket(tmp_path: Path) 
     assert connection("rediss://host/0?socket_timeout=9")["socket_timeout"] == 9.0
 
 
+def test_several_hosts_may_be_named_with_a_port_or_without(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, DATABASE_URL="postgres://user@one,two:5433,[::1]/name")
+    database = settings["DATABASES"]["default"]
+    assert (database["HOST"], database["PORT"]) == ("one,two,::1", ",5433,")
+
+
 def test_a_file_is_named_as_urls_name_files(tmp_path: Path) -> None:
     folder = tmp_path / "with space"
     folder.mkdir()
@@ -156,7 +162,9 @@ def test_deadlines_of_ones_own_overrule_the_defaults(tmp_path: Path) -> None:
         EMAIL_URL="smtp://mail.example.com?timeout=3",
     )
     options = settings["DATABASES"]["default"]["OPTIONS"]
-    assert (options["connect_timeout"], options["options"]) == ("2", "-c lock_timeout=1s")
+    assert options["connect_timeout"] == "2"
+    assert options["options"].endswith(" -c lock_timeout=1s"), "the last of a name counts"
+    assert "-c statement_timeout=" in options["options"], "the others stay"
     assert settings["EMAIL_TIMEOUT"] == 3
 
 

@@ -11,7 +11,6 @@ from django import forms
 from django.http import QueryDict
 
 from batchops import wall_times
-from batchops.admin.ui.instant_field import UNKNOWN_ZONE
 from batchops.admin.ui.pills import ENTRY_OUTCOMES
 from batchops.admin.ui.times import reader_zone
 from batchops.admin.ui.whole_number_field import WholeNumberField
@@ -27,6 +26,9 @@ from batchops.services.trail.trail_filter import (
 )
 from batchops.services.trail_files.exports import Kind
 
+UNKNOWN_ZONE: Final = (
+    "The time zone that this was meant in does not exist. Send it again to take your own."
+)
 UNKNOWN_CHOICE: Final = "%(value)s is not known here. Choose one of the list."
 NOT_A_DATE: Final = "Give a day as YYYY-MM-DD."
 UPSIDE_DOWN: Final = "The last day lies before the first day."
@@ -62,6 +64,9 @@ class ZoneInput(forms.HiddenInput):
 
     def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> Any:
         return data.get(name) or reader_zone().key
+
+    def format_value(self, value: Any) -> str:
+        return (wall_times.zone_named(str(value)) or reader_zone()).key
 
 
 class DaysForm(forms.Form):
@@ -111,7 +116,7 @@ class DaysForm(forms.Form):
     @property
     def zone_shown(self) -> str:
         """The name of the zone in which the days begin and end."""
-        return str(self["zone"].value() or "")
+        return ZoneInput().format_value(self["zone"].value())
 
 
 class TrailFilterForm(DaysForm):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from django.contrib.admin import FieldListFilter, ModelAdmin, ShowFacets
 from django.contrib.admin.options import IS_FACETS_VAR, IS_POPUP_VAR, TO_FIELD_VAR
@@ -81,6 +82,7 @@ def check(request: HttpRequest, view: Callable[..., Any]) -> None:
         # The view itself refuses, and that is recorded.
         return
     known = _names_of(request, view, model_admin)
+    _check_text(request)
     if known is not None:
         _check_names(request, known)
         _check_page(request)
@@ -179,6 +181,14 @@ def _names_of_filter(
         field, request, {}, model_admin.model, model_admin, field_path=path
     )
     return [name for name in spec.expected_parameters() if name]
+
+
+def _check_text(request: HttpRequest) -> None:
+    """Django reads what is no text as U+FFFD, which may be a part of somebody's id."""
+    try:
+        unquote_to_bytes(request.META["QUERY_STRING"].encode("latin-1")).decode()
+    except UnicodeError:
+        raise RefusedParameter("", "Something in this address is not UTF-8 text.") from None
 
 
 def _check_names(request: HttpRequest, known: Collection[str]) -> None:

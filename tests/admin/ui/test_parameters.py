@@ -68,6 +68,15 @@ def test_a_list_runs_no_lookup_that_it_does_not_offer(
     assert f'href="{address}?{LISTS[model]}"' in page.replace("&amp;", "&")
 
 
+@pytest.mark.parametrize("query", ["q=%ff", "%ff=1", "q=b%ed%a0%80"])
+def test_what_is_no_text_is_not_taken_for_an_id_that_holds_a_replacement_character(
+    client: Client, query: str
+) -> None:
+    world.batch("b\ufffd")
+    refused(client.get(f"{LIST}?{query}"), "Something in this address is not UTF-8 text.")
+    assert client.get(f"{LIST}?q=b%EF%BF%BD").status_code == 200
+
+
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_an_action_over_such_an_address_freezes_nothing(client: Client, method: str) -> None:
     world.batches(3)
