@@ -1,4 +1,4 @@
-"""Names of accounts: none passes for the system, or for another account.
+"""Names of accounts: none passes for the system, or for another account, be it gone or renamed.
 
 The trail shows people by their names, so a name that looks like another is a false signature.
 """
@@ -11,6 +11,8 @@ from typing import Final
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+
+from batchops.models import ActorKind, AuditEntry
 
 SYSTEM_NAMES: Final = frozenset(
     (
@@ -58,6 +60,11 @@ def check(name: str) -> None:
             raise ValidationError(
                 f"This name looks like that of the account “{other}”. Choose another one."
             )
+    if AuditEntry.objects.filter(actor_name=name, actor_kind=ActorKind.PERSON).exists():
+        raise ValidationError(
+            "The audit trail shows this name for what an account did that is gone or renamed. "
+            "Choose another one."
+        )
 
 
 def skeleton(name: str) -> str:

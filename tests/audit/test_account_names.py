@@ -14,6 +14,8 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batchops.audit import Actor, Fact, record_now
+from batchops.models import Action
 from batchops.services import account_names
 
 pytestmark = pytest.mark.django_db
@@ -67,6 +69,21 @@ def test_an_account_that_has_its_name_already_can_still_be_saved(operator: User)
     operator.refresh_from_db()
     operator.first_name = "Olivia"
     operator.save()
+
+
+@pytest.mark.parametrize("leave", ["delete", "rename"])
+def test_nobody_inherits_the_deeds_of_an_account_that_left_its_name(
+    operator: User, leave: str
+) -> None:
+    record_now(Fact(Action.ACCOUNT_SIGNED_IN, Actor.of_user(operator, "")))
+    if leave == "delete":
+        operator.delete()
+    else:
+        operator.username = "oona"
+        operator.save()
+    with pytest.raises(ValidationError, match="The audit trail shows this name"):
+        User.objects.create_user("olivia")
+    User.objects.create_user("olaf")
 
 
 def test_the_admin_and_createsuperuser_say_what_is_wrong(administrator: User) -> None:
