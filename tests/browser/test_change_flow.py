@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
+from batchops.audit import Actor
 from batchops.models import Batch, Change, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services.changes import lifecycle
+from batchops.services.changes import lifecycle, timed_pauses
 from batchops.services.mirror import sync
 from tests.browser.conftest import SignIn
 from tests.services.changes.world import RESUME, batches, confirm, draft, ended
@@ -194,6 +197,51 @@ def test_another_person_approves_and_the_requesters_page_follows(
     page.get_by_role("button", name="Approve").click()
     expect_headline(page, "Finished: 12 of 12 as asked")
     expect(page.get_by_text("checked with the team")).to_be_visible()
+
+
+def test_what_moves_while_an_approver_reads_does_not_move_under_their_hand(
+    world: EmbeddedSandbox,
+    operator: User,
+    approver: User,
+    sign_in: SignIn,
+    live_server: LiveServer,
+    settings: Settings,
+) -> None:
+    settings.APPROVAL_THRESHOLD = 5
+    change = confirm(draft(operator), operator)
+    page = sign_in(approver)
+    open_page(page, live_server, change)
+    expect(page.get_by_text("somebody ends it")).to_be_visible()
+    end = timezone.now() + dt.timedelta(days=1)
+    timed_pauses.move_resume(change, end, user=operator, actor=Actor.of_user(operator, ""))
+    for _ in range(2):
+        page.wait_for_event("response", lambda answer: answer.url.endswith("/state/"))
+    expect(page.get_by_text("somebody ends it")).to_be_visible()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("This is no longer what you were shown.")).to_be_visible()
+    expect(page.get_by_text("Moved since it was confirmed")).to_be_visible()
+    change.refresh_from_db()
+    assert change.state == Change.State.AWAITING_APPROVAL
+
+
+def test_what_moved_while_a_control_was_in_use_is_shown_afterwards(
+    world: EmbeddedSandbox,
+    operator: User,
+    sign_in: SignIn,
+    live_server: LiveServer,
+) -> None:
+    change = confirm(draft(operator), operator)
+    page = sign_in(operator)
+    open_page(page, live_server, change)
+    expect(page.get_by_text("with no end")).to_be_visible()
+    page.locator("#id_reason").focus()
+    end = timezone.now() + dt.timedelta(days=1)
+    timed_pauses.move_resume(change, end, user=operator, actor=Actor.of_user(operator, ""))
+    for _ in range(2):
+        page.wait_for_event("response", lambda answer: answer.url.endswith("/state/"))
+    expect(page.get_by_text("with no end")).to_be_visible()
+    page.locator("#id_reason").blur()
+    expect(page.get_by_text("with no end")).to_have_count(0)
 
 
 def test_a_typed_number_a_wrong_one_first(

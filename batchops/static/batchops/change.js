@@ -151,37 +151,41 @@
     let wait = Number(live.dataset.poll);
     let timer = 0;
 
+    /* What an approver reads is what they approve: that it moved, the server says when they do. */
+    function wouldMoveUnderReader(part, html) {
+        const seen = part.querySelector('input[name="seen"]');
+        return seen && html.includes('name="seen"') && !html.includes(`name="seen" value="${seen.value}"`);
+    }
+
     /* Controls that the reader is about to use stay where they are, until it is over. */
     function renew(name, html, over) {
         const part = document.querySelector(`[data-live="${name}"]`);
-        if (!part || shown.get(name) === html) {
-            return;
+        if (!part) {
+            return true;
         }
         const inUse = part.contains(document.activeElement) && document.activeElement !== part;
-        if (inUse && !over && name === "controls") {
-            return;
+        if (name === "controls" && !over && (inUse || wouldMoveUnderReader(part, html))) {
+            return false;
         }
-        shown.set(name, html);
         part.innerHTML = html;
         prepare(part);
         if (inUse && name === "controls") {
             document.getElementById("change-title").focus();
         }
+        return true;
     }
 
     function withoutToken(html) {
         return html.replace(/name="csrfmiddlewaretoken" value="[^"]*"/g, "");
     }
 
-    const tokens = new Map();
     function take(state) {
         document.title = document.title.replace(/^.*(?= \| )/, () => state.page_title);
         for (const [name, html] of Object.entries(state.fragments)) {
             // The token against forged requests is masked anew each time: no change to see.
             const plain = withoutToken(html);
-            if (tokens.get(name) !== plain) {
-                tokens.set(name, plain);
-                renew(name, html, !state.poll_ms);
+            if (shown.get(name) !== plain && renew(name, html, !state.poll_ms)) {
+                shown.set(name, plain);
             }
         }
         if (announcement.textContent !== state.headline) {
