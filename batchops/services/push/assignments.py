@@ -20,6 +20,8 @@ State = ChangeItem.State
 
 NO_CLEAR_ANSWER: Final = "Sent, without a clear answer so far."
 """What an item says that left, and whose outcome is open."""
+DENIED_SO_FAR: Final = "Denied, as were others; that may be for the sake of the key."
+"""What an item says that was denied when its change halted for the key's sake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,12 @@ class Assignment:
     own earlier changes have made of it since. `own_names` are those that changes made with our key
     are shown under. `rounds` counts how often the item was taken up, this time included.
     `in_doubt`: an earlier try may have been carried out, and with `was_sent` has left for certain.
-    `read_only`: the change was stopped, so only find out what became of it. `tries` holds how each
-    PUT of this round was answered, `failed_reads` how many GETs in a row were not. `found` is what
-    a GET showed that is provably no older than what was known. `base` is what was provably there
-    before anything of this item was sent; where it is not `judged`, others may have moved the
-    fields that are left alone. `began` is a moment of the monotonic clock.
+    `was_denied`: a person went on with it after that. `read_only`: the change was stopped, so only
+    find out what became of it. `tries` holds how each PUT of this round was answered,
+    `failed_reads` how many GETs in a row were not. `found` is what a GET showed that is provably no
+    older than what was known. `base` is what was provably there before anything of this item was
+    sent; where it is not `judged`, others may have moved the fields that are left alone. `began` is
+    a moment of the monotonic clock.
     """
 
     item_id: int
@@ -59,6 +62,7 @@ class Assignment:
     rounds: int = 1
     in_doubt: bool = False
     was_sent: bool = False
+    was_denied: bool = False
     read_only: bool = False
     urgent: bool = False
     tries: tuple[str, ...] = ()
@@ -95,6 +99,7 @@ class Assignment:
             rounds=item.attempts,
             in_doubt=item.attempts > 1,
             was_sent=item.message == NO_CLEAR_ANSWER,
+            was_denied=item.message == DENIED_SO_FAR,
             read_only=change.state == Change.State.STOPPED,
             is_probe=change.waiting_since is not None,
             urgent=change.priority == Change.Priority.EMERGENCY,

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -179,7 +180,7 @@ class Engine:
             self.buffer.give_back([assignment], outcome.halt)
         elif outcome.put_back:
             self.buffer.give_back([assignment], "")
-        elif outcome.denied:
+        elif outcome.denied and not assignment.was_denied:
             self.denials.add(outcome)
         else:
             self.buffer.settle([outcome])
@@ -212,10 +213,12 @@ class Engine:
                 self.buffer.settle([final])
 
     def _halt_for_key(self, denied: list[Outcome]) -> None:
-        reason = verdicts.key_may_not_write(denied)
+        reason = verdicts.denied_in_a_row(denied)
         for outcome in denied:
             self.waits[outcome.assignment.change_id] = (reason, "")
-        self.buffer.give_back([outcome.assignment for outcome in denied], reason)
+        self.buffer.give_back(
+            [replace(outcome.assignment, was_denied=True) for outcome in denied], reason
+        )
 
     def _write(self) -> None:
         """Write what is known, let go of its items, and end the changes that are through."""

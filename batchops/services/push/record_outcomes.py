@@ -15,7 +15,12 @@ from batchops import audit
 from batchops.models import Action, Batch, Change, ChangeItem
 from batchops.services.bulk import update_rows
 from batchops.services.mirror import key_identity, own_writes, store
-from batchops.services.push.assignments import NO_CLEAR_ANSWER, Assignment, Outcome
+from batchops.services.push.assignments import (
+    DENIED_SO_FAR,
+    NO_CLEAR_ANSWER,
+    Assignment,
+    Outcome,
+)
 from batchops.services.runs import leases
 
 logger = logging.getLogger(__name__)
@@ -109,6 +114,8 @@ def put_off(
         )
         leases.doubt(by_item[key].batch_id for key in in_doubt)
         leases.give_back(lease, held.keys() - set(in_doubt))
+        denied = [key for key in held.keys() - set(in_doubt) if by_item[key].was_denied]
+        ChangeItem.objects.filter(pk__in=denied).update(message=DENIED_SO_FAR)
         audit.record(
             *(
                 audit.Fact.about_batch(

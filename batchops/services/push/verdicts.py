@@ -132,10 +132,12 @@ class Denials:
         return kept
 
 
-def key_may_not_write(denials: Collection[Outcome]) -> str:
-    """Why a change halts whose key is accepted for reads alone."""
+def denied_in_a_row(denials: Collection[Outcome]) -> str:
+    """Why a change halts whose key is accepted, but denied batch after batch."""
     last = list(denials)[-1]
+    what = "changes of" if last.assignment.tries else "reads of single"
     return (
-        "The vendor accepts the key for reads, but refuses each change "
-        f"({last.http_status}: {last.message}) Let the key change batches, then continue."
+        f"The vendor accepts the key for lists, but denied {len(denials)} {what} batches in a row "
+        f"({last.http_status}: {last.message}) If the key should be allowed that, see to it first. "
+        "Continue: what is denied again counts as refused."
     )

@@ -5,17 +5,19 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
-from batchops.models import Change
+from batchops.models import Batch, Change
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import lifecycle
 from batchops.services.push import driver
 from batchops.services.push.verdicts import DENIALS_IN_A_ROW
 from tests.services.push.world import (
+    PAUSE,
     assert_all_agree,
     confirmed,
     describe,
     drive_to_the_end,
     fill,
+    fill_with,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -56,7 +58,7 @@ def test_a_key_that_may_read_and_not_write_halts_the_change_and_fails_no_batch(
     sandbox.set_faults(**{fault: {"share": 1.0, "methods": ["PUT"]}})
     driver.drive()
     change.refresh_from_db()
-    assert "refuses each change" in change.halted_reason
+    assert "changes of batches in a row" in change.halted_reason
     assert lifecycle.counts(change) == {"pending": MANY}
     assert len(sandbox.journal(method="PUT")) < MANY
     sandbox.clear_faults()
@@ -90,6 +92,25 @@ def test_denials_apart_from_each_other_are_each_batch_own(
     drive_to_the_end(change, operator)
     assert lifecycle.counts(change) == {"applied": 200 - len(denied), "refused": len(denied)}
     assert_all_agree(sandbox, change)
+
+
+@pytest.mark.parametrize(("method", "what"), [("PUT", "changes of"), ("GET", "reads of single")])
+def test_batches_that_are_denied_in_a_row_are_refused_when_a_person_goes_on(
+    sandbox: EmbeddedSandbox, operator: User, method: str, what: str
+) -> None:
+    """Others were accepted before, so the key may be in order; whether it is, a person decides."""
+    accepted = fill(sandbox, FEW)
+    drive_to_the_end(confirmed(operator), operator)
+    denied = fill_with(sandbox, [f"denied {number}" for number in range(2 * DENIALS_IN_A_ROW)])
+    change = confirmed(operator, PAUSE, Batch.objects.filter(pk__in=denied))
+    sandbox.set_faults(forbidden={"share": 1.0, "methods": [method], "batch_ids": denied})
+    driver.drive()
+    change.refresh_from_db()
+    assert f"{what} batches in a row" in change.halted_reason
+    drive_to_the_end(change, operator)
+    assert lifecycle.counts(change) == {"refused": len(denied)}
+    assert_all_agree(sandbox, change)
+    assert all(sandbox.batch(batch_id)["paused"] for batch_id in accepted)
 
 
 def test_a_redirect_of_one_batch_halts_nothing(sandbox: EmbeddedSandbox, operator: User) -> None:
