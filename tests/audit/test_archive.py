@@ -43,8 +43,8 @@ def second(make_person: Callable[..., User]) -> User:
 
 
 @pytest.fixture
-def old_and_new(archivist: User, second: User, empty_trail: None) -> None:
-    """Seven entries before the cut, five after it."""
+def old_and_new(archivist: User, second: User, operator: User, empty_trail: None) -> None:
+    """Seven entries before the cut, five after it, of people who have accounts."""
     with trail.triggers_dropped():
         AuditEntry.objects.all()._raw_delete("default")
         AuditHead.objects.update(sequence=0, hash=audit.GENESIS)
