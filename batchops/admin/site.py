@@ -38,7 +38,7 @@ class BatchopsAdminSite(admin.AdminSite):
     site_header = "batchops"
     site_title = "batchops"
     index_title = "Overview"
-    index_template = "batchops/overview.html"
+    index_template = "batchops/dashboard/overview.html"
     site_url = None
 
     def register(

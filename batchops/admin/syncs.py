@@ -50,7 +50,7 @@ class KindFilter(FixedFilter):
 class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
     """Pulls, the latest first."""
 
-    change_list_template = "batchops/pulls.html"
+    change_list_template = "batchops/syncs/list.html"
     list_display = ("began", "kind", "look", "asked_by_whom", "lasted", "seen", "wrote", "error")
     list_display_links = ("began",)
     list_filter = (StateFilter, KindFilter)

@@ -93,7 +93,7 @@ def everything_query(changelist: ChangeList) -> str:
     return str(changelist.get_query_string({"show": "everything"}))
 
 
-@register.inclusion_tag("batchops/progress.html")
+@register.inclusion_tag("batchops/ui/progress.html")
 def progress(change: Change) -> dict[str, Any]:
     """The bar of a change: done well, done otherwise, still to do; with the numbers in words."""
     return bars.progress_of(change.counts_json, change.item_count)

@@ -172,7 +172,7 @@ class BatchActions(_Base):
             "across": request.POST.get("select_across", "0"),
             "selection": self.selection_words(request),
         }
-        return TemplateResponse(request, "batchops/action_value.html", context)
+        return TemplateResponse(request, "batchops/batches/action_value.html", context)
 
     def _draft(
         self,

@@ -41,7 +41,7 @@ class BatchList(SturdyList):
 class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
     """The mirror of the vendor's batches."""
 
-    change_list_template = "batchops/batches.html"
+    change_list_template = "batchops/batches/list.html"
     list_display = (
         "identity",
         "campaign_and_mode",
@@ -102,7 +102,7 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
             "kept_lists": pasted_ids.KEPT_LISTS,
             "kept_days": settings.KEEP_PASTED_IDS_DAYS,
         }
-        return TemplateResponse(request, "batchops/paste.html", context)
+        return TemplateResponse(request, "batchops/batches/paste.html", context)
 
     @admin.display(description="batch", ordering="batch_id")
     def identity(self, batch: Batch) -> SafeString:

@@ -69,13 +69,13 @@ class BatchPage(_Base):
             **(_counts_of(batch, person(request)) if "counts" in request.GET else {}),
             **(extra_context or {}),
         }
-        return TemplateResponse(request, "batchops/batch.html", context)
+        return TemplateResponse(request, "batchops/batches/batch.html", context)
 
     def counts(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The live request counts, as a piece of the page, for the page's script."""
         batch = self._batch(request, object_id)
         counts = _counts_of(batch, person(request))
-        html = render_to_string("batchops/request_counts.html", counts, request)
+        html = render_to_string("batchops/batches/request_counts.html", counts, request)
         response = JsonResponse({"html": html}, status=429 if "too_many" in counts else 200)
         response["Cache-Control"] = "no-store"
         return response

@@ -52,7 +52,7 @@ class ModeFilter(admin.SimpleListFilter):
 class CampaignAdmin(ReadOnlyAdmin[Campaign]):
     """The mirror of the vendor's campaigns."""
 
-    change_list_template = "batchops/campaigns.html"
+    change_list_template = "batchops/batches/campaign_list.html"
     list_display = ("named", "id", "mode", "labelled", "rate", "present", "on", "on_hold")
     list_display_links = ("named",)
     list_filter = (ModeFilter,)
@@ -94,7 +94,7 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
             "open_changes": _open_changes(campaign),
             **(extra_context or {}),
         }
-        return TemplateResponse(request, "batchops/campaign.html", context)
+        return TemplateResponse(request, "batchops/batches/campaign.html", context)
 
     def _campaign(self, request: HttpRequest, object_id: str) -> Campaign:
         """Raises PermissionDenied or Http404."""

@@ -42,7 +42,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
     list_display_links = ("what",)
     list_filter = (ShowFilter, StateFilter, SourceFilter, PersonFilter, SinceFilter)
     search_fields = ("reason", "reference", "requested_by_name", "selection")
-    change_list_template = "batchops/change/list.html"
+    change_list_template = "batchops/changes/list.html"
 
     @admin.display(description="What", ordering="created_at")
     def what(self, change: Change) -> str:
@@ -57,7 +57,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
         counts = change.counts_json
         if change.state == Change.State.RUNNING:
             bar = bars.progress_of(counts, change.item_count)
-            return render_to_string("batchops/progress.html", bar)
+            return render_to_string("batchops/ui/progress.html", bar)
         if not counts:
             return f"{change.item_count:,} selected"
         applied = int(counts.get("applied", 0)) + int(counts.get("unchanged", 0))
@@ -143,7 +143,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
             "may_control": request.user.has_perm(permissions.CONTROL_CHANGE),
             "may_request": request.user.has_perm(permissions.REQUEST_CHANGE),
         }
-        return TemplateResponse(request, "batchops/change/upcoming.html", context)
+        return TemplateResponse(request, "batchops/changes/upcoming.html", context)
 
     def _require_view(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):

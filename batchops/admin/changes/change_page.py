@@ -51,7 +51,7 @@ def change_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRes
         "entries": _entries(request, change),
         "poll_ms": _poll_ms(progress),
     }
-    return TemplateResponse(request, "batchops/change/page.html", context)
+    return TemplateResponse(request, "batchops/changes/page.html", context)
 
 
 def state_view(request: HttpRequest, pk: uuid.UUID) -> JsonResponse:
@@ -67,7 +67,7 @@ def state_view(request: HttpRequest, pk: uuid.UUID) -> JsonResponse:
             "page_title": f"{progress.title} · {context['asked_words']}",
             "poll_ms": _poll_ms(progress),
             "fragments": {
-                name: render_to_string(f"batchops/change/{name}.html", context, request)
+                name: render_to_string(f"batchops/changes/{name}.html", context, request)
                 for name in FRAGMENTS
             },
         }

@@ -65,7 +65,7 @@ def review_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRes
         "expiry": _expiry(change),
         **_rows(request, change, review),
     }
-    return TemplateResponse(request, "batchops/change/review.html", context)
+    return TemplateResponse(request, "batchops/changes/preview.html", context)
 
 
 def _expiry(change: Change) -> dt.datetime | None:

@@ -44,7 +44,7 @@ def show(
     """Render a page of the trail in the frame of the site."""
     return render(
         request,
-        f"admin/batchops/auditentry/{template}.html",
+        f"batchops/trail/{template}.html",
         {
             **site.each_context(request),
             "section": section,
@@ -72,7 +72,7 @@ def trail_page(
     page = page_of(form) if form.is_valid() else None
     return show(
         request,
-        "change_list",
+        "list",
         "trail",
         "Audit trail",
         standing=watch.standing(),

@@ -22,8 +22,8 @@ from batchops.logs import request_id
 
 logger = logging.getLogger(__name__)
 
-TEMPLATE: Final = "batchops/problem.html"
-BARE_TEMPLATE: Final = "batchops/bare.html"
+TEMPLATE: Final = "batchops/ui/problem.html"
+BARE_TEMPLATE: Final = "batchops/ui/bare.html"
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
