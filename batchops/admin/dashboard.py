@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from batchops import permissions
 from batchops.admin.ui import bars
-from batchops.models import AuditEntry, Change
+from batchops.models import AuditEntry, Change, ChangeState
 from batchops.services.stats import overview
 from batchops.services.stats.overview import Row
 
@@ -106,7 +106,7 @@ def _legend(rows: tuple[Row, ...]) -> list[bars.Part]:
 
 def _groups(changes: list[Change]) -> list[tuple[str, list[Change]]]:
     """The open changes under the headings under which people look for them."""
-    states = Change.State
+    states = ChangeState
     headings = {
         "Running": (states.RUNNING, states.QUEUED),
         "Waiting for approval": (states.AWAITING_APPROVAL,),

@@ -19,8 +19,7 @@ from batchops.audit import denials
 from batchops.management.requested_values import instant, reference, unicode_text
 from batchops.management.selection import bad
 from batchops.management.terminal import one_line
-from batchops.models import Change
-from batchops.models.change import SUCCESS_STATES
+from batchops.models import SUCCESS_STATES, Change, ChangeState
 from batchops.services.changes import lifecycle, terms
 from batchops.services.preview import summary
 from batchops.services.stats.progress import Progress, progress
@@ -193,7 +192,7 @@ def wait(change: Change, err: OutputWrapper) -> Progress:
             if not seen.is_live or change.is_halted:
                 return seen
             words = seen.headline
-            if words != told and (seen.silence or change.state != Change.State.RUNNING):
+            if words != told and (seen.silence or change.state != ChangeState.RUNNING):
                 tqdm.write(words, file=err)
             told = words
             time.sleep(LOOK_SECONDS)

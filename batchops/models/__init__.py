@@ -17,7 +17,22 @@ from batchops.models.batch import (
     KeyIdentity,
     KnownStatus,
 )
-from batchops.models.change import Change, ChangeItem, ChangeQuerySet
+from batchops.models.change import (
+    DRAFT_STATES,
+    ENDED_STATES,
+    OPEN_STATES,
+    RUNNABLE_STATES,
+    Change,
+    ChangeQuerySet,
+    ChangeState,
+)
+from batchops.models.change_item import (
+    SUCCESS_STATES,
+    TROUBLE_STATES,
+    UNSETTLED_STATES,
+    ChangeItem,
+    ItemState,
+)
 from batchops.models.denials import DeniedTries
 from batchops.models.heartbeat import Heartbeat
 from batchops.models.pasted_ids import PastedIds
@@ -25,7 +40,14 @@ from batchops.models.quota import Quota
 from batchops.models.sync import SyncRun
 
 __all__ = [
+    "DRAFT_STATES",
+    "ENDED_STATES",
     "ENDED_STATUSES",
+    "OPEN_STATES",
+    "RUNNABLE_STATES",
+    "SUCCESS_STATES",
+    "TROUBLE_STATES",
+    "UNSETTLED_STATES",
     "Action",
     "ActorKind",
     "AuditEntry",
@@ -39,8 +61,10 @@ __all__ = [
     "Change",
     "ChangeItem",
     "ChangeQuerySet",
+    "ChangeState",
     "DeniedTries",
     "Heartbeat",
+    "ItemState",
     "KeyIdentity",
     "KnownStatus",
     "PastedIds",

@@ -12,7 +12,7 @@ from django.contrib.sessions.models import Session
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
-from batchops.models import Change, PastedIds, SyncRun
+from batchops.models import Change, ChangeState, PastedIds, SyncRun
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def clean_up() -> dict[str, int]:
         "syncs": _delete(_old_sync_runs(_before(now, settings.KEEP_SYNC_RUNS_DAYS))),
         "discarded drafts": _delete(
             Change.objects.filter(
-                state=Change.State.DISCARDED,
+                state=ChangeState.DISCARDED,
                 finished_at__lt=_before(now, settings.KEEP_DRAFTS_DAYS),
                 followed_by=None,
             )

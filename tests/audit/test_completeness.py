@@ -18,8 +18,9 @@ from batchops.models import (
     AuditHead,
     Batch,
     Change,
-    ChangeItem,
+    ChangeState,
     DeniedTries,
+    ItemState,
     SyncRun,
 )
 from batchops.services import authorization
@@ -105,7 +106,7 @@ def end_pause(world: World) -> None:
 
 def postpone(world: World) -> None:
     change = world.draft()
-    Change.objects.filter(pk=change.pk).update(state=Change.State.QUEUED, releasing_count=1)
+    Change.objects.filter(pk=change.pk).update(state=ChangeState.QUEUED, releasing_count=1)
     change.refresh_from_db()
     tomorrow = f"{later():%a}".lower()
     world.settings.RESUME_WINDOWS = f"{tomorrow} 00:00-24:00"
@@ -124,14 +125,14 @@ def proceed(world: World) -> None:
 
 def finish(world: World) -> None:
     change = world.confirmed()
-    Change.objects.filter(pk=change.pk).update(state=Change.State.RUNNING)
-    change.items.update(state=ChangeItem.State.APPLIED)
+    Change.objects.filter(pk=change.pk).update(state=ChangeState.RUNNING)
+    change.items.update(state=ItemState.APPLIED)
     assert lifecycle.finish(change)
 
 
 def retry(world: World) -> None:
     change = world.pushed()
-    change.items.update(state=ChangeItem.State.FAILED)
+    change.items.update(state=ItemState.FAILED)
     drafts.draft_retry(change, **as_(world.operator))
 
 

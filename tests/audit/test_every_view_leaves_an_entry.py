@@ -27,8 +27,8 @@ from batchops.models import (
     Batch,
     Campaign,
     Change,
-    ChangeItem,
     DeniedTries,
+    ItemState,
     Quota,
     SyncRun,
 )
@@ -153,7 +153,7 @@ def halted(world: World) -> Change:
 
 def failed(world: World) -> Change:
     change = world.pushed()
-    change.items.update(state=ChangeItem.State.FAILED)
+    change.items.update(state=ItemState.FAILED)
     return change
 
 

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from batchops.audit import Actor
-from batchops.models import Batch, Change, SyncRun
+from batchops.models import Batch, Change, ChangeState, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import lifecycle, timed_pauses
 from batchops.services.mirror import sync
@@ -221,7 +221,7 @@ def test_what_moves_while_an_approver_reads_does_not_move_under_their_hand(
     expect(page.get_by_text("This is no longer what you were shown.")).to_be_visible()
     expect(page.get_by_text("Moved since it was confirmed")).to_be_visible()
     change.refresh_from_db()
-    assert change.state == Change.State.AWAITING_APPROVAL
+    assert change.state == ChangeState.AWAITING_APPROVAL
 
 
 def test_what_moved_while_a_control_was_in_use_is_shown_afterwards(

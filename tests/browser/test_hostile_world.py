@@ -10,7 +10,7 @@ from django.urls import reverse
 from playwright.sync_api import Page
 from pytest_django.live_server_helper import LiveServer
 
-from batchops.models import AuditEntry, Batch, Campaign, Change, SyncRun
+from batchops.models import AuditEntry, Batch, Campaign, Change, ChangeState, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from tests.admin import hostile
 from tests.browser.conftest import SignIn
@@ -22,14 +22,14 @@ WIDTHS = {"laptop": 1280, "phone": 390}
 
 def pages() -> list[str]:
     """The page of each kind that shows the most."""
-    ran = Change.objects.exclude(state=Change.State.DRAFT)
+    ran = Change.objects.exclude(state=ChangeState.DRAFT)
     names = ("batch", "campaign", "change", "auditentry", "syncrun")
     found = [reverse(f"admin:batchops_{name}_changelist") for name in names]
     found[0] += "?show=everything"
     found += [reverse("admin:batchops_change_change", args=[change.pk]) for change in ran]
     found += [
         reverse("admin:batchops_change_review", args=[draft.pk])
-        for draft in Change.objects.filter(state=Change.State.DRAFT)
+        for draft in Change.objects.filter(state=ChangeState.DRAFT)
     ]
     found += [
         reverse("admin:batchops_campaign_change", args=[one.pk]) for one in Campaign.objects.all()

@@ -16,7 +16,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from pytest_django import Settings
 
-from batchops.models import AuditEntry, Change
+from batchops.models import AuditEntry, Change, ChangeState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import lifecycle
 from batchops.services.push import driver
@@ -49,7 +49,7 @@ def test_a_pause_is_confirmed_and_recorded_in_the_persons_name(
     assert code == 0
     assert "2 of 2 batches will be changed" in out
     change = Change.objects.get()
-    assert (change.state, change.source) == (Change.State.QUEUED, Change.Source.COMMAND)
+    assert (change.state, change.source) == (ChangeState.QUEUED, Change.Source.COMMAND)
     assert (change.requested_by_name, change.reason, change.reference) == (
         "olivia",
         "wrong list",
@@ -112,7 +112,7 @@ def test_a_dry_run_shows_the_review_and_changes_nothing(
     code, out, _ = run("--pause", "--all", *WHY, "--dry-run")
     assert code == 0
     assert "2 of 2 batches will be changed" in out
-    assert Change.objects.get().state == Change.State.DISCARDED
+    assert Change.objects.get().state == ChangeState.DISCARDED
     driver.drive()
     assert not sandbox.journal(method="PUT")
 
@@ -152,7 +152,7 @@ def test_bad_usage_is_named_and_nothing_is_half_done(
     code, _, err = run(*SURE, *words)
     assert message in err
     assert code in (1, 2)
-    assert not Change.objects.exclude(state=Change.State.DISCARDED).exists()
+    assert not Change.objects.exclude(state=ChangeState.DISCARDED).exists()
 
 
 @pytest.mark.parametrize("missing", ["--reason", "--as"])
@@ -192,7 +192,7 @@ def test_approval_is_asked_for_as_in_the_browser(
     code, out, _ = run("--pause", "--all", *SURE)
     assert code == 0
     assert "approval" in out
-    assert Change.objects.get().state == Change.State.AWAITING_APPROVAL
+    assert Change.objects.get().state == ChangeState.AWAITING_APPROVAL
 
 
 def test_resuming_waits_for_its_window(
@@ -202,7 +202,7 @@ def test_resuming_waits_for_its_window(
     fill(sandbox, 1, paused=True)
     code, _, err = run("--resume", "--all", *SURE)
     assert (code, "mon 00:00-00:01" in err) == (2, True)
-    assert Change.objects.get().state == Change.State.DISCARDED
+    assert Change.objects.get().state == ChangeState.DISCARDED
 
 
 def test_nothing_left_to_do_is_said(sandbox: EmbeddedSandbox, operator: User) -> None:
@@ -235,7 +235,7 @@ def test_many_batches_have_to_be_counted(
     monkeypatch.setattr("sys.stdin", io.StringIO("3\n"))
     _, _, err = run("--pause", "--all", *WHY)
     assert "Type 3 to confirm" in err
-    assert Change.objects.get().state == Change.State.QUEUED
+    assert Change.objects.get().state == ChangeState.QUEUED
 
 
 def test_where_nobody_can_be_asked_nothing_is_done(
@@ -245,14 +245,14 @@ def test_where_nobody_can_be_asked_nothing_is_done(
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     code, _, err = run("--pause", "--all", *WHY)
     assert (code, "--yes" in err) == (2, True)
-    assert Change.objects.get().state == Change.State.DISCARDED
+    assert Change.objects.get().state == ChangeState.DISCARDED
 
 
 def test_a_scheduled_change_waits_for_its_time(sandbox: EmbeddedSandbox, operator: User) -> None:
     fill(sandbox, 1)
     soon = timezone.now() + dt.timedelta(days=2)
     run("--pause", "--all", *SURE, "--at", soon.isoformat())
-    assert Change.objects.get().state == Change.State.SCHEDULED
+    assert Change.objects.get().state == ChangeState.SCHEDULED
 
 
 @pytest.fixture
@@ -321,7 +321,7 @@ def test_waiting_says_that_no_worker_runs(
     code, _, err = run("--pause", "--all", *SURE, "--wait")
     assert code == 130
     assert "Nothing is being sent: no worker is running." in err
-    assert Change.objects.get().state == Change.State.QUEUED
+    assert Change.objects.get().state == ChangeState.QUEUED
 
 
 def test_the_key_is_never_written(

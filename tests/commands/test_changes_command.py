@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from batchops.models import Change
+from batchops.models import Change, ChangeState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import lifecycle
 from batchops.services.push import driver
@@ -43,7 +43,7 @@ def test_the_latest_changes_are_listed(sandbox: EmbeddedSandbox, operator: User)
 def test_drafts_are_nobodys_business(sandbox: EmbeddedSandbox, operator: User) -> None:
     fill(sandbox, 1)
     confirmed(operator)
-    Change.objects.update(state=Change.State.DRAFT)
+    Change.objects.update(state=ChangeState.DRAFT)
     assert run("list")[1] == ""
 
 
@@ -68,7 +68,7 @@ def test_a_change_is_stopped_and_continued(sandbox: EmbeddedSandbox, operator: U
     assert "Halted" in run("show", change.short_id)[1]
     assert run("stop", change.short_id, "--as", "olivia", "--reason", "later")[0] == 0
     change.refresh_from_db()
-    assert change.state == Change.State.STOPPED
+    assert change.state == ChangeState.STOPPED
     sandbox.clear_faults()
     assert run("continue", change.short_id, "--as", "olivia")[0] == 0
     driver.drive()

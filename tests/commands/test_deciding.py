@@ -12,14 +12,13 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import AuditEntry, Change
+from batchops.models import AuditEntry, Change, ChangeState
 from batchops.services.changes import timed_pauses
 from tests.commands.test_changes_command import run
 from tests.services.changes.world import batches, confirm, draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-State = Change.State
 HOUR = dt.timedelta(hours=1)
 
 
@@ -42,7 +41,7 @@ def test_with_the_fingerprint_that_was_shown_it_is_approved(waiting: Change) -> 
         *("--fingerprint", waiting.fingerprint),
     )
     waiting.refresh_from_db()
-    assert (code, waiting.state, waiting.decision_comment) == (0, State.QUEUED, "checked")
+    assert (code, waiting.state, waiting.decision_comment) == (0, ChangeState.QUEUED, "checked")
     entry = AuditEntry.objects.get(action="change.approved")
     assert entry.who == f"amir, by {audit.machine_account()}"
 
@@ -61,7 +60,7 @@ def test_without_it_everything_is_shown_and_asked(
     answer(monkeypatch, "yes\n")
     assert run("approve", waiting.short_id, "--as", "amir")[0] == 0
     waiting.refresh_from_db()
-    assert waiting.state == State.QUEUED
+    assert waiting.state == ChangeState.QUEUED
 
 
 def test_where_nobody_can_be_asked_it_says_what_to_give(
@@ -91,7 +90,7 @@ def test_a_stale_fingerprint_is_told_what_moved_and_approves_nothing(
     assert "olivia moved the end of a pause" in words
     assert "→" in words
     waiting.refresh_from_db()
-    assert waiting.state == State.AWAITING_APPROVAL
+    assert waiting.state == ChangeState.AWAITING_APPROVAL
     assert "since it was confirmed" in run("show", waiting.short_id)[1]
 
 
@@ -105,4 +104,4 @@ def test_who_may_not_decide_is_refused_before_anything_is_shown(waiting: Change)
 def test_a_change_is_rejected_with_a_reason(waiting: Change) -> None:
     assert run("reject", waiting.short_id, "--as", "amir", "--comment", "not today")[0] == 0
     waiting.refresh_from_db()
-    assert (waiting.state, waiting.decision_comment) == (State.REJECTED, "not today")
+    assert (waiting.state, waiting.decision_comment) == (ChangeState.REJECTED, "not today")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from batchops import audit
 from batchops.management.terminal import PlainOutput, TerminalCommand, one_line, printable
-from batchops.models import Batch, Campaign, Change
+from batchops.models import Batch, Campaign, Change, ChangeState
 from batchops.services.changes import drafts
 from batchops.syllable.patch import BatchPatch
 
@@ -54,7 +54,7 @@ def hostile(operator: User) -> Change:
         actor=audit.Actor.of_user(operator),
     )
     Change.objects.update(
-        state=Change.State.QUEUED,
+        state=ChangeState.QUEUED,
         reason=HOSTILE,
         reference=HOSTILE,
         selection=HOSTILE,

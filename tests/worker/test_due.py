@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from batchops import audit
-from batchops.models import AuditHead, Change, ChangeItem
+from batchops.models import AuditHead, Change, ItemState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import timed_pauses
 from batchops.services.push import driver
@@ -78,7 +78,7 @@ def test_a_lease_that_has_lapsed_is_taken_back(change: Change) -> None:
     assert not due.keep_time()
     change.items.update(lease_until=timezone.now() - PAST)
     assert due.keep_time()
-    assert set(change.items.values_list("state", flat=True)) == {ChangeItem.State.PENDING}
+    assert set(change.items.values_list("state", flat=True)) == {ItemState.PENDING}
 
 
 def test_a_pause_whose_end_has_come_is_resumed(change: Change, operator: User) -> None:

@@ -16,7 +16,7 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from batchops.models import AuditEntry, Change, ChangeItem, SyncRun
+from batchops.models import AuditEntry, Change, ItemState, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import heartbeats
 from batchops.services.changes import lifecycle
@@ -149,7 +149,7 @@ def test_a_worker_that_joins_takes_part_in_what_runs(
 
 
 def leases(change: Change) -> set[str]:
-    held = change.items.filter(state=ChangeItem.State.SENDING)
+    held = change.items.filter(state=ItemState.SENDING)
     return set(held.values_list("lease", flat=True))
 
 

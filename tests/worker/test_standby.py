@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from batchops.models import Change, ChangeItem
+from batchops.models import Change, ChangeItem, ChangeState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import lifecycle
 from batchops.services.heartbeats import Heart
@@ -41,7 +41,7 @@ def test_without_a_worker_it_is_carried_out_at_once(
 ) -> None:
     Standby().step()
     assert lifecycle.counts(emergency) == {"applied": 20}
-    assert Change.objects.get().state == Change.State.FINISHED
+    assert Change.objects.get().state == ChangeState.FINISHED
     assert_all_agree(sandbox, emergency)
 
 

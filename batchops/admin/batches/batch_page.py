@@ -17,8 +17,7 @@ from batchops.admin.batches.forms import BatchForm
 from batchops.admin.ui.addresses import batch_id_of, to_review
 from batchops.admin.ui.base import blame, person
 from batchops.admin.ui.parameters import takes
-from batchops.models import AuditEntry, Batch, Campaign, Change
-from batchops.models.change import OPEN_STATES
+from batchops.models import OPEN_STATES, AuditEntry, Batch, Campaign, Change
 from batchops.services.changes import drafts, eligibility
 from batchops.services.errors import ChangeError
 from batchops.services.preview import request_counts

@@ -18,8 +18,7 @@ from batchops.admin.batches.filters import NOT_STATED
 from batchops.admin.ui import bars, times
 from batchops.admin.ui.base import ReadOnlyAdmin
 from batchops.admin.ui.parameters import require_choice
-from batchops.models import ENDED_STATUSES, Batch, Campaign, Change
-from batchops.models.change import OPEN_STATES
+from batchops.models import ENDED_STATUSES, OPEN_STATES, Batch, Campaign, Change
 from batchops.services.stats import overview
 
 PRESENT = Q(batches__deleted_at=None, batches__missing_since=None)

@@ -18,7 +18,7 @@ from batchops.admin.changes.forms import CancelEndForm, DecisionForm, EndForm
 from batchops.admin.ui.addresses import to_review
 from batchops.admin.ui.base import person, promise
 from batchops.admin.ui.times import in_words
-from batchops.models import Change
+from batchops.models import Change, ChangeState
 from batchops.services.changes import approvals, drafts, lifecycle, timed_pauses
 from batchops.services.errors import ChangeError, InvalidInput, Moved
 from batchops.services.trail import sentences
@@ -92,7 +92,7 @@ def _move_end(
     end = given["resume_at"]
     moved = timed_pauses.move_resume(change, end, user=user, actor=actor, reason=given["reason"])
     promise(request, f"The pause ends on {in_words(end)}.")
-    if moved.state == Change.State.AWAITING_APPROVAL:
+    if moved.state == ChangeState.AWAITING_APPROVAL:
         messages.warning(request, "This differs from what was approved: it has to be approved.")
     return to_page(change)
 

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchops import permissions
-from batchops.models import Change, ChangeItem
-from batchops.models.change import DRAFT_STATES, RUNNABLE_STATES, TROUBLE_STATES
+from batchops.models import (
+    DRAFT_STATES,
+    ENDED_STATES,
+    RUNNABLE_STATES,
+    TROUBLE_STATES,
+    Change,
+    ChangeState,
+    ItemState,
+)
 from batchops.services.stats.progress import Progress
 from batchops.syllable.patch import BatchPatch
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
-
-State = Change.State
-ENDED = (State.FINISHED, State.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ def offers(progress: Progress, user: User) -> list[Offer]:
 def may_decide(change: Change, user: User) -> bool:
     """Whether the person can approve or reject now."""
     return (
-        change.state == State.AWAITING_APPROVAL
+        change.state == ChangeState.AWAITING_APPROVAL
         and user.pk not in change.author_ids
         and user.has_perm(permissions.APPROVE_CHANGE)
     )
@@ -71,8 +75,8 @@ def _stop(change: Change, user: User) -> Offer | None:
 
 def _proceed(progress: Progress, user: User) -> Offer | None:
     change = progress.change
-    stopped = change.state == State.STOPPED and change.started_at is not None
-    left = stopped and progress.counts.get(ChangeItem.State.STOPPED, 0)
+    stopped = change.state == ChangeState.STOPPED and change.started_at is not None
+    left = stopped and progress.counts.get(ItemState.STOPPED, 0)
     halted = change.is_halted and change.state in RUNNABLE_STATES
     if not (left or halted) or not user.has_perm(permissions.CONTROL_CHANGE):
         return None
@@ -82,7 +86,7 @@ def _proceed(progress: Progress, user: User) -> Offer | None:
 
 
 def _resume(change: Change, user: User) -> Offer | None:
-    if change.state not in ENDED or not user.has_perm(permissions.RELEASE_CHANGE):
+    if change.state not in ENDED_STATES or not user.has_perm(permissions.RELEASE_CHANGE):
         return None
     if not change.held_batches.exists():
         return None
@@ -91,7 +95,7 @@ def _resume(change: Change, user: User) -> Offer | None:
 
 def _retry(progress: Progress, user: User) -> Offer | None:
     trouble = sum(progress.counts.get(state, 0) for state in TROUBLE_STATES)
-    if not trouble or progress.change.state not in ENDED:
+    if not trouble or progress.change.state not in ENDED_STATES:
         return None
     if not user.has_perm(permissions.CONTROL_CHANGE) or not _may_ask(progress.change, user):
         return None
@@ -99,8 +103,8 @@ def _retry(progress: Progress, user: User) -> Offer | None:
 
 
 def _undo(progress: Progress, user: User) -> Offer | None:
-    applied = progress.counts.get(ChangeItem.State.APPLIED, 0)
-    ended = progress.change.state in ENDED
+    applied = progress.counts.get(ItemState.APPLIED, 0)
+    ended = progress.change.state in ENDED_STATES
     if not applied or not ended or not user.has_perm(permissions.REQUEST_CHANGE):
         return None
     return Offer("undo", "Undo", "undo")
@@ -112,6 +116,9 @@ def _may_ask(change: Change, user: User) -> bool:
 
 
 def _is_pause_with_hold(change: Change) -> bool:
-    if change.patch != BatchPatch(paused=True) or change.state in (State.REJECTED, *DRAFT_STATES):
+    if change.patch != BatchPatch(paused=True) or change.state in (
+        ChangeState.REJECTED,
+        *DRAFT_STATES,
+    ):
         return False
     return change.is_open or change.held_batches.exists()

@@ -29,8 +29,7 @@ from batchops.admin.changes.filters import (
 from batchops.admin.ui import bars, columns, pills, times
 from batchops.admin.ui.base import ReadOnlyAdmin
 from batchops.admin.ui.parameters import takes
-from batchops.models import Change
-from batchops.models.change import DRAFT_STATES, TROUBLE_STATES
+from batchops.models import DRAFT_STATES, TROUBLE_STATES, Change, ChangeState
 from batchops.services.stats import upcoming
 
 
@@ -55,7 +54,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
     @admin.display(description="Batches")
     def numbers(self, change: Change) -> str:
         counts = change.counts_json
-        if change.state == Change.State.RUNNING:
+        if change.state == ChangeState.RUNNING:
             bar = bars.progress_of(counts, change.item_count)
             return render_to_string("batchops/ui/progress.html", bar)
         if not counts:
@@ -84,8 +83,8 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Change]:
         """All but drafts, which are only their author's."""
-        hidden = (*DRAFT_STATES, Change.State.DISCARDED)
-        own_draft = Q(state=Change.State.DRAFT, requested_by=request.user.pk)
+        hidden = (*DRAFT_STATES, ChangeState.DISCARDED)
+        own_draft = Q(state=ChangeState.DRAFT, requested_by=request.user.pk)
         return super().get_queryset(request).filter(~Q(state__in=hidden) | own_draft)
 
     def get_urls(self) -> list[URLPattern]:

@@ -18,14 +18,19 @@ from batchops.admin.changes.buttons import may_cancel_end, may_decide, may_move_
 from batchops.admin.changes.forms import EndForm, presets
 from batchops.admin.ui.base import person
 from batchops.admin.ui.parameters import require_choice, searched
-from batchops.models import AuditEntry, Change, ChangeItem
-from batchops.models.change import DRAFT_STATES, UNSETTLED_STATES
+from batchops.models import (
+    DRAFT_STATES,
+    UNSETTLED_STATES,
+    AuditEntry,
+    Change,
+    ChangeItem,
+    ChangeState,
+    ItemState,
+)
 from batchops.services.changes import approvals
 from batchops.services.preview import summary as reviews
 from batchops.services.stats import progress as progresses
 from batchops.services.stats.progress import Progress
-
-State = ChangeItem.State
 
 PAGE_SIZE: Final = 25
 ENTRIES_SHOWN: Final = 50
@@ -38,7 +43,7 @@ POLL_WAITING_MS: Final = 4_000
 def change_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpResponse:
     """The page of a change; a draft is shown for review to its author alone."""
     change = _change(pk)
-    if change.state in (*DRAFT_STATES, Change.State.DISCARDED):
+    if change.state in (*DRAFT_STATES, ChangeState.DISCARDED):
         return _draft(request, change)
     context = _live_context(request, change)
     progress: Progress = context["progress"]
@@ -57,7 +62,7 @@ def change_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRes
 def state_view(request: HttpRequest, pk: uuid.UUID) -> JsonResponse:
     """How a change stands, as numbers, and as the parts of the page that may have moved."""
     change = _change(pk)
-    if change.state in (*DRAFT_STATES, Change.State.DISCARDED):
+    if change.state in (*DRAFT_STATES, ChangeState.DISCARDED):
         raise PermissionDenied
     context = _live_context(request, change)
     progress: Progress = context["progress"]
@@ -111,7 +116,9 @@ def _live_context(request: HttpRequest, change: Change) -> dict[str, Any]:
 def _outcomes(request: HttpRequest, change: Change, progress: Progress) -> dict[str, Any]:
     """The batches of the tab that is open, a page of them."""
     outcome, text = request.GET.get("outcome", ""), searched(request)
-    require_choice("outcome", outcome, (*State.values, progresses.UNCONFIRMED, progresses.UNASKED))
+    require_choice(
+        "outcome", outcome, (*ItemState.values, progresses.UNCONFIRMED, progresses.UNASKED)
+    )
     tabs = _tabs(progress)
     paginator: Paginator[ChangeItem] = Paginator(
         progresses.outcome_rows(change, outcome, text), PAGE_SIZE
@@ -135,7 +142,7 @@ def _tabs(progress: Progress) -> list[tuple[str, str, int]]:
     tabs = [("", "All", progress.total)]
     tabs += [
         (state.value, str(state.label), progress.counts[state])
-        for state in State
+        for state in ItemState
         if progress.counts.get(state)
     ]
     if progress.not_confirmed:
@@ -167,16 +174,16 @@ def _segments(progress: Progress) -> list[dict[str, Any]]:
 
 
 BAR_ORDER: Final = (
-    State.APPLIED,
-    State.UNCHANGED,
-    State.NOT_APPLIED,
-    State.REFUSED,
-    State.FAILED,
-    State.CONFLICT,
-    State.SKIPPED,
-    State.STOPPED,
-    State.SENDING,
-    State.PENDING,
+    ItemState.APPLIED,
+    ItemState.UNCHANGED,
+    ItemState.NOT_APPLIED,
+    ItemState.REFUSED,
+    ItemState.FAILED,
+    ItemState.CONFLICT,
+    ItemState.SKIPPED,
+    ItemState.STOPPED,
+    ItemState.SENDING,
+    ItemState.PENDING,
 )
 
 
@@ -193,6 +200,6 @@ def _poll_ms(progress: Progress) -> int:
     if not progress.is_live:
         return 0
     change = progress.change
-    quick = change.state in (Change.State.RUNNING, Change.State.QUEUED)
+    quick = change.state in (ChangeState.RUNNING, ChangeState.QUEUED)
     waits = change.is_halted or change.waiting_reason
     return POLL_RUNNING_MS if quick and not waits else POLL_WAITING_MS

@@ -11,8 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from batchops.admin.ui.fixed_filter import FixedFilter
-from batchops.models import Change
-from batchops.models.change import TROUBLE_STATES
+from batchops.models import TROUBLE_STATES, Change, ChangeState
 
 
 class ShowFilter(FixedFilter):
@@ -34,8 +33,8 @@ class ShowFilter(FixedFilter):
         wanted = {
             "mine": Q(requested_by=self.request.user.pk),
             "open": Q(pk__in=Change.objects.open()),
-            "approval": Q(state=Change.State.AWAITING_APPROVAL),
-            "scheduled": Q(state=Change.State.SCHEDULED),
+            "approval": Q(state=ChangeState.AWAITING_APPROVAL),
+            "scheduled": Q(state=ChangeState.SCHEDULED),
             "ending": Q(resume_at__isnull=False),
             "trouble": with_trouble(),
             "halted": Q(pk__in=Change.objects.open()) & ~Q(halted_reason=""),
@@ -48,7 +47,7 @@ class StateFilter(FixedFilter):
 
     title = "state"
     parameter_name = "state__exact"
-    options = dict(Change.State.choices)
+    options = dict(ChangeState.choices)
 
 
 class SourceFilter(FixedFilter):

@@ -19,7 +19,7 @@ from batchops import audit
 from batchops.admin.changes.forms import ConfirmForm, initial_for
 from batchops.admin.ui.base import blame, person
 from batchops.admin.ui.parameters import RefusedParameter, require_choice, searched, shown
-from batchops.models import Change, ChangeItem
+from batchops.models import Change, ChangeItem, ChangeState
 from batchops.services import authorization
 from batchops.services.changes import lifecycle
 from batchops.services.errors import ChangeError, Moved, NotAllowed, WrongState
@@ -35,7 +35,7 @@ def review_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRes
     """Show what a draft will do; a POST confirms it. A draft is its author's alone."""
     change = get_object_or_404(Change.objects.select_related("follows", "requested_by"), pk=pk)
     zone = _in_zone_of_form(request)
-    if change.state != Change.State.DRAFT:
+    if change.state != ChangeState.DRAFT:
         return _already(request, change)
     if change.requested_by_id != person(request).pk:
         raise PermissionDenied
@@ -131,7 +131,7 @@ def _confirm(
 def _already(request: HttpRequest, change: Change) -> HttpResponseRedirect:
     """A draft shown or sent once more: the back button, another tab, a second click."""
     change.refresh_from_db()
-    if change.state == Change.State.DISCARDED:
+    if change.state == ChangeState.DISCARDED:
         messages.info(request, "This draft was discarded. Nothing was changed.")
         return redirect("admin:batchops_batch_changelist")
     messages.info(request, "This change was confirmed already; nothing was done twice.")

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from batchops.models import KnownStatus
-from batchops.models.change import SUCCESS_STATES, TROUBLE_STATES, UNSETTLED_STATES
+from batchops.models import SUCCESS_STATES, TROUBLE_STATES, UNSETTLED_STATES, KnownStatus
 
 Style = tuple[str, str]
 """Tone and pattern of a part."""

@@ -8,8 +8,15 @@ from typing import Final
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from batchops.models import Batch, Change, ChangeItem, KnownStatus
-from batchops.models.change import TROUBLE_STATES, UNSETTLED_STATES
+from batchops.models import (
+    TROUBLE_STATES,
+    UNSETTLED_STATES,
+    Batch,
+    Change,
+    ChangeState,
+    ItemState,
+    KnownStatus,
+)
 
 ICONS: Final = {
     "ban": "M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2zM4 4l8 8",
@@ -55,29 +62,29 @@ STATUS_LOOKS: Final = {
 UNKNOWN: Final = Look("question", "quiet")
 
 CHANGE_LOOKS: Final = {
-    Change.State.DRAFTING: Look("clock", "quiet"),
-    Change.State.DRAFT: Look("list", "quiet"),
-    Change.State.AWAITING_APPROVAL: Look("person", "warn"),
-    Change.State.SCHEDULED: Look("calendar", "info"),
-    Change.State.QUEUED: Look("clock", "info"),
-    Change.State.RUNNING: Look("sync", "info"),
-    Change.State.FINISHED: Look("check", "good"),
-    Change.State.STOPPED: Look("stop", "warn"),
-    Change.State.REJECTED: Look("cross", "bad"),
-    Change.State.DISCARDED: Look("ban", "quiet"),
+    ChangeState.DRAFTING: Look("clock", "quiet"),
+    ChangeState.DRAFT: Look("list", "quiet"),
+    ChangeState.AWAITING_APPROVAL: Look("person", "warn"),
+    ChangeState.SCHEDULED: Look("calendar", "info"),
+    ChangeState.QUEUED: Look("clock", "info"),
+    ChangeState.RUNNING: Look("sync", "info"),
+    ChangeState.FINISHED: Look("check", "good"),
+    ChangeState.STOPPED: Look("stop", "warn"),
+    ChangeState.REJECTED: Look("cross", "bad"),
+    ChangeState.DISCARDED: Look("ban", "quiet"),
 }
 
 OUTCOME_LOOKS: Final = {
-    ChangeItem.State.PENDING: Look("clock", "quiet"),
-    ChangeItem.State.SENDING: Look("send", "info"),
-    ChangeItem.State.APPLIED: Look("check", "good"),
-    ChangeItem.State.NOT_APPLIED: Look("warning", "bad"),
-    ChangeItem.State.REFUSED: Look("ban", "bad"),
-    ChangeItem.State.FAILED: Look("cross", "bad"),
-    ChangeItem.State.UNCHANGED: Look("equal", "good"),
-    ChangeItem.State.CONFLICT: Look("drift", "warn"),
-    ChangeItem.State.SKIPPED: Look("gone", "quiet"),
-    ChangeItem.State.STOPPED: Look("stop", "quiet"),
+    ItemState.PENDING: Look("clock", "quiet"),
+    ItemState.SENDING: Look("send", "info"),
+    ItemState.APPLIED: Look("check", "good"),
+    ItemState.NOT_APPLIED: Look("warning", "bad"),
+    ItemState.REFUSED: Look("ban", "bad"),
+    ItemState.FAILED: Look("cross", "bad"),
+    ItemState.UNCHANGED: Look("equal", "good"),
+    ItemState.CONFLICT: Look("drift", "warn"),
+    ItemState.SKIPPED: Look("gone", "quiet"),
+    ItemState.STOPPED: Look("stop", "quiet"),
 }
 ENTRY_OUTCOMES: Final = {
     "ok": ("Done", Look("check", "good")),
@@ -137,13 +144,13 @@ def change_state(change: Change) -> SafeString:
     if change.waiting_reason and change.is_open:
         return pill("Waiting for the vendor", Look("clock", "warn"))
     troubles = sum(int(change.counts_json.get(state, 0)) for state in TROUBLE_STATES)
-    if change.state == Change.State.FINISHED and troubles:
+    if change.state == ChangeState.FINISHED and troubles:
         return pill(f"Finished, {troubles:,} not done", Look("warning", "warn"))
-    state = Change.State(change.state)
+    state = ChangeState(change.state)
     return pill(str(state.label), CHANGE_LOOKS[state])
 
 
 def outcome(value: str) -> SafeString:
     """The state of one batch within a change."""
-    state = ChangeItem.State(value)
+    state = ItemState(value)
     return pill(str(state.label), OUTCOME_LOOKS[state])

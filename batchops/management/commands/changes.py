@@ -16,8 +16,8 @@ from batchops.management import run_change
 from batchops.management.requested_values import unicode_text, whole_number
 from batchops.management.selection import bad
 from batchops.management.terminal import TerminalCommand, one_line
-from batchops.models import AuditEntry, Change
-from batchops.models.change import total
+from batchops.models import AuditEntry, Change, ChangeState
+from batchops.models.change_item import total
 from batchops.services.changes import approvals, drafts, lifecycle, terms
 from batchops.services.errors import ChangeError, Moved
 from batchops.services.preview import summary
@@ -38,7 +38,7 @@ class Command(TerminalCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         listing = actions.add_parser("list", help="The latest changes.")
-        listing.add_argument("--state", choices=[state.value for state in Change.State])
+        listing.add_argument("--state", choices=[state.value for state in ChangeState])
         listing.add_argument("--limit", type=whole_number, default=LISTED)
         run_change.add_json(listing)
         showing = self._about_one(actions, "show", "How a change stands.")
@@ -121,7 +121,7 @@ class Command(TerminalCommand):
                 f"{one_line(f'{change.reason} {change.reference}'.rstrip())}"
             )
             run_change.write_progress(seen, self.stdout)
-            if change.state == Change.State.AWAITING_APPROVAL:
+            if change.state == ChangeState.AWAITING_APPROVAL:
                 self._write_terms(change)
         return run_change.exit_code(seen) if options["wait"] else run_change.ALL_WELL
 

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batchops import audit, permissions
-from batchops.models import Action, AuditEntry, Change
+from batchops.models import Action, AuditEntry, Change, ChangeState
 from batchops.services import authorization, wake
 from batchops.services.changes import fingerprints, lifecycle, terms, unsent
 from batchops.services.errors import ChangeError, InvalidInput, Moved, WrongState
@@ -23,7 +23,6 @@ from batchops.services.errors import ChangeError, InvalidInput, Moved, WrongStat
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-State = Change.State
 
 TERMS_MOVED_BY: Final = (
     Action.CHANGE_CONFIRMED,
@@ -73,7 +72,7 @@ def reject(change: Change, *, user: User, actor: audit.Actor, comment: str) -> C
         change = lifecycle.locked(change)
         _require_decidable(change, user, actor)
         # What may have been sent of it before is settled as of any change that was stopped.
-        change.state = State.STOPPED if change.started_at else State.REJECTED
+        change.state = ChangeState.STOPPED if change.started_at else ChangeState.REJECTED
         change.finished_at = timezone.now()
         _decide(change, user, actor, comment, Action.CHANGE_REJECTED)
     unsent.stop_waiting(change, actor, "Rejected.", unsent.AT_ONCE)
@@ -124,7 +123,7 @@ def require(change: Change) -> bool:
         return True
     with transaction.atomic():
         change = lifecycle.locked(change)
-        if change.state in (State.QUEUED, State.SCHEDULED):
+        if change.state in (ChangeState.QUEUED, ChangeState.SCHEDULED):
             expired = lifecycle.iso(change.approval_expires_at)
             detail = {"approved_by": change.decided_by_name, "expired_at": expired}
             terms.ask_for_approval_again(change)
@@ -141,7 +140,7 @@ def _require_decidable(change: Change, user: User, actor: audit.Actor) -> None:
         raise authorization.denied(
             f"You {did} this change: another person has to decide.", actor, change
         )
-    if change.state != State.AWAITING_APPROVAL:
+    if change.state != ChangeState.AWAITING_APPROVAL:
         raise WrongState("This change does not wait for approval any more.", change)
 
 

@@ -16,8 +16,17 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from batchops import audit, permissions
-from batchops.models import Action, Batch, Change, ChangeItem
-from batchops.models.change import DRAFT_LIFETIME, DRAFT_STATES, TROUBLE_STATES
+from batchops.models import (
+    DRAFT_STATES,
+    ENDED_STATES,
+    TROUBLE_STATES,
+    Action,
+    Batch,
+    Change,
+    ChangeItem,
+    ChangeState,
+    ItemState,
+)
 from batchops.services import authorization
 from batchops.services.changes import eligibility, fingerprints, freezing
 from batchops.services.errors import EmptySelection, InvalidInput, WrongState
@@ -27,8 +36,10 @@ from batchops.syllable.patch import BatchPatch, InvalidPatch, Values
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-State, Plan, Source = ChangeItem.State, ChangeItem.Plan, Change.Source
+Plan, Source = ChangeItem.Plan, Change.Source
 
+DRAFT_LIFETIME: Final = dt.timedelta(days=1)
+"""How long an unconfirmed draft is kept."""
 DRAFTING_LIFETIME: Final = dt.timedelta(minutes=15)
 """After so long a draft that is still being made was broken off."""
 
@@ -112,7 +123,7 @@ def draft_undo(change: Change, *, user: User, actor: audit.Actor) -> Change:
     """
     authorization.require_any(user, actor, change)
     follower = _follower(change, Source.UNDO, BatchPatch(), user, actor)
-    applied = change.items.filter(state=State.APPLIED).select_related("batch")
+    applied = change.items.filter(state=ItemState.APPLIED).select_related("batch")
 
     def planned() -> Iterator[ChangeItem]:
         now = timezone.now()
@@ -147,24 +158,24 @@ def lapse_drafts() -> int:
     """
     now = timezone.now()
     broken_off = Change.objects.filter(
-        state=Change.State.DRAFTING, created_at__lt=now - DRAFTING_LIFETIME
+        state=ChangeState.DRAFTING, created_at__lt=now - DRAFTING_LIFETIME
     )
     for change in broken_off:
         _abandon(change)
     lately = Change.objects.filter(
-        state=Change.State.DISCARDED, finished_at__gt=now - 2 * DRAFT_LIFETIME
+        state=ChangeState.DISCARDED, finished_at__gt=now - 2 * DRAFT_LIFETIME
     )
     for change in lately.filter(Exists(ChangeItem.objects.filter(change=OuterRef("pk")))):
         freezing.drop_items(change)
-    old = Change.objects.filter(state=Change.State.DRAFT, created_at__lt=now - DRAFT_LIFETIME)
+    old = Change.objects.filter(state=ChangeState.DRAFT, created_at__lt=now - DRAFT_LIFETIME)
     return sum(drop(change, audit.SYSTEM, "Not confirmed within a day.") for change in old)
 
 
 def drop(change: Change, actor: audit.Actor, why: str = "") -> bool:
     """Discard a draft and record it; False when it is no longer a draft."""
     with transaction.atomic():
-        dropped = Change.objects.filter(pk=change.pk, state=Change.State.DRAFT).update(
-            state=Change.State.DISCARDED, finished_at=timezone.now()
+        dropped = Change.objects.filter(pk=change.pk, state=ChangeState.DRAFT).update(
+            state=ChangeState.DISCARDED, finished_at=timezone.now()
         )
         if not dropped:
             return False
@@ -179,7 +190,7 @@ def drop(change: Change, actor: audit.Actor, why: str = "") -> bool:
 def _drafting(change: Change, actor: audit.Actor) -> Iterator[None]:
     """Keep a change as being drafted while its items are frozen; what fails leaves nothing."""
     _require_room(change, actor)
-    change.state = Change.State.DRAFTING
+    change.state = ChangeState.DRAFTING
     change.save(force_insert=True)
     try:
         yield
@@ -190,7 +201,7 @@ def _drafting(change: Change, actor: audit.Actor) -> Iterator[None]:
 
 def _abandon(change: Change) -> None:
     freezing.drop_items(change)
-    Change.objects.filter(pk=change.pk, state=Change.State.DRAFTING).delete()
+    Change.objects.filter(pk=change.pk, state=ChangeState.DRAFTING).delete()
 
 
 def _require_room(change: Change, actor: audit.Actor) -> None:
@@ -243,7 +254,7 @@ def _finish_draft(change: Change, user: User, actor: audit.Actor) -> Change:
     authorization.require_for(change, user, actor)
     change.items_fingerprint = fingerprints.of_items(change)
     change.fingerprint = fingerprints.of(change)
-    change.state = Change.State.DRAFT
+    change.state = ChangeState.DRAFT
     with transaction.atomic():
         change.save()
         audit.record(
@@ -281,7 +292,7 @@ def _follower(
     change: Change, source: Change.Source, patch: BatchPatch, user: User, actor: audit.Actor
 ) -> Change:
     """An empty draft that follows a change which has ended."""
-    if change.state not in (Change.State.FINISHED, Change.State.STOPPED):
+    if change.state not in ENDED_STATES:
         raise WrongState("This change has not ended yet. Stop it first.", change)
     follower = _new_change(user, actor, source, patch, follows=change)
     follower.reference = change.reference
@@ -310,12 +321,12 @@ def _item(
     item.before = left
     skip = _why_not(batch, patch)
     if skip:
-        item.plan, item.state, item.message = Plan.SKIP, State.SKIPPED, skip
+        item.plan, item.state, item.message = Plan.SKIP, ItemState.SKIPPED, skip
     elif batch.is_in_doubt:
         # What it is like now, the push finds out.
         return item
     elif fields := patch.conflicts(left, batch):
-        item.plan, item.state = Plan.SKIP, State.CONFLICT
+        item.plan, item.state = Plan.SKIP, ItemState.CONFLICT
         item.message = f"Changed since: {', '.join(fields)}."
         item.after = store.snapshot(batch)
     elif patch.is_satisfied_by(batch):

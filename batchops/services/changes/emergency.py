@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from batchops import audit
-from batchops.models import Batch, Campaign, Change, ChangeItem
-from batchops.models.change import RUNNABLE_STATES
+from batchops.models import RUNNABLE_STATES, Batch, Campaign, Change, ChangeItem, ItemState
 from batchops.services.changes import drafts
 from batchops.services.errors import EmptySelection
 from batchops.syllable.patch import BatchPatch
@@ -44,8 +43,8 @@ def draft_pause(*, user: User, actor: audit.Actor, campaign: Campaign | None = N
 def _maybe_reaching() -> QuerySet[Batch]:
     """Batches on which outreach is made, as far as is known, or may be or begin by our doing."""
     under_way = ChangeItem.objects.filter(
-        Q(state=ChangeItem.State.SENDING)
-        | Q(state=ChangeItem.State.PENDING, change__state__in=RUNNABLE_STATES, releases=True),
+        Q(state=ItemState.SENDING)
+        | Q(state=ItemState.PENDING, change__state__in=RUNNABLE_STATES, releases=True),
         batch=OuterRef("pk"),
     )
     live = Batch.objects.live_and_not_paused() | Batch.objects.present().in_doubt()

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import Case, JSONField, QuerySet, UUIDField, Value, When
 from django.db.models.fields import BooleanField, CharField, SmallIntegerField
 
-from batchops.models import Batch, Change, ChangeItem
+from batchops.models import Batch, Change, ChangeItem, ItemState
 from batchops.services.changes import eligibility
 
 SELECTED_AT_ONCE: Final = 4_000
@@ -25,7 +25,7 @@ WRITTEN_AT_ONCE: Final = 150
 """Items written in one transaction, where each is made by itself; some tens of milliseconds too."""
 READ_AT_ONCE: Final = 1_000
 
-State, Plan = ChangeItem.State, ChangeItem.Plan
+Plan = ChangeItem.Plan
 
 
 def selection(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
@@ -79,8 +79,8 @@ def _insert(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
         "batch_id": "batch_id",
         "plan": eligibility.plan(patch),
         "state": Case(
-            When(**skipped, then=Value(State.SKIPPED.value)),
-            default=Value(State.PENDING.value),
+            When(**skipped, then=Value(ItemState.SKIPPED.value)),
+            default=Value(ItemState.PENDING.value),
             output_field=CharField(),
         ),
         "releases": Case(

@@ -14,8 +14,15 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from batchops import audit, permissions
-from batchops.models import Action, Change, ChangeItem
-from batchops.models.change import OPEN_STATES, RUNNABLE_STATES, UNSETTLED_STATES
+from batchops.models import (
+    OPEN_STATES,
+    RUNNABLE_STATES,
+    UNSETTLED_STATES,
+    Action,
+    Change,
+    ChangeState,
+    ItemState,
+)
 from batchops.services import authorization, wake
 from batchops.services.bulk import update_in_order
 from batchops.services.changes import drafts, fingerprints, terms, unsent
@@ -24,7 +31,6 @@ from batchops.services.errors import Moved, WrongState
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-State, ItemState = Change.State, ChangeItem.State
 CHUNK: Final = 1_000
 STOPPED_UNSENT: Final = "Stopped before it was sent."
 REOPENING: Final = "It is being taken up again. If that does not end, choose Continue once more."
@@ -84,7 +90,9 @@ def confirm(
         change.approval_required = bool(change.approval_reason)
         change.fingerprint = fingerprints.of(change)
         change.confirmed_at = now
-        change.state = State.AWAITING_APPROVAL if change.approval_required else ready_state(change)
+        change.state = (
+            ChangeState.AWAITING_APPROVAL if change.approval_required else ready_state(change)
+        )
         change.counts_json = numbers
         change.save()
         _record_confirmation(change, actor)
@@ -116,7 +124,7 @@ def stop(change: Change, *, user: User, actor: audit.Actor, reason: str = "") ->
         authorization.require(user, permissions.CONTROL_CHANGE, actor, change)
     with transaction.atomic():
         change = locked(change)
-        move(change, OPEN_STATES, State.STOPPED, finished_at=timezone.now())
+        move(change, OPEN_STATES, ChangeState.STOPPED, finished_at=timezone.now())
         action = Action.CHANGE_STOPPED if change.started_at else Action.CHANGE_CANCELLED
         audit.record(audit.Fact.about_change(action, actor, change, detail={"why": reason}))
         # What may have been sent is settled by reading it.
@@ -144,11 +152,11 @@ def proceed(change: Change, *, user: User, actor: audit.Actor) -> Change:
         )
     authorization.require_open_window(change)
     left = change.items.filter(state=ItemState.STOPPED)
-    if change.state == State.STOPPED and change.started_at and left.exists():
+    if change.state == ChangeState.STOPPED and change.started_at and left.exists():
         # Halted while its batches are taken up again, slice by slice; a worker keeps off it.
         ends = ("finished_at", "read_back_at", "read_back_due_at")
         fields = {"halted_reason": REOPENING, **dict.fromkeys(ends)}
-        move(change, (State.STOPPED,), State.QUEUED, **fields)
+        move(change, (ChangeState.STOPPED,), ChangeState.QUEUED, **fields)
     elif not (change.is_halted and change.state in RUNNABLE_STATES):
         raise WrongState("There is nothing to go on with.", change)
     _reopen(change)
@@ -182,11 +190,11 @@ def queue_due() -> int:
 
     What would let outreach start in closed hours, because it had to wait, is postponed.
     """
-    due = Q(state=State.SCHEDULED, run_at__lte=timezone.now())
-    waiting = Q(state=State.QUEUED, started_at=None)
+    due = Q(state=ChangeState.SCHEDULED, run_at__lte=timezone.now())
+    waiting = Q(state=ChangeState.QUEUED, started_at=None)
     for change in Change.objects.filter(due | waiting, releasing_count__gt=0):
         postpone(change)
-    return update_in_order(Change.objects.filter(due), state=State.QUEUED)
+    return update_in_order(Change.objects.filter(due), state=ChangeState.QUEUED)
 
 
 def postpone(change: Change) -> bool:
@@ -196,9 +204,9 @@ def postpone(change: Change) -> bool:
     start = change.run_at
     with transaction.atomic():
         change = locked(change)
-        if change.state not in (State.SCHEDULED, State.QUEUED) or change.started_at:
+        if change.state not in (ChangeState.SCHEDULED, ChangeState.QUEUED) or change.started_at:
             return False
-        before, change.run_at, change.state = change.run_at, start, State.SCHEDULED
+        before, change.run_at, change.state = change.run_at, start, ChangeState.SCHEDULED
         terms.restamp(change)
         change.save()
         audit.record(
@@ -248,8 +256,8 @@ def finish(change: Change) -> bool:
         return False
     with transaction.atomic():
         numbers = counts(change)
-        ended = Change.objects.filter(pk=change.pk, state=State.RUNNING).update(
-            state=State.FINISHED,
+        ended = Change.objects.filter(pk=change.pk, state=ChangeState.RUNNING).update(
+            state=ChangeState.FINISHED,
             finished_at=timezone.now(),
             counts_json=numbers,
             waiting_reason="",
@@ -279,7 +287,7 @@ def refresh_counts(change: Change) -> None:
 def sweep_stopped(change: Change) -> bool:
     """Settle a part of what was never sent of a stopped change; whether all of it is settled."""
     change.refresh_from_db(fields=["state"])
-    if change.state != State.STOPPED:
+    if change.state != ChangeState.STOPPED:
         return True
     actor = audit.Actor.system_for(change)
     done = unsent.stop_waiting(change, actor, STOPPED_UNSENT, unsent.AT_ONCE)
@@ -298,13 +306,13 @@ def locked(change: Change) -> Change:
     return Change.objects.select_for_update(no_key=True, of=("self",)).get(pk=change.pk)
 
 
-def ready_state(change: Change) -> Change.State:
+def ready_state(change: Change) -> ChangeState:
     """The state of a change that nothing holds back any more."""
     later = change.run_at is not None and change.run_at > timezone.now()
-    return State.SCHEDULED if later else State.QUEUED
+    return ChangeState.SCHEDULED if later else ChangeState.QUEUED
 
 
-def move(change: Change, allowed: Iterable[Change.State], to: Change.State, **fields: Any) -> None:
+def move(change: Change, allowed: Iterable[ChangeState], to: ChangeState, **fields: Any) -> None:
     """Move a change to a state. Raises WrongState when it is in none of the allowed ones."""
     moved = Change.objects.filter(pk=change.pk, state__in=allowed).update(state=to, **fields)
     if not moved:
@@ -325,9 +333,9 @@ def _require_may_confirm(
 
 
 def _require_draft(change: Change) -> None:
-    if change.state == State.DRAFTING:
+    if change.state == ChangeState.DRAFTING:
         raise WrongState("This change is still being drafted. Try again in a moment.", change)
-    if change.state != State.DRAFT:
+    if change.state != ChangeState.DRAFT:
         raise WrongState("This change was confirmed already.", change)
 
 

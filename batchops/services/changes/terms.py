@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 
 from batchops import audit
-from batchops.models import Batch, Change, ChangeItem
+from batchops.models import Batch, Change, ChangeState, ItemState
 from batchops.services.changes import eligibility, fingerprints
 from batchops.services.errors import InvalidInput
 from batchops.syllable.patch import BatchPatch
@@ -54,7 +54,7 @@ def check(
 
 
 def _check_something_left(change: Change) -> None:
-    waiting = change.items.filter(state=ChangeItem.State.PENDING)
+    waiting = change.items.filter(state=ItemState.PENDING)
     if not waiting.exists():
         raise InvalidInput("Nothing is left to do: every batch of this draft is skipped.")
     still = Batch.objects.exclude(eligibility.ineligible(change.patch))
@@ -100,7 +100,7 @@ def restamp(change: Change) -> None:
 
 def ask_for_approval_again(change: Change) -> None:
     """What was approved is no more: whoever approved it has to decide anew, or another person."""
-    change.state = Change.State.AWAITING_APPROVAL
+    change.state = ChangeState.AWAITING_APPROVAL
     change.approved_fingerprint, change.approval_expires_at = "", None
     change.decided_by, change.decided_by_name = None, ""
     change.decided_at, change.decision_comment = None, ""

@@ -10,8 +10,14 @@ from django.db.models import Q
 from django.utils import timezone
 
 from batchops import audit, permissions
-from batchops.models import Action, Change
-from batchops.models.change import DRAFT_STATES, UNSETTLED_STATES
+from batchops.models import (
+    DRAFT_STATES,
+    ENDED_STATES,
+    UNSETTLED_STATES,
+    Action,
+    Change,
+    ChangeState,
+)
 from batchops.services import authorization, wake
 from batchops.services.changes import drafts, fingerprints, lifecycle, terms
 from batchops.services.changes.terms import REASON_LIMIT
@@ -27,7 +33,6 @@ from batchops.syllable.patch import BatchPatch
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-State = Change.State
 
 LEASE: Final = dt.timedelta(minutes=5)
 """After so long another worker ends a pause whose worker died over it."""
@@ -92,9 +97,9 @@ def resume_due() -> list[Change]:
     found out first.
     """
     now = timezone.now()
-    due = Change.objects.filter(
-        resume_at__lte=now, state__in=(State.FINISHED, State.STOPPED)
-    ).exclude(items__state__in=UNSETTLED_STATES)
+    due = Change.objects.filter(resume_at__lte=now, state__in=ENDED_STATES).exclude(
+        items__state__in=UNSETTLED_STATES
+    )
     return [resumed for pause in due if (resumed := _resume(pause, now)) is not None]
 
 
@@ -106,10 +111,13 @@ def _reason(change: Change, resume_at: dt.datetime | None, user: User, reason: s
 
 def _require_pause(change: Change) -> None:
     """Raise WrongState for what is no pause, or has ended."""
-    if change.patch != BatchPatch(paused=True) or change.state in (State.REJECTED, *DRAFT_STATES):
+    if change.patch != BatchPatch(paused=True) or change.state in (
+        ChangeState.REJECTED,
+        *DRAFT_STATES,
+    ):
         raise WrongState("Only a pause can end by itself.", change)
     ended = change.followed_by.filter(source=Change.Source.RESUME).exclude(
-        state__in=(*DRAFT_STATES, State.DISCARDED, State.REJECTED)
+        state__in=(*DRAFT_STATES, ChangeState.DISCARDED, ChangeState.REJECTED)
     )
     if ended.exists():
         raise WrongState("This pause has ended already.", change)
@@ -119,7 +127,7 @@ def _check_end(change: Change, resume_at: dt.datetime | None, now: dt.datetime) 
     if resume_at is None:
         return
     terms.check_time(resume_at, now, "resume_at")
-    if change.state == State.SCHEDULED and change.run_at and resume_at <= change.run_at:
+    if change.state == ChangeState.SCHEDULED and change.run_at and resume_at <= change.run_at:
         raise InvalidInput("The pause would end before it begins.", "resume_at")
 
 
@@ -132,7 +140,7 @@ def _keep_approval_true(change: Change) -> None:
         terms.restamp(change)
         return
     change.fingerprint = fingerprints.of(change)
-    if change.approval_required and change.state in (State.SCHEDULED, State.QUEUED):
+    if change.approval_required and change.state in (ChangeState.SCHEDULED, ChangeState.QUEUED):
         terms.ask_for_approval_again(change)
 
 

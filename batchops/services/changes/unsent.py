@@ -15,9 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from batchops import audit
-from batchops.models import Change, ChangeItem
-
-State, ItemState = Change.State, ChangeItem.State
+from batchops.models import Change, ChangeItem, ChangeState, ItemState
 
 GROUP_SIZE: Final = 150
 AT_ONCE: Final = 1_000
@@ -64,7 +62,7 @@ def settle_rest() -> None:
     of_change = ChangeItem.objects.filter(change=OuterRef("pk"))
     for change in lately.filter(Exists(_left_out(of_change))):
         record_left_out(change)
-    for change in lately.filter(Exists(_waiting(of_change)), state=State.REJECTED):
+    for change in lately.filter(Exists(_waiting(of_change)), state=ChangeState.REJECTED):
         stop_waiting(change, audit.Actor.system_for(change), "Rejected.")
 
 

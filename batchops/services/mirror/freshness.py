@@ -9,8 +9,7 @@ from typing import Final
 from django.conf import settings
 from django.utils import timezone
 
-from batchops.models import Change, SyncRun
-from batchops.models.change import RUNNABLE_STATES
+from batchops.models import RUNNABLE_STATES, Change, SyncRun
 from batchops.services import heartbeats
 from batchops.services.heartbeats import Workers
 

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from batchops.models import Batch, ChangeItem
+from batchops.models import Batch, ChangeItem, ItemState
 from batchops.services.mirror import evidence, key_identity
 from batchops.syllable.patch import same_value
 from batchops.syllable.records import BatchRecord
-
-State = ChangeItem.State
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ class Doings:
         Of one that was applied, another try may take effect late, as long as reads may lag, and
         undo what came between.
         """
-        if item.state != State.APPLIED or item.settled_at is None:
+        if item.state != ItemState.APPLIED or item.settled_at is None:
             return True
         is_our_name = not self.names or record.last_updated_by in self.names
         seen = record.last_updated_at or timezone.now()
@@ -87,11 +85,11 @@ def of(batch_ids: Iterable[str], but: Collection[int] = ()) -> Doings:
         return Doings()
     in_flight, tried, doubtful = set(), defaultdict(list), defaultdict(list)
     for item in _unclear(keys).exclude(pk__in=list(but)):
-        if item.state in (State.SENDING, State.PENDING):
+        if item.state in (ItemState.SENDING, ItemState.PENDING):
             tried[item.batch_id].append(item)
         else:
             doubtful[item.batch_id].append(item)
-        if item.state == State.SENDING:
+        if item.state == ItemState.SENDING:
             in_flight.add(item.batch_id)
     return Doings(frozenset(in_flight), tried, doubtful, _last_applied(keys), key_identity.names())
 
@@ -99,17 +97,17 @@ def of(batch_ids: Iterable[str], but: Collection[int] = ()) -> Doings:
 def _unclear(batch_ids: list[str]) -> QuerySet[ChangeItem]:
     """Items whose request may take effect, or may have, without anything seen since to show it."""
     ended_in_doubt = Q(
-        state__in=(State.FAILED, State.REFUSED, State.STOPPED),
+        state__in=(ItemState.FAILED, ItemState.REFUSED, ItemState.STOPPED),
         attempts__gt=0,
         sent_at__gt=F("batch__observed_at"),
         batch__written_at__gt=F("batch__observed_at"),
     )
-    not_shown_yet = Q(state=State.NOT_APPLIED, settled_at__gte=F("batch__observed_at"))
-    tried_again = Q(state=State.APPLIED, attempts__gt=1)
+    not_shown_yet = Q(state=ItemState.NOT_APPLIED, settled_at__gte=F("batch__observed_at"))
+    tried_again = Q(state=ItemState.APPLIED, attempts__gt=1)
     return (
         ChangeItem.objects.filter(
-            Q(state=State.SENDING)
-            | Q(state=State.PENDING, attempts__gt=0)
+            Q(state=ItemState.SENDING)
+            | Q(state=ItemState.PENDING, attempts__gt=0)
             | ended_in_doubt
             | not_shown_yet
             | tried_again,
@@ -121,7 +119,7 @@ def _unclear(batch_ids: list[str]) -> QuerySet[ChangeItem]:
 
 
 def _last_applied(batch_ids: list[str]) -> dict[str, ChangeItem]:
-    last = ChangeItem.objects.filter(batch=OuterRef("pk"), state=State.APPLIED)
+    last = ChangeItem.objects.filter(batch=OuterRef("pk"), state=ItemState.APPLIED)
     newest = Subquery(last.order_by("-settled_at").values("pk")[:1])
     keys = Batch.objects.filter(pk__in=batch_ids).annotate(newest=newest).values("newest")
     items = ChangeItem.objects.filter(pk__in=[key["newest"] for key in keys if key["newest"]])

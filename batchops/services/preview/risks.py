@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from batchops.models import Campaign, Change, ChangeItem
+from batchops.models import Campaign, Change, ChangeItem, ItemState
 from batchops.models.batch import counted
 from batchops.services.mirror import freshness
 from batchops.services.mirror.campaign_calendar import CallingHours
@@ -101,7 +101,7 @@ def _many(acting: int) -> Risk | None:
 
 
 def _left_out(change: Change) -> Risk | None:
-    number = change.items.filter(state=ChangeItem.State.CONFLICT).count()
+    number = change.items.filter(state=ItemState.CONFLICT).count()
     if not number:
         return None
     return Risk(f"{counted(number).capitalize()} changed since and will be left as they are.")

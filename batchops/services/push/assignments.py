@@ -10,13 +10,11 @@ from typing import Final
 
 from django.utils import timezone
 
-from batchops.models import Change, ChangeItem
+from batchops.models import Change, ChangeItem, ChangeState, ItemState
 from batchops.services.mirror.evidence import Known
 from batchops.services.push.outages import Kind
 from batchops.syllable.patch import BatchPatch, Values
 from batchops.syllable.records import BatchRecord
-
-State = ChangeItem.State
 
 NO_CLEAR_ANSWER: Final = "Sent, without a clear answer so far."
 """What an item says that left, and whose outcome is open."""
@@ -100,7 +98,7 @@ class Assignment:
             in_doubt=item.attempts > 1,
             was_sent=item.message == NO_CLEAR_ANSWER,
             was_denied=item.message == DENIED_SO_FAR,
-            read_only=change.state == Change.State.STOPPED,
+            read_only=change.state == ChangeState.STOPPED,
             is_probe=change.waiting_since is not None,
             urgent=change.priority == Change.Priority.EMERGENCY,
         )
@@ -131,7 +129,7 @@ class Outcome:
     """
 
     assignment: Assignment
-    state: ChangeItem.State | None = None
+    state: ItemState | None = None
     failed: Kind | None = None
     halt: str = ""
     put_back: bool = False
@@ -151,9 +149,11 @@ class Outcome:
         """The kinds of request to which the vendor gave an answer for this batch."""
         reads = (Kind.READ,) if self.looked else ()
         answered = self.assignment.tries[-1:] == ("200",)
-        refused = self.state == State.REFUSED and bool(self.assignment.tries) and not self.denied
+        refused = (
+            self.state == ItemState.REFUSED and bool(self.assignment.tries) and not self.denied
+        )
         # Also what was carried out and never answered was served.
-        carried_out = self.state == State.APPLIED
+        carried_out = self.state == ItemState.APPLIED
         return (*reads, Kind.WRITE) if answered or refused or carried_out else reads
 
     @property
@@ -167,7 +167,7 @@ class Outcome:
         shown, seen = self.record and self.record.last_updated_at, self._seen_updated_at
         known = self.assignment.known
         return (
-            self.state == State.APPLIED
+            self.state == ItemState.APPLIED
             and self.by_reply
             and not known.is_in_doubt
             and bool(shown and seen and shown > seen)

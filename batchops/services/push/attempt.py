@@ -13,7 +13,7 @@ from typing import Final
 
 from django.utils import timezone
 
-from batchops.models import ChangeItem
+from batchops.models import ItemState
 from batchops.services.push.assignments import Assignment, Found, Outcome
 from batchops.services.push.conclusions import (
     already_so,
@@ -36,8 +36,6 @@ from batchops.syllable.errors import (
     Unauthorized,
 )
 from batchops.syllable.limits import InFlightLimit
-
-State = ChangeItem.State
 
 UNREACHABLE: Final = "unreachable"
 """A try that never left; every other try may have been received by the vendor."""
@@ -135,7 +133,7 @@ def _send(
         message = f"{message} Moved without being asked to: {', '.join(unasked)}.".strip()
     return Outcome(
         assignment.tried("200", may_have_applied=False),
-        State.NOT_APPLIED if unmet else State.APPLIED,
+        ItemState.NOT_APPLIED if unmet else ItemState.APPLIED,
         message=message,
         http_status=200,
         record=record,
@@ -191,11 +189,11 @@ def _denied(
         message = f"The vendor does not let this batch be changed: {error.words or 'no reason'}"
         refusal = Refused(message, http_status=error.http_status)
         outcome = _refused(client, limit, assignment, refusal)
-        return replace(outcome, denied=outcome.state == State.REFUSED)
+        return replace(outcome, denied=outcome.state == ItemState.REFUSED)
     message = f"The vendor does not let this batch be read: {error.words or 'no reason'}"
     if assignment.in_doubt:
         message += " Whether an earlier try was carried out is not known."
-    state = State.FAILED if assignment.in_doubt else State.REFUSED
+    state = ItemState.FAILED if assignment.in_doubt else ItemState.REFUSED
     return Outcome(assignment, state, message=message, http_status=error.http_status, denied=True)
 
 
@@ -204,7 +202,7 @@ def _refused(
 ) -> Outcome:
     """The vendor said no. A GET tells whether the batch is gone, or an earlier try did it."""
     refused = Outcome(
-        assignment, State.REFUSED, message=error.message, http_status=error.http_status
+        assignment, ItemState.REFUSED, message=error.message, http_status=error.http_status
     )
     if not (isinstance(error, NotFound) or assignment.in_doubt):
         return refused
@@ -252,9 +250,9 @@ def _settled_by(assignment: Assignment, found: Found) -> Outcome:
         return Outcome(assignment, put_back=True)
     if assignment.read_only:
         message = "Stopped; the batch is not as asked."
-        return Outcome(assignment, State.STOPPED, message=message, record=record)
+        return Outcome(assignment, ItemState.STOPPED, message=message, record=record)
     shown = assignment.found.record if assignment.found else None
-    return Outcome(assignment, State.FAILED, message=_given_up(assignment), record=shown)
+    return Outcome(assignment, ItemState.FAILED, message=_given_up(assignment), record=shown)
 
 
 def _given_up(assignment: Assignment) -> str:
@@ -279,7 +277,7 @@ def _unreadable(
     if isinstance(error, NotFound):
         return Outcome(
             assignment,
-            State.REFUSED if assignment.tries else State.SKIPPED,
+            ItemState.REFUSED if assignment.tries else ItemState.SKIPPED,
             message="The vendor does not know this batch any more.",
             http_status=error.http_status,
             gone=True,
@@ -288,7 +286,7 @@ def _unreadable(
     failed = _failed(limit, assignment, error, Kind.READ)
     message = f"The batch cannot be read: {error.message}"
     if isinstance(error, Refused):
-        return replace(failed, failed=None, state=State.FAILED, message=message)
+        return replace(failed, failed=None, state=ItemState.FAILED, message=message)
     return replace(failed, message=message)
 
 

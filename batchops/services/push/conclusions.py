@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from batchops.models import ENDED_STATUSES, ChangeItem
+from batchops.models import ENDED_STATUSES, ItemState
 from batchops.services.changes.eligibility import NEEDS_EXPIRY, SHARED_ID, revives
 from batchops.services.push.assignments import Assignment, Found, Outcome
 from batchops.syllable.patch import Values
 from batchops.syllable.records import BatchRecord
-
-State = ChangeItem.State
 
 
 def of_another_batch(assignment: Assignment, record: BatchRecord) -> Outcome | None:
     """What becomes of an item whose id the vendor shows in another campaign than ours."""
     if assignment.campaign_id in (None, record.campaign_id):
         return None
-    return Outcome(assignment, State.SKIPPED, message=SHARED_ID)
+    return Outcome(assignment, ItemState.SKIPPED, message=SHARED_ID)
 
 
 def foreseen(assignment: Assignment) -> Outcome | None:
@@ -33,7 +31,7 @@ def foreseen(assignment: Assignment) -> Outcome | None:
     if record is not None:
         if record.deleted_at is not None:
             return Outcome(
-                assignment, State.SKIPPED, message="Deleted at the vendor.", record=record
+                assignment, ItemState.SKIPPED, message="Deleted at the vendor.", record=record
             )
         now, status = Values.of(record), record.status
     if record is not None or _was_compared(assignment):
@@ -43,12 +41,12 @@ def foreseen(assignment: Assignment) -> Outcome | None:
         return None
     if status in ENDED_STATUSES and not (status == "EXPIRED" and revives(patch)):
         message = f"{status.capitalize()} meanwhile: nothing is sent out any more."
-        return Outcome(assignment, State.SKIPPED, message=message, record=record)
+        return Outcome(assignment, ItemState.SKIPPED, message=message, record=record)
     if fields := patch.conflicts(assignment.expected, now):
         message = f"Changed meanwhile: {', '.join(fields)}. Review it again."
-        return Outcome(assignment, State.CONFLICT, message=message, record=record)
+        return Outcome(assignment, ItemState.CONFLICT, message=message, record=record)
     if patch.auto_call_rate is True and patch.applied_to(now).expires_on is None:
-        return Outcome(assignment, State.SKIPPED, message=NEEDS_EXPIRY, record=record)
+        return Outcome(assignment, ItemState.SKIPPED, message=NEEDS_EXPIRY, record=record)
     return None
 
 
@@ -62,12 +60,12 @@ def already_so(assignment: Assignment, record: BatchRecord | None) -> Outcome | 
     """It is as asked: how it came to be so, as far as is known. None: another PUT will tell."""
     if record is None or not assignment.in_doubt:
         message = "Already so at the vendor."
-        return Outcome(assignment, State.UNCHANGED, message=message, record=record)
+        return Outcome(assignment, ItemState.UNCHANGED, message=message, record=record)
     known = assignment.known
     was_so = assignment.patch.is_satisfied_by(known.values)
     if was_so and record.last_updated_at and record.last_updated_at == known.last_updated_at:
         message = "Already so at the vendor, and not changed since before it was sent."
-        return Outcome(assignment, State.UNCHANGED, message=message, record=record)
+        return Outcome(assignment, ItemState.UNCHANGED, message=message, record=record)
     if _is_our_doing(assignment, record):
         return applied_unseen(assignment, record)
     if assignment.may_be_sent:
@@ -75,9 +73,9 @@ def already_so(assignment: Assignment, record: BatchRecord | None) -> Outcome | 
     by = record.last_updated_by or "somebody"
     if not assignment.own_names:
         message = f"As asked when read back, changed last by {by}; no reply of ours has arrived."
-        return Outcome(assignment, State.APPLIED, message=message, record=record)
+        return Outcome(assignment, ItemState.APPLIED, message=message, record=record)
     message = f"As asked at the vendor, changed last by {by}. Whether by our request is not known."
-    return Outcome(assignment, State.UNCHANGED, message=message, record=record)
+    return Outcome(assignment, ItemState.UNCHANGED, message=message, record=record)
 
 
 def _is_our_doing(assignment: Assignment, record: BatchRecord) -> bool:
@@ -95,7 +93,7 @@ def applied_unseen(assignment: Assignment, record: BatchRecord) -> Outcome:
     base = assignment.base
     return Outcome(
         assignment,
-        State.APPLIED,
+        ItemState.APPLIED,
         message="As asked when read back; an earlier try had no clear answer.",
         record=record,
         unasked=assignment.patch.unasked(base, record) if base and assignment.judged else (),

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from batchops.models import Change, ChangeItem
+from batchops.models import Change, ChangeState
 from batchops.services.bulk import update_in_order
 from batchops.services.changes import lifecycle
 from batchops.services.push import verdicts
@@ -34,7 +34,6 @@ from batchops.syllable.client import SyllableClient
 
 logger = logging.getLogger(__name__)
 
-State, ItemState = Change.State, ChangeItem.State
 
 LOOK_SECONDS: Final = 0.2
 """How often it is looked for changes that are new or due, and for what has to make way."""
@@ -298,7 +297,9 @@ class Engine:
         running = self.supply.changes
         for change in running.values():
             lifecycle.refresh_counts(change)
-        update_in_order(Change.objects.filter(pk__in=list(running), state=State.RUNNING), pace=pace)
+        update_in_order(
+            Change.objects.filter(pk__in=list(running), state=ChangeState.RUNNING), pace=pace
+        )
 
     def _sweep(self) -> None:
         """Take over what dead workers held, start what is due, end what ended unnoticed."""

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from batchops import audit
-from batchops.models import Action, Batch, Change, ChangeItem
+from batchops.models import Action, Batch, Change, ChangeItem, ItemState
 from batchops.services.bulk import update_rows
 from batchops.services.mirror import key_identity, own_writes, store
 from batchops.services.push.assignments import (
@@ -25,7 +25,6 @@ from batchops.services.runs import leases
 
 logger = logging.getLogger(__name__)
 
-State = ChangeItem.State
 
 SETTLED_FIELDS: Final = (
     "state",
@@ -137,17 +136,17 @@ def _held(assignments: Collection[Assignment], lease: str) -> dict[int, int]:
     Those under its lease, and those whose lease has lapsed and that nobody has taken up since.
     """
     rounds = {assignment.item_id: assignment.rounds for assignment in assignments}
-    own = Q(lease=lease, state=State.SENDING)
+    own = Q(lease=lease, state=ItemState.SENDING)
     items = (
         ChangeItem.objects.select_for_update(no_key=True, of=("self",))
-        .filter(own | Q(lease="", state=State.PENDING), pk__in=list(rounds))
+        .filter(own | Q(lease="", state=ItemState.PENDING), pk__in=list(rounds))
         .order_by("pk")
         .values_list("pk", "attempts", "state")
     )
     return {
         key: attempts
         for key, attempts, state in items
-        if state == State.SENDING or attempts == rounds[key]
+        if state == ItemState.SENDING or attempts == rounds[key]
     }
 
 
@@ -181,7 +180,7 @@ def _settle_row(row: Batch, outcome: Outcome, change: Change) -> bool:
     record = outcome.record
     if record is None or store.is_older(row, outcome.seen_at):
         return doubted
-    applied = outcome.state == State.APPLIED
+    applied = outcome.state == ItemState.APPLIED
     if not (outcome.by_reply or applied):
         if store.is_stale(row, record, outcome.seen_at):
             return doubted

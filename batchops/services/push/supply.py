@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from batchops.models import Change, ChangeItem
+from batchops.models import Change, ChangeState, ItemState
 from batchops.services import vendor
 from batchops.services.changes import lifecycle
 from batchops.services.changes.eligibility import unsendable
@@ -38,8 +38,6 @@ LEAST_SLICE: Final = 8
 MOST_AHEAD: Final = 16
 """Items held of one change at the most, for each request that may be in flight: those that are
 claimed ahead, and those that wait to be tried again."""
-
-State, ItemState = Change.State, ChangeItem.State
 
 
 class Supply:
@@ -151,7 +149,7 @@ class Supply:
         change = leases.claimable(claimant.change_id, timezone.now())
         if change is None:
             return 0
-        if change.state == State.STOPPED:
+        if change.state == ChangeState.STOPPED:
             return self._claim(change, size) if lifecycle.sweep_stopped(change) else 0
         if self.prepare(change):
             return self._claim(change, size)

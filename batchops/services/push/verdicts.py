@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
-from batchops.models import ChangeItem
+from batchops.models import ItemState
 from batchops.services.push.assignments import Assignment, Outcome
 from batchops.services.push.outages import Kind, Outages
 from batchops.syllable.limits import backoff
@@ -62,7 +62,7 @@ def verdict(outages: Outages, outcome: Outcome, kind: Kind, *, is_hurried: bool)
         return WaitForVendor(assignment, outages.words(kind, outcome.message))
     if outages.is_to_blame(kind, since, tries):
         if kind is Kind.READ:
-            state = ChangeItem.State.FAILED
+            state = ItemState.FAILED
             return GiveUp(replace(outcome, assignment=assignment, failed=None, state=state))
         return TryAgain(replace(assignment, is_last_look=True), 0.0)
     return TryAgain(assignment, _seconds(outcome, tries, is_hurried))

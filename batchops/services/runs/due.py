@@ -9,11 +9,9 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from batchops.models import AuditHead, Change, ChangeItem
+from batchops.models import ENDED_STATES, AuditHead, Change, ChangeItem, ChangeState, ItemState
 from batchops.services.changes import lifecycle, timed_pauses
 from batchops.services.runs import leases
-
-State, ItemState = Change.State, ChangeItem.State
 
 
 def has_work() -> bool:
@@ -52,8 +50,8 @@ def keep_time() -> bool:
     """Start, end and take over what is due; whether there is something new to push."""
     now = timezone.now()
     found = _ask(
-        starts=Change.objects.filter(state=State.SCHEDULED, run_at__lte=now),
-        ends=Change.objects.filter(state__in=(State.FINISHED, State.STOPPED), resume_at__lte=now),
+        starts=Change.objects.filter(state=ChangeState.SCHEDULED, run_at__lte=now),
+        ends=Change.objects.filter(state__in=ENDED_STATES, resume_at__lte=now),
         lapses=leases.lapsed(),
     )
     if found["starts"]:

@@ -19,8 +19,16 @@ from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from batchops.models import Batch, Change, ChangeItem
-from batchops.models.change import RUNNABLE_STATES, SUCCESS_STATES, UNSETTLED_STATES
+from batchops.models import (
+    RUNNABLE_STATES,
+    SUCCESS_STATES,
+    UNSETTLED_STATES,
+    Batch,
+    Change,
+    ChangeItem,
+    ChangeState,
+    ItemState,
+)
 from batchops.services import wake
 from batchops.services.bulk import update_in_order
 from batchops.services.mirror import evidence
@@ -32,7 +40,6 @@ LONGEST_LEASE: Final = dt.timedelta(minutes=10)
 LONGEST_WAIT: Final = dt.timedelta(minutes=2)
 """No wait lasts longer; a later end was written before the clock was set back."""
 
-State = ChangeItem.State
 
 NEEDED: Final = (
     "change_id",
@@ -122,7 +129,7 @@ def claimable(change_id: UUID, now: dt.datetime) -> Change | None:
 def waiting_for(batch_ids: Collection[str], change_ids: Collection[UUID]) -> set[str]:
     """Those of the batches that an item of these changes waits for."""
     waiting = ChangeItem.objects.filter(
-        state=State.PENDING, batch_id__in=batch_ids, change_id__in=change_ids
+        state=ItemState.PENDING, batch_id__in=batch_ids, change_id__in=change_ids
     )
     return set(waiting.values_list("batch_id", flat=True))
 
@@ -136,7 +143,7 @@ def settled_but_not_ended(now: dt.datetime) -> QuerySet[Change]:
 def has_pending(now: dt.datetime, *, only_emergency: bool = False) -> bool:
     """Whether any item waits to be claimed."""
     waiting = runnable(now).filter(
-        Exists(ChangeItem.objects.filter(change=OuterRef("pk"), state=State.PENDING))
+        Exists(ChangeItem.objects.filter(change=OuterRef("pk"), state=ItemState.PENDING))
     )
     if only_emergency:
         return waiting.filter(priority=Change.Priority.EMERGENCY).exists()
@@ -145,11 +152,11 @@ def has_pending(now: dt.datetime, *, only_emergency: bool = False) -> bool:
 
 def unsettled_of_stopped(now: dt.datetime) -> QuerySet[Change]:
     """Stopped changes with items given back since, some of which may have been sent."""
-    left = ChangeItem.objects.filter(change=OuterRef("pk"), state=State.PENDING)
+    left = ChangeItem.objects.filter(change=OuterRef("pk"), state=ItemState.PENDING)
     return Change.objects.filter(
         _not_waiting(now),
         Exists(left.filter(Q(attempts=0) | _readable(now))),
-        state=Change.State.STOPPED,
+        state=ChangeState.STOPPED,
     ).order_by("pk")
 
 
@@ -180,12 +187,12 @@ def claim(
     """
     if among is not None and not among:
         return []
-    busy = ChangeItem.objects.filter(batch=OuterRef("batch"), state=State.SENDING)
+    busy = ChangeItem.objects.filter(batch=OuterRef("batch"), state=ItemState.SENDING)
     unmoved = Change.objects.filter(
         pk=change.pk, state=change.state, halted_reason=change.halted_reason
     )
-    free = change.items.filter(~Exists(busy), Exists(unmoved), state=State.PENDING)
-    if change.state == Change.State.STOPPED:
+    free = change.items.filter(~Exists(busy), Exists(unmoved), state=ItemState.PENDING)
+    if change.state == ChangeState.STOPPED:
         # What was never sent is settled without asking the vendor.
         free = free.filter(_readable(timezone.now()), attempts__gt=0)
     if among is not None:
@@ -202,7 +209,7 @@ def claim(
         with transaction.atomic():
             items = list(free[:size])
             ChangeItem.objects.filter(pk__in=[item.pk for item in items]).update(
-                state=State.SENDING,
+                state=ItemState.SENDING,
                 lease=lease,
                 lease_until=Now() + lease_time(),
                 attempts=F("attempts") + 1,
@@ -254,7 +261,7 @@ def made_since(change: Change, items: Iterable[ChangeItem]) -> dict[int, Values]
     by_batch = {item.batch_id: item for item in items}
     earlier = ChangeItem.objects.filter(
         batch_id__in=list(by_batch),
-        state=State.APPLIED,
+        state=ItemState.APPLIED,
         settled_at__gte=change.created_at,
         change__confirmed_at__lt=change.confirmed_at,
     )
@@ -273,7 +280,7 @@ def _contradict(first: BatchPatch, second: BatchPatch) -> bool:
 
 def renew(lease: str, keys: Collection[int]) -> set[int]:
     """Extend the leases of the items a worker holds; returns those it does not hold any more."""
-    held = ChangeItem.objects.filter(pk__in=keys, lease=lease, state=State.SENDING)
+    held = ChangeItem.objects.filter(pk__in=keys, lease=lease, state=ItemState.SENDING)
     if update_in_order(held, lease_until=Now() + lease_time()) == len(keys):
         return set()
     return set(keys) - set(held.values_list("pk", flat=True))
@@ -284,9 +291,9 @@ def give_back(lease: str, keys: Collection[int], *, counted: bool = False) -> No
     if not keys:
         return
     update_in_order(
-        ChangeItem.objects.filter(pk__in=keys, lease=lease, state=State.SENDING),
+        ChangeItem.objects.filter(pk__in=keys, lease=lease, state=ItemState.SENDING),
         attempts=F("attempts") - (0 if counted else 1),
-        state=State.PENDING,
+        state=ItemState.PENDING,
         lease="",
         lease_until=None,
     )
@@ -302,7 +309,7 @@ def take_lapsed(but: str = "") -> int:
         return 0
     with transaction.atomic():
         taken = update_in_order(
-            lapsed().filter(pk__in=list(found)), state=State.PENDING, lease="", lease_until=None
+            lapsed().filter(pk__in=list(found)), state=ItemState.PENDING, lease="", lease_until=None
         )
         doubt(found.values())
     return taken
@@ -310,7 +317,7 @@ def take_lapsed(but: str = "") -> int:
 
 def lapsed() -> QuerySet[ChangeItem]:
     """Items whose worker has given no sign of life for the time of a lease."""
-    return ChangeItem.objects.filter(state=State.SENDING, lease_until__lt=Now())
+    return ChangeItem.objects.filter(state=ItemState.SENDING, lease_until__lt=Now())
 
 
 def doubt(batch_ids: Iterable[str]) -> None:
@@ -323,12 +330,12 @@ def wake_at_next_lapse() -> None:
 
     Also when what a stopped change may have sent can be read with certainty.
     """
-    held = ChangeItem.objects.filter(state=State.SENDING)
+    held = ChangeItem.objects.filter(state=ItemState.SENDING)
     lapse = held.aggregate(lapse=Min("lease_until"))["lapse"]
     if lapse is not None:
         wake.workers(at=lapse + dt.timedelta(seconds=1))
     doubts = ChangeItem.objects.filter(
-        change__state=Change.State.STOPPED, state=State.PENDING, attempts__gt=0
+        change__state=ChangeState.STOPPED, state=ItemState.PENDING, attempts__gt=0
     )
     written = doubts.aggregate(written=Min("batch__written_at"))["written"]
     if written is not None:

@@ -15,7 +15,7 @@ from typing import Final
 from django.db.models import Q
 from django.utils import timezone
 
-from batchops.models import Batch, Change, ChangeItem
+from batchops.models import Batch, Change, ItemState
 from batchops.services import vendor
 from batchops.services.mirror import list_pages, single_reads, store
 from batchops.services.runs import leases
@@ -38,7 +38,7 @@ HandedOver = list_pages.Fetched[BatchRecord] | list[single_reads.Answer] | BaseE
 
 def reads_each(change: Change) -> bool:
     """Whether each batch is read right before it is sent, instead of through list pages."""
-    return better_one_by_one(change.items.filter(state=ChangeItem.State.PENDING).count())
+    return better_one_by_one(change.items.filter(state=ItemState.PENDING).count())
 
 
 def better_one_by_one(batches: int) -> bool:
@@ -132,7 +132,7 @@ class Refresh:
             Change.objects.filter(pk=self.change.pk).update(preflight_lease_until=until)
 
     def _on_no_page(self) -> list[str]:
-        waiting = self.change.items.filter(state=ChangeItem.State.PENDING)
+        waiting = self.change.items.filter(state=ItemState.PENDING)
         batch_ids = waiting.values_list("batch_id", flat=True).iterator(2_000)
         return [batch_id for batch_id in batch_ids if batch_id not in self._seen]
 

@@ -20,8 +20,14 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from batchops import audit
-from batchops.models import Action, Change, ChangeItem
-from batchops.models.change import UNSETTLED_STATES
+from batchops.models import (
+    ENDED_STATES,
+    UNSETTLED_STATES,
+    Action,
+    Change,
+    ChangeItem,
+    ItemState,
+)
 from batchops.services import vendor
 from batchops.services.changes import eligibility, lifecycle
 from batchops.services.mirror import list_pages, store
@@ -43,13 +49,13 @@ TRIED_FOR: Final = dt.timedelta(days=1)
 """After so long without a reading, what was accepted stays unconfirmed."""
 NAMES_KEPT: Final = 100
 
-State, Confirmation = ChangeItem.State, ChangeItem.Confirmation
+Confirmation = ChangeItem.Confirmation
 
 Wanted = dict[str, list[tuple[UUID, int]]]
 """By batch, the keys of the changes and items that wait for it to be read."""
 
-SENT_NOTHING: Final = (State.UNCHANGED, State.SKIPPED)
-NEVER_SENT: Final = (*SENT_NOTHING, State.CONFLICT)
+SENT_NOTHING: Final = (ItemState.UNCHANGED, ItemState.SKIPPED)
+NEVER_SENT: Final = (*SENT_NOTHING, ItemState.CONFLICT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ def read_back(change: Change) -> None:
 
 def _ended() -> QuerySet[Change]:
     ended = Change.objects.filter(
-        state__in=(Change.State.FINISHED, Change.State.STOPPED),
+        state__in=ENDED_STATES,
         started_at__isnull=False,
         read_back_at=None,
     )
@@ -177,7 +183,7 @@ def _is_open() -> Q:
     ).exclude(state__in=NEVER_SENT)
     return Q(
         ~Exists(later),
-        state__in=(State.APPLIED, *SENT_NOTHING),
+        state__in=(ItemState.APPLIED, *SENT_NOTHING),
         settled_at__isnull=False,
         confirmation=Confirmation.NONE,
     )
@@ -251,19 +257,22 @@ def _weigh(item: ChangeItem, patch: BatchPatch, record: BatchRecord, verdicts: V
     if patch.is_satisfied_by(record) or _is_rightly_skipped(item, patch, record):
         verdicts.confirmed.append(item.pk)
         left = item.after_values
-        if item.state == State.APPLIED and left and (fields := patch.unasked(left, record)):
+        if item.state == ItemState.APPLIED and left and (fields := patch.unasked(left, record)):
             item.unasked, item.confirmation = list(fields), Confirmation.CONFIRMED
             verdicts.moved.append(item)
         return
     item.confirmation = Confirmation.NOT_CONFIRMED
     if item.state in SENT_NOTHING:
-        said = f"Skipped: {item.message}" if item.state == State.SKIPPED else "Taken to be so."
-        item.state, item.message = State.NOT_APPLIED, f"{said} When read back, that was not true."
+        said = f"Skipped: {item.message}" if item.state == ItemState.SKIPPED else "Taken to be so."
+        item.state, item.message = (
+            ItemState.NOT_APPLIED,
+            f"{said} When read back, that was not true.",
+        )
     verdicts.refuted.append(item)
 
 
 def _is_rightly_skipped(item: ChangeItem, patch: BatchPatch, record: BatchRecord) -> bool:
-    if item.state != State.SKIPPED:
+    if item.state != ItemState.SKIPPED:
         return False
     return bool(eligibility.why_not(store.row_of(record, timezone.now()), patch))
 
@@ -286,7 +295,7 @@ def _end_or_look_again(change: Change, began: dt.datetime) -> None:
 
 def _give_up(change: Change) -> None:
     """What still does not show is accepted, but not confirmed."""
-    accepted = _open_items(change).filter(state=State.APPLIED)
+    accepted = _open_items(change).filter(state=ItemState.APPLIED)
     for chunk in lifecycle.in_chunks(accepted.values_list("pk", flat=True)):
         with transaction.atomic():
             # Locked, so that of two workers who read back only one records it.
@@ -330,7 +339,7 @@ def _end(change: Change) -> None:
 
 def _refuted_fact(change: Change, item: ChangeItem, record: BatchRecord | None) -> audit.Fact:
     """What was said of an item, and what a reading showed; no record: nothing could be read."""
-    sent = item.state == State.APPLIED
+    sent = item.state == ItemState.APPLIED
     return audit.Fact.about_batch(
         Action.BATCH_NOT_CONFIRMED,
         audit.Actor.system_for(change),

@@ -12,8 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batchops import audit, permissions
-from batchops.models import Action, Change
-from batchops.models.change import RUNNABLE_STATES
+from batchops.models import RUNNABLE_STATES, Action, Change, ChangeState
 from batchops.services import wake
 from batchops.services.bulk import update_in_order
 from batchops.services.changes import approvals, lifecycle
@@ -21,7 +20,6 @@ from batchops.services.errors import ChangeError
 
 logger = logging.getLogger(__name__)
 
-State = Change.State
 
 WAITS_SECONDS: Final = (5, 10, 20, 30, 60)
 """How long a change waits for a vendor that is down, at first and later on."""
@@ -38,7 +36,7 @@ def start(change: Change) -> bool:
     Raises ChangeError when what was approved is no longer what would run, or when nobody who may
     do so stands behind it any more.
     """
-    if change.state == State.RUNNING:
+    if change.state == ChangeState.RUNNING:
         return True
     if not approvals.require(change):
         return False
@@ -46,8 +44,8 @@ def start(change: Change) -> bool:
     if lifecycle.postpone(change):
         return False
     with transaction.atomic():
-        started = Change.objects.filter(pk=change.pk, state=State.QUEUED).update(
-            state=State.RUNNING, started_at=timezone.now()
+        started = Change.objects.filter(pk=change.pk, state=ChangeState.QUEUED).update(
+            state=ChangeState.RUNNING, started_at=timezone.now()
         )
         change.refresh_from_db()
         if started:
@@ -56,7 +54,7 @@ def start(change: Change) -> bool:
                     Action.CHANGE_STARTED, audit.Actor.system_for(change), change
                 )
             )
-    return change.state == State.RUNNING
+    return change.state == ChangeState.RUNNING
 
 
 def check_requester(change: Change) -> None:
@@ -91,7 +89,7 @@ def _may_go_on(change: Change) -> bool:
 
 def halt(change: Change, reason: str) -> None:
     """Send nothing more until a person has looked; a stopped change's doubts wait instead."""
-    if change.state == State.STOPPED:
+    if change.state == ChangeState.STOPPED:
         wait(change, reason)
     else:
         lifecycle.halt(change, reason)
@@ -104,7 +102,7 @@ def wait(change: Change, reason: str) -> None:
     if change.waiting_until and change.waiting_until > now:
         return
     since = change.waiting_since or now
-    has_long_waited = now - since > GIVE_UP_AFTER and change.state != State.STOPPED
+    has_long_waited = now - since > GIVE_UP_AFTER and change.state != ChangeState.STOPPED
     if has_long_waited and change.releasing_count:
         lifecycle.halt(change, f"The vendor is down since {since:%d %b %H:%M} UTC: {reason}")
         return

@@ -10,8 +10,7 @@ from typing import Any, Final
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from batchops.models import ENDED_STATUSES, Batch, Campaign, Change, KnownStatus
-from batchops.models.change import OPEN_STATES
+from batchops.models import ENDED_STATUSES, OPEN_STATES, Batch, Campaign, Change, KnownStatus
 
 CAMPAIGNS_SHOWN: Final = 12
 CHANGES_SHOWN: Final = 12

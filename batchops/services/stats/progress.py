@@ -10,18 +10,19 @@ from typing import Any, Final
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from batchops.models import Change, ChangeItem
-from batchops.models.change import (
+from batchops.models import (
     RUNNABLE_STATES,
     SUCCESS_STATES,
     TROUBLE_STATES,
     UNSETTLED_STATES,
-    total,
+    Change,
+    ChangeItem,
+    ChangeState,
+    ItemState,
 )
+from batchops.models.change_item import total
 from batchops.services import heartbeats
 from batchops.services.changes import lifecycle
-
-State, ItemState = Change.State, ChangeItem.State
 
 RATE_SPAN: Final = dt.timedelta(seconds=15)
 """How far back the rate looks."""
@@ -90,7 +91,7 @@ class Progress:
     @property
     def remaining(self) -> dt.timedelta | None:
         """An estimate from the rate of the last seconds; None where there is none."""
-        if not self.rate or self.change.state != State.RUNNING or self.silence:
+        if not self.rate or self.change.state != ChangeState.RUNNING or self.silence:
             return None
         return dt.timedelta(seconds=(self.total - self.settled) / self.rate)
 
@@ -99,7 +100,7 @@ class Progress:
         """How it stands: good, info, warn or bad."""
         if self.change.is_open:
             return self._tone_while_open()
-        if self.change.state == State.FINISHED:
+        if self.change.state == ChangeState.FINISHED:
             return "warn" if self.trouble or self.not_confirmed or self.unasked else "good"
         return "warn"
 
@@ -107,9 +108,9 @@ class Progress:
     def headline(self) -> str:
         """One sentence on how it stands; an end with failures is never called plain success."""
         state = self.change.state
-        if state == State.FINISHED:
+        if state == ChangeState.FINISHED:
             return self._finished()
-        if state == State.STOPPED:
+        if state == ChangeState.STOPPED:
             return f"Stopped: {self.well:,} done, {self._sum(NOT_SENT):,} not sent"
         if self.change.is_halted and self.change.is_open:
             return f"Halted at {self.settled:,} of {self.total:,}: it needs a person"
@@ -117,11 +118,11 @@ class Progress:
             return f"At {self.settled:,} of {self.total:,}. {self.silence}"
         if self.change.waiting_reason and self.change.is_open:
             return f"Waiting for the vendor at {self.settled:,} of {self.total:,}"
-        if state == State.RUNNING:
+        if state == ChangeState.RUNNING:
             return f"Running: {self.settled:,} of {self.total:,} settled"
-        if state == State.QUEUED and self.change.priority == Change.Priority.EMERGENCY:
+        if state == ChangeState.QUEUED and self.change.priority == Change.Priority.EMERGENCY:
             return "Queued: a worker, or else the web server itself, starts it within seconds"
-        return _BEFORE_START.get(state, str(State(state).label))
+        return _BEFORE_START.get(state, str(ChangeState(state).label))
 
     @property
     def waiting(self) -> str:
@@ -137,11 +138,11 @@ class Progress:
     @property
     def title(self) -> str:
         """A few characters for the tab of the browser."""
-        if self.change.state == State.RUNNING:
+        if self.change.state == ChangeState.RUNNING:
             return f"{self.percent} %"
-        if self.change.state == State.FINISHED and self.trouble:
+        if self.change.state == ChangeState.FINISHED and self.trouble:
             return f"{self.trouble:,} not done"
-        return str(State(self.change.state).label)
+        return str(ChangeState(self.change.state).label)
 
     @property
     def is_live(self) -> bool:
@@ -184,7 +185,7 @@ class Progress:
     def _tone_while_open(self) -> str:
         if self.change.is_halted or (self.silence and self.change.state in RUNNABLE_STATES):
             return "bad"
-        waits = self.change.waiting_reason or self.change.state == State.AWAITING_APPROVAL
+        waits = self.change.waiting_reason or self.change.state == ChangeState.AWAITING_APPROVAL
         return "warn" if waits else "info"
 
     def _finished(self) -> str:
@@ -209,16 +210,16 @@ class Progress:
 
 
 _BEFORE_START: Final[dict[str, str]] = {
-    State.AWAITING_APPROVAL: "Waits for another person's approval",
-    State.SCHEDULED: "Scheduled",
-    State.QUEUED: "Queued: starts as soon as a worker is free",
+    ChangeState.AWAITING_APPROVAL: "Waits for another person's approval",
+    ChangeState.SCHEDULED: "Scheduled",
+    ChangeState.QUEUED: "Queued: starts as soon as a worker is free",
 }
 
 
 def progress(change: Change) -> Progress:
     """Look at a change now, in four queries, five while something may still be sent."""
     since = timezone.now() - RATE_SPAN
-    running = change.state == State.RUNNING
+    running = change.state == ChangeState.RUNNING
     recent = change.items.filter(settled_at__gte=since).count() if running else 0
     elapsed = (timezone.now() - change.started_at).total_seconds() if change.started_at else 0.0
     applied = change.items.filter(state=ItemState.APPLIED)
@@ -239,7 +240,7 @@ def progress(change: Change) -> Progress:
 
 def _silence(change: Change) -> str:
     """Why nothing of an open change is being sent; an emergency needs no worker."""
-    if change.state in (State.STOPPED, State.FINISHED):
+    if change.state in (ChangeState.STOPPED, ChangeState.FINISHED):
         waits = change.read_back_at is None and change.started_at is not None
     else:
         waits = change.is_open and change.priority != Change.Priority.EMERGENCY

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Q
 
-from batchops.models import Change
+from batchops.models import Change, ChangeState
 from batchops.services import authorization
 
 
@@ -24,12 +24,12 @@ class Event:
 
 def upcoming() -> list[Event]:
     """All that is to come, the nearest first."""
-    scheduled = Change.objects.filter(state=Change.State.SCHEDULED, run_at__isnull=False)
+    scheduled = Change.objects.filter(state=ChangeState.SCHEDULED, run_at__isnull=False)
     starts = [Event(change.run_at, change, False, change.item_count) for change in scheduled]  # type: ignore[arg-type]
     pauses = (
         Change.objects.visible()
         .filter(resume_at__isnull=False)
-        .exclude(state=Change.State.REJECTED)
+        .exclude(state=ChangeState.REJECTED)
         .annotate(held=Count("held_batches", filter=Q(held_batches__paused=True)))
     )
     ends = [event for pause in pauses if (event := _end(pause)).number]

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from batchops.models import AuditEntry, Batch, Change
+from batchops.models import AuditEntry, Batch, Change, ChangeState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.mirror import refresh
 from tests.services.changes import world
@@ -48,7 +48,7 @@ def drafted(response: HttpResponse) -> Change:
     change = Change.objects.get()
     assert response.status_code == 302
     assert response["Location"] == reverse("admin:batchops_change_review", args=[change.pk])
-    assert change.state == Change.State.DRAFT
+    assert change.state == ChangeState.DRAFT
     return change
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import AuditEntry, Batch, Change
+from batchops.models import AuditEntry, Batch, Change, ChangeState
 from batchops.services.changes import timed_pauses
 from tests.services.changes.world import (
     RESUME,
@@ -28,7 +28,6 @@ from tests.services.changes.world import (
 
 pytestmark = pytest.mark.django_db
 
-State = Change.State
 ROLES = ("operator", "approver", "auditor", "viewer", "administrator")
 
 
@@ -74,7 +73,7 @@ def test_stop(
     do(client, person, change, "stop")
     change.refresh_from_db()
     may = role in ("operator", "approver", "administrator")
-    assert (change.state == State.STOPPED, denied(person)) == (may, not may)
+    assert (change.state == ChangeState.STOPPED, denied(person)) == (may, not may)
     if may:
         assert change.counts_json == {"stopped": 3}
         assert AuditEntry.objects.filter(action="change.stopped", actor_id=person.pk).exists()
@@ -129,8 +128,8 @@ def test_decisions(
     do(client, person, change, action, comment="looked at it", seen=change.fingerprint)
     change.refresh_from_db()
     may = role in ("approver", "administrator")
-    decided = {"approve": State.QUEUED, "reject": State.REJECTED}[action]
-    assert change.state == (decided if may else State.AWAITING_APPROVAL)
+    decided = {"approve": ChangeState.QUEUED, "reject": ChangeState.REJECTED}[action]
+    assert change.state == (decided if may else ChangeState.AWAITING_APPROVAL)
     assert denied(person) is not may
     if may:
         assert (change.decided_by, change.decision_comment) == (person, "looked at it")
@@ -164,7 +163,7 @@ def test_nobody_approves_their_own(client: Client, administrator: User, settings
     text = do(client, administrator, change, "approve")
     assert "another person has to decide" in text
     change.refresh_from_db()
-    assert change.state == State.AWAITING_APPROVAL
+    assert change.state == ChangeState.AWAITING_APPROVAL
     assert denied(administrator)
 
 
@@ -201,7 +200,7 @@ def test_a_rejection_without_a_comment_is_refused(
     change = waiting(operator, settings)
     assert "Say why it is rejected." in do(client, approver, change, "reject", comment=" ")
     change.refresh_from_db()
-    assert change.state == State.AWAITING_APPROVAL
+    assert change.state == ChangeState.AWAITING_APPROVAL
 
 
 def test_a_comment_that_is_too_long_is_refused(
@@ -226,7 +225,7 @@ def test_buttons_are_posts_with_a_token(operator: User) -> None:
     assert careful.get(address).status_code == 405
     assert careful.post(address).status_code == 403
     change.refresh_from_db()
-    assert change.state == State.RUNNING
+    assert change.state == ChangeState.RUNNING
 
 
 def test_there_are_no_other_actions_and_none_on_drafts(client: Client, operator: User) -> None:
@@ -307,10 +306,10 @@ def test_a_stale_page_approves_nothing_and_tells_what_moved_since(
     assert "resume at:" in text
     assert "Moved since it was confirmed" in text, "and the page shows it before the next click"
     change.refresh_from_db()
-    assert change.state == State.AWAITING_APPROVAL
+    assert change.state == ChangeState.AWAITING_APPROVAL
     do(client, approver, change, "approve", seen=change.fingerprint)
     change.refresh_from_db()
-    assert change.state == State.QUEUED
+    assert change.state == ChangeState.QUEUED
 
 
 def test_a_page_that_does_not_say_what_it_showed_approves_nothing(
@@ -319,7 +318,7 @@ def test_a_page_that_does_not_say_what_it_showed_approves_nothing(
     change = waiting(operator, settings)
     assert "no longer what you were shown" in do(client, approver, change, "approve")
     change.refresh_from_db()
-    assert change.state == State.AWAITING_APPROVAL
+    assert change.state == ChangeState.AWAITING_APPROVAL
 
 
 def test_who_may_not_decide_is_recorded_whatever_the_form_holds(

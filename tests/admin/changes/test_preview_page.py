@@ -16,7 +16,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops.audit import Actor
-from batchops.models import AuditEntry, Batch, Change, SyncRun
+from batchops.models import AuditEntry, Batch, Change, ChangeState, SyncRun
 from batchops.services.changes import drafts, emergency, terms
 from batchops.services.preview import summary as reviews
 from batchops.syllable.patch import CLEAR, BatchPatch
@@ -189,7 +189,7 @@ def test_it_says_that_and_why_another_person_has_to_approve(
     assert "Another person has to approve it. It lets outreach" in text(signed_in, change)
     signed_in.post(page(change), {"seen": change.fingerprint, "reason": "clean again"})
     change.refresh_from_db()
-    assert change.state == Change.State.AWAITING_APPROVAL
+    assert change.state == ChangeState.AWAITING_APPROVAL
 
 
 def test_a_closed_window_is_shown_and_its_opening_filled_in(
@@ -265,7 +265,7 @@ def test_bad_input_is_named_at_its_field_and_nothing_is_confirmed(
     assert words in answer.content.decode()
     assert 'class="errorlist' in answer.content.decode()
     change.refresh_from_db()
-    assert change.state == Change.State.DRAFT
+    assert change.state == ChangeState.DRAFT
 
 
 def test_a_second_click_another_tab_and_the_back_button_do_nothing_twice(
@@ -296,7 +296,7 @@ def test_a_draft_is_its_authors_alone_and_other_tries_are_recorded(
         assert client.post(page(change), {"reason": "mine"}).status_code == 403
         client.post(reverse("admin:batchops_change_discard", args=[change.pk]))
     change.refresh_from_db()
-    assert change.state == Change.State.DRAFT
+    assert change.state == ChangeState.DRAFT
     for name in ("otto", "ada"):
         denied = AuditEntry.objects.filter(actor_name=name, outcome="denied")
         assert {"access.denied", "change.denied"} <= set(denied.values_list("action", flat=True))
@@ -311,7 +311,7 @@ def test_a_permission_taken_away_meanwhile_is_said_and_recorded(
     answer = signed_in.post(page(change), {"seen": change.fingerprint, "reason": "x"}, follow=True)
     assert "let outreach reach more people" in answer.content.decode()
     change.refresh_from_db()
-    assert change.state == Change.State.DRAFT
+    assert change.state == ChangeState.DRAFT
     assert AuditEntry.objects.filter(action="change.denied", actor_name="olivia").exists()
 
 
@@ -354,7 +354,7 @@ def test_an_emergency_has_its_reason_filled_in_and_asks_for_no_number(
     assert "typed_count" not in shown
     signed_in.post(page(change), {"seen": change.fingerprint, "reason": "Wrong list"})
     change.refresh_from_db()
-    assert change.state == Change.State.QUEUED
+    assert change.state == ChangeState.QUEUED
 
 
 def test_hostile_text_is_shown_as_text(signed_in: Client, operator: User) -> None:
@@ -410,11 +410,11 @@ def test_a_draft_that_is_no_longer_what_the_page_showed_is_shown_again(
     assert "call rate" in answer
     assert "wrong list" in answer, "what was typed stays"
     change.refresh_from_db()
-    assert change.state == Change.State.DRAFT
+    assert change.state == ChangeState.DRAFT
     assert change.fingerprint in answer, "the next click confirms what is shown now"
     signed_in.post(page(change), form | {"seen": change.fingerprint})
     change.refresh_from_db()
-    assert change.state == Change.State.QUEUED
+    assert change.state == ChangeState.QUEUED
 
 
 def test_a_form_that_does_not_say_what_it_showed_confirms_nothing(
@@ -425,4 +425,4 @@ def test_a_form_that_does_not_say_what_it_showed_confirms_nothing(
     assert change.fingerprint in text(signed_in, change)
     signed_in.post(page(change), {"reason": "wrong list"})
     change.refresh_from_db()
-    assert change.state == Change.State.DRAFT
+    assert change.state == ChangeState.DRAFT

@@ -17,7 +17,7 @@ from pytest import MonkeyPatch
 from pytest_django import Settings
 
 from batchops.admin.changes import change_page
-from batchops.models import AuditEntry, Change
+from batchops.models import AuditEntry, ChangeState
 from tests.deployment.loading import without_static_files
 from tests.services.changes import world
 
@@ -175,7 +175,7 @@ def test_a_session_that_ends_during_a_review_leads_back_to_it(
         review, {"reason": "wrong list"}, headers={"Referer": f"http://testserver{review}"}
     )
     change.refresh_from_db()
-    assert change.state == Change.State.DRAFT
+    assert change.state == ChangeState.DRAFT
     page = client.get(sent["Location"])
     assert "nothing was done" in page.content.decode()
     given = {"username": "olivia", "password": "password"}

@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import AuditEntry, Batch, Change, ChangeItem
+from batchops.models import AuditEntry, Batch, Change, ChangeItem, ChangeState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import approvals, lifecycle, timed_pauses
 from batchops.services.errors import ChangeError, InvalidInput, NotAllowed, WrongState
@@ -20,8 +20,6 @@ from batchops.services.push import driver
 from tests.services.changes.world import PAUSE, RESUME, batch, batches, confirm, draft
 
 pytestmark = pytest.mark.django_db
-
-State = Change.State
 
 
 def by(user: User) -> dict[str, Any]:
@@ -38,7 +36,7 @@ def waiting(operator: User, settings: Settings) -> Change:
 
 
 def test_many_batches_wait_for_another_person(waiting: Change) -> None:
-    assert waiting.state == State.AWAITING_APPROVAL
+    assert waiting.state == ChangeState.AWAITING_APPROVAL
     assert waiting.approval_reason == "It concerns 3 batches, more than 2."
 
 
@@ -46,22 +44,22 @@ def test_batches_that_are_already_so_do_not_count(operator: User, settings: Sett
     settings.APPROVAL_THRESHOLD = 2
     batches(2)
     batch("held", paused=True)
-    assert confirm(draft(operator), operator).state == State.QUEUED
+    assert confirm(draft(operator), operator).state == ChangeState.QUEUED
 
 
 def test_every_resume_waits_where_that_is_asked_for(operator: User, settings: Settings) -> None:
     settings.APPROVAL_FOR = "release"
     batch("held", paused=True)
     batch("live")
-    assert confirm(draft(operator, RESUME), operator).state == State.AWAITING_APPROVAL
-    assert confirm(draft(operator, PAUSE), operator).state == State.QUEUED
+    assert confirm(draft(operator, RESUME), operator).state == ChangeState.AWAITING_APPROVAL
+    assert confirm(draft(operator, PAUSE), operator).state == ChangeState.QUEUED
 
 
 def test_an_approved_change_runs(waiting: Change, approver: User) -> None:
     approved = approvals.approve(
         waiting, seen=waiting.fingerprint, comment="checked", **by(approver)
     )
-    assert approved.state == State.QUEUED
+    assert approved.state == ChangeState.QUEUED
     assert (approved.decided_by_name, approved.decision_comment) == ("amir", "checked")
     entry = AuditEntry.objects.get(action="change.approved")
     assert (entry.detail["comment"], entry.detail["fingerprint"]) == (
@@ -89,7 +87,7 @@ def test_who_may_not_approve_is_refused_and_recorded(
     with pytest.raises(NotAllowed, match="may not approve"):
         approvals.approve(waiting, seen=waiting.fingerprint, **by(make_person("otto", "Operator")))
     waiting.refresh_from_db()
-    assert waiting.state == State.AWAITING_APPROVAL
+    assert waiting.state == ChangeState.AWAITING_APPROVAL
     assert AuditEntry.objects.filter(action="change.denied", actor_name="otto").exists()
 
 
@@ -98,7 +96,7 @@ def test_a_rejection_needs_a_comment_and_ends_the_change(waiting: Change, approv
         approvals.reject(waiting, comment="  ", **by(approver))
     assert refused.value.field == "comment"
     rejected = approvals.reject(waiting, comment="not today", **by(approver))
-    assert rejected.state == State.REJECTED
+    assert rejected.state == ChangeState.REJECTED
     assert rejected.counts_json == {"stopped": 3}
     assert set(rejected.items.values_list("message", flat=True)) == {"Rejected."}
 
@@ -126,7 +124,8 @@ def test_an_approved_schedule_waits_for_its_time(
     later = timezone.now() + dt.timedelta(hours=1)
     change = confirm(draft(operator), operator, run_at=later)
     assert (
-        approvals.approve(change, seen=change.fingerprint, **by(approver)).state == State.SCHEDULED
+        approvals.approve(change, seen=change.fingerprint, **by(approver)).state
+        == ChangeState.SCHEDULED
     )
 
 
@@ -140,8 +139,11 @@ def test_moving_the_end_of_an_approved_pause_asks_for_approval_anew(
     change = approvals.approve(change, seen=change.fingerprint, **by(approver))
     end = soon + dt.timedelta(hours=5)
     moved = timed_pauses.move_resume(change, end, **by(operator))
-    assert (moved.state, moved.approved_fingerprint) == (State.AWAITING_APPROVAL, "")
-    assert approvals.approve(moved, seen=moved.fingerprint, **by(approver)).state == State.SCHEDULED
+    assert (moved.state, moved.approved_fingerprint) == (ChangeState.AWAITING_APPROVAL, "")
+    assert (
+        approvals.approve(moved, seen=moved.fingerprint, **by(approver)).state
+        == ChangeState.SCHEDULED
+    )
 
 
 @pytest.mark.django_db(transaction=True)
@@ -164,7 +166,7 @@ def test_nothing_runs_while_it_waits_for_approval(
     lifecycle.queue_due()
     driver.drive()
     waiting.refresh_from_db()
-    assert waiting.state == State.AWAITING_APPROVAL
+    assert waiting.state == ChangeState.AWAITING_APPROVAL
     assert sandbox.journal() == []
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import AuditEntry, Batch, Change
+from batchops.models import AuditEntry, Batch, Change, ChangeState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import authorization, bulk
 from batchops.services.changes import (
@@ -32,7 +32,6 @@ from tests.services.changes.world import RESUME, batch, batches, confirm, draft,
 
 pytestmark = pytest.mark.django_db
 
-State = Change.State
 HOUR = dt.timedelta(hours=1)
 
 
@@ -137,7 +136,7 @@ def test_an_end_moved_while_its_resume_is_drafted_does_not_happen(
     assert due(pause) == []
     pause.refresh_from_db()
     assert pause.resume_at is not None
-    assert not Change.objects.filter(source="resume", state=State.QUEUED).exists()
+    assert not Change.objects.filter(source="resume", state=ChangeState.QUEUED).exists()
 
 
 # Continuing ----------------------------------------------------------------------------------
@@ -171,7 +170,7 @@ def test_an_expired_approval_is_asked_for_anew_before_going_on(
     change = confirm(draft(operator), operator)
     change = halted(approvals.approve(change, seen=change.fingerprint, **by(both)))
     Change.objects.update(approval_expires_at=timezone.now())
-    assert lifecycle.proceed(change, **by(operator)).state == State.AWAITING_APPROVAL
+    assert lifecycle.proceed(change, **by(operator)).state == ChangeState.AWAITING_APPROVAL
 
 
 def test_what_had_begun_and_is_rejected_later_is_stopped(
@@ -185,7 +184,7 @@ def test_what_had_begun_and_is_rejected_later_is_stopped(
     Change.objects.update(approval_expires_at=timezone.now(), started_at=timezone.now())
     change = lifecycle.proceed(change, **by(operator))
     assert change.decided_by is None, "nobody stands for it now"
-    assert approvals.reject(change, comment="too late", **by(both)).state == State.STOPPED
+    assert approvals.reject(change, comment="too late", **by(both)).state == ChangeState.STOPPED
 
 
 def test_a_continue_that_broke_off_can_be_done_again(
@@ -210,7 +209,7 @@ def test_a_continue_that_broke_off_can_be_done_again(
     assert change.is_halted, "no worker touches it"
     monkeypatch.setattr(lifecycle, "update_in_order", reopened)
     change = lifecycle.proceed(change, **by(operator))
-    assert (change.state, change.is_halted) == (State.QUEUED, False)
+    assert (change.state, change.is_halted) == (ChangeState.QUEUED, False)
     assert lifecycle.counts(change) == {"pending": 5}
 
 
@@ -233,8 +232,11 @@ def test_a_stale_page_approves_nothing_and_is_told_what_moved(
         approvals.approve(change, seen=seen, **by(approver))
     assert [entry.action for entry in stale.value.since] == ["change.resume_moved"]
     change.refresh_from_db()
-    assert change.state == State.AWAITING_APPROVAL
-    assert approvals.approve(change, seen=change.fingerprint, **by(approver)).state == State.QUEUED
+    assert change.state == ChangeState.AWAITING_APPROVAL
+    assert (
+        approvals.approve(change, seen=change.fingerprint, **by(approver)).state
+        == ChangeState.QUEUED
+    )
 
 
 @pytest.mark.parametrize(
@@ -291,9 +293,9 @@ def test_all_means_expiring_too_and_emergencies_never_wait(
     settings.APPROVAL_FOR = "all"
     batches(2)
     soon = BatchPatch(expires_on=timezone.now() + HOUR)
-    assert confirm(draft(operator, soon), operator).state == State.AWAITING_APPROVAL
+    assert confirm(draft(operator, soon), operator).state == ChangeState.AWAITING_APPROVAL
     emergency = draft(operator, priority=Change.Priority.EMERGENCY)
-    assert confirm(emergency, operator).state == State.QUEUED
+    assert confirm(emergency, operator).state == ChangeState.QUEUED
 
 
 def test_splitting_a_change_does_not_evade_the_threshold(
@@ -303,16 +305,18 @@ def test_splitting_a_change_does_not_evade_the_threshold(
     batches(8)
     few = [Batch.objects.filter(pk__in=ids) for ids in (["b-0", "b-1", "b-2"], ["b-3", "b-4"])]
     for part in few:
-        assert confirm(draft(operator, batches=part), operator).state == State.QUEUED
+        assert confirm(draft(operator, batches=part), operator).state == ChangeState.QUEUED
     rest = Batch.objects.filter(pk="b-5")
     waits = confirm(draft(operator, batches=rest), operator)
-    assert waits.state == State.AWAITING_APPROVAL
+    assert waits.state == ChangeState.AWAITING_APPROVAL
     assert waits.approval_reason == (
         "It concerns 1 batch; with the 5 that olivia changed within the hour that is more than 5."
     )
-    assert confirm(draft(both, batches=rest), both).state == State.QUEUED, "another person"
+    assert confirm(draft(both, batches=rest), both).state == ChangeState.QUEUED, "another person"
     Change.objects.update(confirmed_at=timezone.now() - 2 * HOUR)
-    assert confirm(draft(operator, batches=rest), operator).state == State.QUEUED, "an hour later"
+    assert confirm(draft(operator, batches=rest), operator).state == ChangeState.QUEUED, (
+        "an hour later"
+    )
 
 
 @pytest.mark.django_db(transaction=True)
@@ -334,12 +338,12 @@ def test_an_approval_that_has_expired_does_not_start_a_change(
     Change.objects.update(fingerprint=stamp, approved_fingerprint=stamp)
     driver.drive()
     change.refresh_from_db()
-    assert (change.state, change.approved_fingerprint) == (State.AWAITING_APPROVAL, "")
+    assert (change.state, change.approved_fingerprint) == (ChangeState.AWAITING_APPROVAL, "")
     entry = AuditEntry.objects.get(action="change.approval_expired")
     assert (entry.who, entry.detail["approved_by"]) == ("batchops, for olivia", "amir")
     assert sandbox.journal() == []
     again = approvals.approve(change, seen=change.fingerprint, **by(approver))
-    assert again.state == State.QUEUED
+    assert again.state == ChangeState.QUEUED
 
 
 def test_what_the_schedule_moves_by_rule_stays_approved(
@@ -353,7 +357,7 @@ def test_what_the_schedule_moves_by_rule_stays_approved(
     settings.RESUME_WINDOWS, settings.TIME_ZONE = f"{tomorrow} 00:00-24:00", "UTC"
     assert lifecycle.postpone(change)
     change.refresh_from_db()
-    assert change.state == State.SCHEDULED
+    assert change.state == ChangeState.SCHEDULED
     assert approvals.require(change)
 
 
@@ -376,12 +380,12 @@ def test_two_halves_confirmed_at_once_count_as_one_whole(
 
     monkeypatch.setattr(authorization, "_not_approved_lately", slowly)
 
-    def confirm_half(change: Change) -> Change.State:
+    def confirm_half(change: Change) -> ChangeState:
         try:
-            return Change.State(confirm(change, User.objects.get(pk=operator.pk)).state)
+            return ChangeState(confirm(change, User.objects.get(pk=operator.pk)).state)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(2) as pool:
         states = list(pool.map(confirm_half, halves))
-    assert sorted(states) == [State.AWAITING_APPROVAL, State.QUEUED]
+    assert sorted(states) == [ChangeState.AWAITING_APPROVAL, ChangeState.QUEUED]

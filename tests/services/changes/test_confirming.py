@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit, permissions
-from batchops.models import AuditEntry, Batch, Change, ChangeItem
+from batchops.models import AuditEntry, Batch, Change, ChangeItem, ChangeState
 from batchops.services.changes import drafts, lifecycle
 from batchops.services.errors import (
     EmptySelection,
@@ -87,7 +87,7 @@ def test_a_reason_is_needed_and_bounded(operator: User, reason: str) -> None:
         confirm(change, operator, reason=reason)
     assert refused.value.field == "reason"
     change.refresh_from_db()
-    assert change.state == Change.State.DRAFT
+    assert change.state == ChangeState.DRAFT
 
 
 def test_a_draft_confirmed_twice_runs_once(operator: User) -> None:
@@ -131,7 +131,7 @@ def test_a_permission_taken_away_after_the_review_stops_the_confirmation(operato
     with pytest.raises(NotAllowed, match="let outreach reach more people"):
         confirm(change, operator)
     change.refresh_from_db()
-    assert change.state == Change.State.DRAFT
+    assert change.state == ChangeState.DRAFT
     denied = AuditEntry.objects.get(action="change.denied")
     assert denied.outcome == "denied"
     assert denied.detail["permission"] == permissions.RELEASE_CHANGE
@@ -145,7 +145,7 @@ def test_who_may_only_pause_cannot_resume_and_the_try_is_recorded(
     person = make_person("petra", "Viewer")
     person.user_permissions.add(permission("request_change"))
     person = User.objects.get(pk=person.pk)
-    assert draft(person, PAUSE).state == Change.State.DRAFT
+    assert draft(person, PAUSE).state == ChangeState.DRAFT
     with pytest.raises(NotAllowed):
         draft(person, RESUME)
     assert actions()[-1] == "change.denied"
@@ -177,13 +177,13 @@ def test_a_wrong_number_is_refused_above_the_limit(
     with pytest.raises(InvalidInput, match=r"\(3\)") as refused:
         confirm(change, operator, typed_count=typed)
     assert refused.value.field == "typed_count"
-    assert confirm(change, operator, typed_count=3).state == Change.State.QUEUED
+    assert confirm(change, operator, typed_count=3).state == ChangeState.QUEUED
 
 
 def test_up_to_the_limit_nothing_has_to_be_typed(operator: User, settings: Settings) -> None:
     settings.TYPED_CONFIRMATION_ABOVE = 3
     batches(3)
-    assert confirm(draft(operator), operator).state == Change.State.QUEUED
+    assert confirm(draft(operator), operator).state == ChangeState.QUEUED
 
 
 def test_a_draft_of_which_all_is_skipped_cannot_be_confirmed(operator: User) -> None:
@@ -211,28 +211,28 @@ def test_a_draft_whose_batches_all_became_ineligible_cannot_be_confirmed(
     with pytest.raises(InvalidInput, match="None of these batches can be changed any more"):
         confirm(change, operator)
     change.refresh_from_db()
-    assert change.state == Change.State.DRAFT
+    assert change.state == ChangeState.DRAFT
 
 
 def test_one_batch_that_is_left_is_enough(operator: User) -> None:
     batches(2)
     change = draft(operator)
     Batch.objects.filter(pk="b-0").update(status="FAILED")
-    assert confirm(change, operator).state == Change.State.QUEUED
+    assert confirm(change, operator).state == ChangeState.QUEUED
 
 
 def test_a_schedule_waits_for_its_time(operator: User) -> None:
     batch()
     later = timezone.now() + dt.timedelta(hours=1)
     change = confirm(draft(operator), operator, run_at=later)
-    assert change.state == Change.State.SCHEDULED
+    assert change.state == ChangeState.SCHEDULED
     lifecycle.queue_due()
     change.refresh_from_db()
-    assert change.state == Change.State.SCHEDULED
+    assert change.state == ChangeState.SCHEDULED
     Change.objects.update(run_at=timezone.now() - dt.timedelta(seconds=1))
     assert lifecycle.queue_due() == 1
     change.refresh_from_db()
-    assert change.state == Change.State.QUEUED
+    assert change.state == ChangeState.QUEUED
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_scheduled_change_can_be_cancelled(operator: User) -> None:
     batch()
     change = confirm(draft(operator), operator, run_at=timezone.now() + dt.timedelta(hours=1))
     stopped = lifecycle.stop(change, user=operator, actor=audit.Actor.of_user(operator))
-    assert stopped.state == Change.State.STOPPED
+    assert stopped.state == ChangeState.STOPPED
     assert stopped.counts_json == {"stopped": 1}
     assert actions()[-2:] == ["change.cancelled", "batch.stopped"]
     with pytest.raises(WrongState):
@@ -282,7 +282,7 @@ def test_a_draft_lapses_after_a_day(operator: User) -> None:
     Change.objects.update(created_at=timezone.now() - dt.timedelta(days=1, minutes=1))
     assert drafts.lapse_drafts() == 1
     change.refresh_from_db()
-    assert change.state == Change.State.DISCARDED
+    assert change.state == ChangeState.DISCARDED
     assert not ChangeItem.objects.exists()
     assert actions()[-1] == "change.discarded"
 

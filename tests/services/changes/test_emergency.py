@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import Change, SyncRun
+from batchops.models import Change, ChangeState, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import drafts, emergency
 from batchops.services.errors import EmptySelection, NotAllowed
@@ -62,7 +62,7 @@ def test_it_waits_for_no_typed_number_and_no_approval(operator: User, settings: 
     settings.TYPED_CONFIRMATION_ABOVE = settings.APPROVAL_THRESHOLD = 1
     batches(3)
     change = confirm(emergency.draft_pause(**by(operator)), operator)
-    assert change.state == Change.State.QUEUED
+    assert change.state == ChangeState.QUEUED
 
 
 def test_it_overtakes_what_is_queued(operator: User) -> None:

@@ -14,14 +14,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import AuditEntry, Batch, Campaign, Change, ChangeItem
+from batchops.models import AuditEntry, Batch, Campaign, Change, ChangeItem, ChangeState
 from batchops.services.changes import drafts, emergency, freezing, lifecycle
 from batchops.services.errors import EmptySelection, InvalidInput, WrongState
 from tests.services.changes.world import batch, batches, confirm, draft, ended
 
 pytestmark = pytest.mark.django_db
-
-State = Change.State
 
 
 def by(user: User) -> dict[str, Any]:
@@ -101,7 +99,7 @@ def test_what_broke_off_is_nobodys_to_confirm_and_is_dropped_by_a_worker(
         patch.setattr(drafts, "_abandon", lambda change: None)
         draft(operator)
     half = Change.objects.get()
-    assert half.state == State.DRAFTING
+    assert half.state == ChangeState.DRAFTING
     assert not Change.objects.visible().exists()
     with pytest.raises(WrongState, match="still being drafted"):
         confirm(half, operator)
@@ -118,7 +116,7 @@ def test_what_broke_off_is_nobodys_to_confirm_and_is_dropped_by_a_worker(
 def test_items_left_by_a_discard_that_broke_off_go_later(operator: User) -> None:
     batches(8)
     change = draft(operator)
-    Change.objects.update(state=State.DISCARDED, finished_at=timezone.now())
+    Change.objects.update(state=ChangeState.DISCARDED, finished_at=timezone.now())
     drafts.lapse_drafts()
     assert not change.items.exists()
 
@@ -142,11 +140,11 @@ def test_a_person_has_only_so_many_drafts_open_and_an_emergency_finds_room(
     draft(operator)
     with pytest.raises(InvalidInput, match="2 drafts open"):
         draft(operator)
-    assert emergency.draft_pause(**by(operator)).state == State.DRAFT
+    assert emergency.draft_pause(**by(operator)).state == ChangeState.DRAFT
     draft(make_person("otto", "Operator"))
     lifecycle.discard(first, **by(operator))
     Change.objects.filter(priority=Change.Priority.EMERGENCY).delete()
-    assert draft(operator).state == State.DRAFT
+    assert draft(operator).state == ChangeState.DRAFT
 
 
 # Locks ---------------------------------------------------------------------------------------

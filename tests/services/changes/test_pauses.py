@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import AuditEntry, Batch, Change, SyncRun
+from batchops.models import AuditEntry, Batch, Change, ChangeState, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import lifecycle, timed_pauses
 from batchops.services.errors import InvalidInput, NotAllowed, WrongState
@@ -24,7 +24,7 @@ from tests.services.changes.world import RESUME, batch, batches, confirm, draft,
 
 pytestmark = pytest.mark.django_db
 
-State, Source = Change.State, Change.Source
+Source = Change.Source
 HOUR = dt.timedelta(hours=1)
 MONDAY_EVENING = dt.datetime(2026, 11, 23, 20, tzinfo=dt.UTC)
 
@@ -55,7 +55,11 @@ def test_the_end_of_a_pause_becomes_a_linked_change_over_what_it_still_holds(
     pause = paused_until(operator, past())
     Batch.objects.filter(pk="b-0").update(paused=False, hold=None)
     [resume] = timed_pauses.resume_due()
-    assert (resume.state, resume.source, resume.follows) == (State.QUEUED, Source.RESUME, pause)
+    assert (resume.state, resume.source, resume.follows) == (
+        ChangeState.QUEUED,
+        Source.RESUME,
+        pause,
+    )
     assert set(resume.items.values_list("batch_id", flat=True)) == {"b-1", "b-2"}
     assert resume.patch == RESUME
     assert resume.requested_by == operator
@@ -84,7 +88,7 @@ def test_the_end_waits_for_an_open_window(operator: User, settings: Settings) ->
         batches(2)
         paused_until(operator, past())
         [resume] = timed_pauses.resume_due()
-    assert resume.state == State.SCHEDULED
+    assert resume.state == ChangeState.SCHEDULED
     assert resume.run_at == dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
 
 
@@ -95,7 +99,7 @@ def test_the_end_waits_for_approval_where_resuming_needs_it(
     batches(2)
     paused_until(operator, past())
     [resume] = timed_pauses.resume_due()
-    assert resume.state == State.AWAITING_APPROVAL
+    assert resume.state == ChangeState.AWAITING_APPROVAL
 
 
 @pytest.mark.parametrize("lost", ["role", "account"])

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from batchops import audit, checks
-from batchops.models import Change
+from batchops.models import Change, ChangeState
 from batchops.services import authorization
 from batchops.services.changes import approvals, lifecycle
 from batchops.services.errors import ResumeWindowClosed
@@ -90,12 +90,12 @@ class TestAtAClosedHour:
 
     def test_a_pause_is_always_allowed(self, operator: User) -> None:
         batch()
-        assert confirm(draft(operator, PAUSE), operator).state == Change.State.QUEUED
+        assert confirm(draft(operator, PAUSE), operator).state == ChangeState.QUEUED
 
     def test_it_can_be_scheduled_for_an_open_hour(self, operator: User) -> None:
         batch(paused=True)
         change = confirm(draft(operator, RESUME), operator, run_at=MONDAY)
-        assert change.state == Change.State.SCHEDULED
+        assert change.state == ChangeState.SCHEDULED
 
     def test_it_cannot_be_scheduled_for_another_closed_hour(self, operator: User) -> None:
         batch(paused=True)
@@ -115,7 +115,7 @@ def test_an_approval_at_a_closed_hour_waits_for_the_opening(
     with time_machine.travel(SATURDAY, tick=False):
         actor = audit.Actor.of_user(approver)
         approved = approvals.approve(change, seen=change.fingerprint, user=approver, actor=actor)
-    assert (approved.state, approved.run_at) == (Change.State.SCHEDULED, MONDAY)
+    assert (approved.state, approved.run_at) == (ChangeState.SCHEDULED, MONDAY)
 
 
 @pytest.mark.django_db
@@ -130,7 +130,7 @@ def test_what_had_to_wait_into_closed_hours_is_postponed(operator: User, schedul
     with time_machine.travel(SATURDAY, tick=False):
         assert lifecycle.queue_due() == 0
     change.refresh_from_db()
-    assert (change.state, change.run_at) == (Change.State.SCHEDULED, MONDAY)
+    assert (change.state, change.run_at) == (ChangeState.SCHEDULED, MONDAY)
 
 
 @pytest.mark.django_db
@@ -151,4 +151,4 @@ def test_a_worker_that_comes_back_at_a_closed_hour_starts_nothing(operator: User
     with time_machine.travel(SATURDAY, tick=False):
         assert not run_state.start(change)
     change.refresh_from_db()
-    assert (change.state, change.run_at) == (Change.State.SCHEDULED, MONDAY)
+    assert (change.state, change.run_at) == (ChangeState.SCHEDULED, MONDAY)

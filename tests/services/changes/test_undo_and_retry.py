@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import AuditEntry, Batch, Change, ChangeItem, SyncRun
+from batchops.models import AuditEntry, Batch, Change, ChangeState, ItemState, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import drafts, lifecycle
 from batchops.services.errors import EmptySelection, NotAllowed, WrongState
@@ -23,7 +23,7 @@ from tests.services.changes.world import PAUSE, batch, batches, confirm, draft, 
 
 pytestmark = pytest.mark.django_db
 
-State, Source = Change.State, Change.Source
+Source = Change.Source
 EXPIRY = dt.datetime(2027, 1, 31, 12, tzinfo=dt.UTC)
 
 
@@ -40,7 +40,7 @@ def test_undo_puts_back_what_each_batch_had(operator: User) -> None:
     batch("without")
     done = ended(operator, BatchPatch(expires_on=EXPIRY + dt.timedelta(days=9)))
     undo = drafts.draft_undo(done, **by(operator))
-    assert (undo.source, undo.follows, undo.state) == (Source.UNDO, done, State.DRAFT)
+    assert (undo.source, undo.follows, undo.state) == (Source.UNDO, done, ChangeState.DRAFT)
     assert asked(undo) == {
         "with": BatchPatch(expires_on=EXPIRY),
         "without": BatchPatch(expires_on=CLEAR),
@@ -90,7 +90,7 @@ def test_undoing_a_pause_lets_outreach_start_and_needs_that_permission(
     done = ended(operator)
     undo = drafts.draft_undo(done, **by(operator))
     assert undo.releasing_count == 2
-    assert confirm(undo, operator).state == State.AWAITING_APPROVAL
+    assert confirm(undo, operator).state == ChangeState.AWAITING_APPROVAL
     with pytest.raises(NotAllowed):
         drafts.draft_undo(done, **by(approver))
     assert AuditEntry.objects.filter(action="change.denied", actor_name="amir").exists()
@@ -121,8 +121,8 @@ def test_retrying_an_undo_asks_each_batch_for_its_own_again(operator: User) -> N
     undo = confirm(
         drafts.draft_undo(ended(operator, BatchPatch(call_rate=30)), **by(operator)), operator
     )
-    undo.items.update(state=ChangeItem.State.FAILED)
-    Change.objects.filter(pk=undo.pk).update(state=State.FINISHED)
+    undo.items.update(state=ItemState.FAILED)
+    Change.objects.filter(pk=undo.pk).update(state=ChangeState.FINISHED)
     undo.refresh_from_db()
     retry = drafts.draft_retry(undo, **by(operator))
     assert asked(retry) == {"a": BatchPatch(call_rate=10), "b": BatchPatch(call_rate=20)}
@@ -152,7 +152,11 @@ def test_going_on_with_what_was_stopped_sends_the_rest_and_reads_it_back(operato
     lifecycle.stop(change, **by(operator))
     Change.objects.filter(pk=change.pk).update(read_back_at=timezone.now())
     change = lifecycle.proceed(change, **by(operator))
-    assert (change.state, change.read_back_at, change.finished_at) == (State.QUEUED, None, None)
+    assert (change.state, change.read_back_at, change.finished_at) == (
+        ChangeState.QUEUED,
+        None,
+        None,
+    )
     assert lifecycle.counts(change) == {"pending": 2}
 
 
@@ -164,7 +168,7 @@ def test_undo_reaches_the_vendor(sandbox: EmbeddedSandbox, operator: User) -> No
     done = confirm(draft(operator, BatchPatch(call_rate=5)), operator)
     driver.drive()
     done.refresh_from_db()
-    assert done.state == State.FINISHED
+    assert done.state == ChangeState.FINISHED
     confirm(drafts.draft_undo(done, **by(operator)), operator)
     driver.drive()
     assert [sandbox.batch(name)["call_rate"] for name in ("a", "b")] == [10, 20]

@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import AuditEntry, Change
+from batchops.models import AuditEntry, Change, ChangeState
 from batchops.services.changes import approvals, lifecycle, unsent
 from tests.services.changes.world import batch, batches, confirm, draft
 
@@ -47,7 +47,7 @@ def test_a_stop_takes_effect_before_all_is_settled(operator: User) -> None:
     change = confirm(draft(operator), operator)
     Change.objects.update(state="running", started_at=timezone.now())
     stopped = lifecycle.stop(change, **by(operator))
-    assert stopped.state == Change.State.STOPPED
+    assert stopped.state == ChangeState.STOPPED
     assert lifecycle.counts(change) == {"stopped": 2, "pending": 3}
     assert not lifecycle.sweep_stopped(change)
     assert lifecycle.sweep_stopped(change)

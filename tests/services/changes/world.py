@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from batchops import audit
-from batchops.models import Batch, Campaign, Change, ChangeItem
+from batchops.models import Batch, Campaign, Change, ChangeItem, ItemState
 from batchops.services.changes import drafts, lifecycle
 from batchops.syllable.patch import BatchPatch, Values
 
@@ -63,7 +63,7 @@ def ended(user: User, patch: BatchPatch = PAUSE, state: str = "applied", **more:
     for item in change.items.filter(state="pending").select_related("batch"):
         already = item.plan == ChangeItem.Plan.ALREADY
         item.state, item.settled_at = "unchanged" if already else state, now
-        if item.state == ChangeItem.State.APPLIED:
+        if item.state == ItemState.APPLIED:
             left = patch.applied_to(item.before)
             item.after = {**left.to_json(), "status": item.batch.status}
             _leave(item.batch, left, change)

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, SyncRun
+from batchops.models import Action, AuditEntry, Batch, Change, ItemState, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import lifecycle
 from batchops.services.mirror import refresh, store, sync
@@ -283,7 +283,7 @@ def test_a_page_of_outside_changes_costs_few_queries_however_many_they_are(
         change = pause(operator)
         with time_machine.travel(timezone.now() + dt.timedelta(hours=1)):
             read_back.all_due()
-        assert change.items.filter(state=ChangeItem.State.APPLIED).count() == 500
+        assert change.items.filter(state=ItemState.APPLIED).count() == 500
     for batch_id in sandbox.batch_ids():
         sandbox.edit_batch(batch_id, paused=not ours, call_rate=77)
     seen_at = timezone.now() + dt.timedelta(hours=2)

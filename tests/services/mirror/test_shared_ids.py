@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, SyncRun
+from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, ItemState, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import eligibility, emergency, lifecycle
 from batchops.services.mirror import list_pages, refresh, sync
@@ -150,7 +150,7 @@ def test_a_draft_leaves_it_out_and_says_why(
     else:
         change = confirmed(operator)
     item = change.items.get(batch=SAME)
-    assert (item.plan, item.state) == (ChangeItem.Plan.SKIP, ChangeItem.State.SKIPPED)
+    assert (item.plan, item.state) == (ChangeItem.Plan.SKIP, ItemState.SKIPPED)
     assert item.message == eligibility.SHARED_ID
     risks = [risk for risk in summary.risks(change) if "several campaigns" in risk.words]
     assert [risk.grave for risk in risks] == [True]
@@ -168,7 +168,7 @@ def test_an_alarm_after_the_confirmation_keeps_it_from_being_sent(
     sync.pull(INCREMENTAL)
     driver.drive()
     item = change.items.get(batch=SAME)
-    assert (item.state, item.message) == (ChangeItem.State.SKIPPED, eligibility.SHARED_ID)
+    assert (item.state, item.message) == (ItemState.SKIPPED, eligibility.SHARED_ID)
     assert SAME not in {entry["batch_id"] for entry in sandbox.journal(method="PUT")}
 
 
@@ -179,7 +179,7 @@ def test_a_read_before_sending_that_shows_the_other_keeps_it_from_being_sent(
     add_second(sandbox, paused=False)
     sandbox.vanish(SAME)
     driver.drive()
-    assert change.items.get(batch=SAME).state == ChangeItem.State.SKIPPED
+    assert change.items.get(batch=SAME).state == ItemState.SKIPPED
     assert SAME not in {entry["batch_id"] for entry in sandbox.journal(method="PUT")}
     assert Batch.objects.get(pk=SAME).campaign_id == 1
     assert Action.BATCH_CHANGED_OUTSIDE not in actions()

@@ -17,7 +17,7 @@ from django.db.backends.signals import connection_created
 from django.utils import timezone
 from pytest_django import Settings
 
-from batchops.models import Batch, Change, ChangeItem
+from batchops.models import Batch, Change, ChangeItem, ChangeState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.sandbox.vendor import KEY_OWNER
 from batchops.services import wake
@@ -62,7 +62,7 @@ def test_workers_take_over_what_a_dead_worker_held(
     ids = fill(sandbox, 60)
     change = confirmed(operator)
     leases.claim(change, "of a worker that died", 40)
-    Change.objects.update(state=Change.State.RUNNING, started_at=timezone.now())
+    Change.objects.update(state=ChangeState.RUNNING, started_at=timezone.now())
     sandbox.edit_batch(ids[0], paused=True, last_updated_by=KEY_OWNER)
     driver.drive()
     assert lifecycle.counts(change) == {"applied": 20, "sending": 40}

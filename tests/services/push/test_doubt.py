@@ -11,7 +11,16 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import Action, AuditEntry, Batch, Change, ChangeItem, KeyIdentity, SyncRun
+from batchops.models import (
+    Action,
+    AuditEntry,
+    Batch,
+    Change,
+    ChangeItem,
+    ChangeState,
+    KeyIdentity,
+    SyncRun,
+)
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.sandbox.records import CONSOLE_USER
 from batchops.sandbox.vendor import KEY_OWNER
@@ -72,9 +81,7 @@ def sent_by_a_dead_worker(change: Change, sandbox: EmbeddedSandbox, **done: obje
     for item in change.items.all():
         if done:
             sandbox.edit_batch(item.batch_id, **done, last_updated_by=KEY_OWNER)
-    Change.objects.filter(pk=change.pk).update(
-        state=Change.State.RUNNING, started_at=timezone.now()
-    )
+    Change.objects.filter(pk=change.pk).update(state=ChangeState.RUNNING, started_at=timezone.now())
 
 
 def lapse() -> None:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
-from batchops.models import Batch, Change, ChangeItem
+from batchops.models import Batch, Change, ChangeItem, ItemState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.sandbox.faults import FaultKind
 from batchops.services.changes import lifecycle
@@ -95,7 +95,7 @@ def test_a_fault_now_and_then_is_overcome(
     sandbox.set_faults(**{kind: 0.1})
     drive_to_the_end(change, operator)
     assert_all_agree(sandbox, change)
-    applied = change.items.filter(state=ChangeItem.State.APPLIED)
+    applied = change.items.filter(state=ItemState.APPLIED)
     if kind not in LYING | {FaultKind.MISSING_FIELDS}:
         assert applied.count() == number, describe(change)
         assert all(sandbox.batch(batch_id)["paused"] for batch_id in ids)
@@ -175,7 +175,7 @@ def test_one_batch_that_always_fails_fails_alone(sandbox: EmbeddedSandbox, opera
     sandbox.set_faults(error_500={"share": 1.0, "methods": ["PUT"], "batch_ids": [ids[-1]]})
     drive_to_the_end(change, operator)
     assert lifecycle.counts(change) == {"applied": MANY - 1, "failed": 1}
-    failed = change.items.get(state=ChangeItem.State.FAILED)
+    failed = change.items.get(state=ItemState.FAILED)
     assert failed.batch_id == ids[-1]
     assert "500" in failed.message
     assert_all_agree(sandbox, change)

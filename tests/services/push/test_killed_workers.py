@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from batchops.models import AuditEntry, Change, ChangeItem
+from batchops.models import AuditEntry, Change, ItemState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import lifecycle
 from batchops.services.push import driver
@@ -113,7 +113,7 @@ def test_what_a_dead_worker_held_is_taken_over_after_its_lease(
     with Worker(variables) as worker:
         wait_for(lambda: updates(sandbox) > 0, 30)
         worker.kill()
-    assert change.items.filter(state=ChangeItem.State.SENDING).exists()
+    assert change.items.filter(state=ItemState.SENDING).exists()
     sandbox.clear_faults()
     with Worker(variables):
         wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 30)

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 
 from batchops import audit
-from batchops.models import Change
+from batchops.models import ChangeState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import vendor
 from batchops.services.changes import emergency, lifecycle
@@ -85,7 +85,7 @@ def test_stopping_and_continuing_over_and_over_meets_no_deadlock(
     try:
         for _ in range(PAUSES):
             change.refresh_from_db()
-            if change.state == Change.State.FINISHED:
+            if change.state == ChangeState.FINISHED:
                 break
             lifecycle.stop(change, user=operator, actor=olivia)
             if not change.started_at:

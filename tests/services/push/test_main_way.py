@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from batchops import audit
-from batchops.models import AuditEntry, Batch, Change, ChangeItem, SyncRun
+from batchops.models import AuditEntry, Batch, Change, ChangeItem, ChangeState, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import drafts, lifecycle
 from batchops.services.mirror import sync
@@ -47,7 +47,7 @@ def test_a_pause_reaches_the_vendor_the_mirror_and_the_trail(
     change = confirmed(operator, olivia, BatchPatch(paused=True))
     driver.drive()
     change.refresh_from_db()
-    assert change.state == Change.State.FINISHED
+    assert change.state == ChangeState.FINISHED
     assert lifecycle.counts(change) == {"applied": number}
     assert all(sandbox.batch(f"20261124.{index}")["paused"] for index in range(number))
     assert Batch.objects.filter(paused=True, hold=change).count() == number

@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from batchops import audit
-from batchops.models import AuditEntry, Batch, Change, ChangeItem
+from batchops.models import AuditEntry, Batch, Change, ChangeItem, ChangeState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import vendor
 from batchops.services.changes import drafts, lifecycle
@@ -275,7 +275,7 @@ def test_of_a_stopped_change_only_what_may_have_been_sent_is_claimed(
     change = confirmed(operator)
     leases.claim(change, "of a worker that died", 1)
     ChangeItem.objects.filter(state="sending").update(state="pending", lease="", lease_until=None)
-    Change.objects.update(state=Change.State.STOPPED)
+    Change.objects.update(state=ChangeState.STOPPED)
     change.refresh_from_db()
     assert len(leases.claim(change, "of another", 3)) == 1
 
