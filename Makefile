@@ -12,7 +12,7 @@ DEV_STAMP := .venv/dev-$(shell cksum < requirements-dev.txt | cut -d ' ' -f 1)
 # requirements-dev.txt holds all of requirements.txt.
 EITHER_STAMP := $(or $(wildcard $(DEV_STAMP)),$(RUN_STAMP))
 
-.PHONY: help run test check test-postgres coverage lint format lock clean
+.PHONY: help run test check test-postgres coverage lint format lock pictures clean
 
 help:
 	@echo "make run     start batchops with its worker, on the sandbox when no key is set"
@@ -24,6 +24,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make lock    renew the lock files (needs uv)"
+	@echo "make pictures  renew the pictures of the documents (needs Chromium)"
 	@echo "make clean   remove the environment and what was built; data in var/ stays"
 
 run: $(EITHER_STAMP)
@@ -55,6 +56,9 @@ LOCK := uv pip compile --quiet --generate-hashes --universal --no-strip-extras -
 lock:
 	$(LOCK) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+
+pictures: $(DEV_STAMP)
+	$(BIN)/python -m tools.pictures
 
 clean:
 	rm -rf .venv staticfiles test-results var/test-results htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

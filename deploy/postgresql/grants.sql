@@ -1,4 +1,4 @@
--- What the role that batchops runs as may do; docs/operations.md tells how the two roles are made.
+-- What the role that batchops runs as may do; docs/how-to/administrator.md tells how the two roles are made.
 -- Run by the owner after each migrate:
 --   psql "$OWNER_URL" --set ON_ERROR_STOP=1 --file deploy/postgresql/grants.sql
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;

@@ -9,7 +9,13 @@ import pytest
 from tests.deployment.loading import BASE
 
 RUN, DEV = "requirements.txt", "requirements-dev.txt"
-INSTRUCTIONS = ("Makefile", "README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/operations.md")
+INSTRUCTIONS = (
+    "Makefile",
+    "README.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+    "docs/how-to/administrator.md",
+)
 
 pytestmark = pytest.mark.once
 

@@ -119,6 +119,6 @@ def test_the_drawing_of_the_imports_is_as_the_code_is() -> None:
 
 def test_the_documents_name_only_commands_that_exist() -> None:
     there = set(get_commands())
-    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "Makefile"):
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "Makefile"):
         named = set(re.findall(r"manage\.py (\w+)", path.read_text()))
         assert named <= there, path.name
