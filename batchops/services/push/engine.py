@@ -123,6 +123,7 @@ class Engine:
     def _go_on(self) -> bool:
         """One round with the database; whether there may be more to do."""
         try:
+            self._take_unknown()
             claimed = self._tend()
             more = bool(claimed or self.supply.held or self.supply.refreshes) or self._has_more()
         except DatabaseError as error:
@@ -130,6 +131,11 @@ class Engine:
             return True
         self.database_gone_since = None
         return more
+
+    def _take_unknown(self) -> None:
+        """Once the database is back: work on what was claimed when it went."""
+        if self.database_gone_since is not None:
+            leases.take_unknown(self.lease, self.supply.held.keys())
 
     def _tend(self) -> int:
         """All that uses the database; returns how many items were claimed."""
@@ -358,6 +364,7 @@ class Engine:
         deadline = time.monotonic() + LAST_WRITE_SECONDS
         while True:
             try:
+                self._take_unknown()
                 self._write()
                 self._apply_waits()
                 return

@@ -203,7 +203,6 @@ class Supply:
         if not items:
             return 0
         self.changes[change.pk] = change
-        self._held_of[change.pk] += len(items)
         overtaken = leases.overtaken(change, items)
         claimant = self._claimants[change.pk]
         # What lets outreach reach more people is reviewed again instead.
@@ -215,6 +214,7 @@ class Supply:
             since = None if item.batch_id in unread else compared_at
             assignment = Assignment.of(item, change, patch, since, names, made.get(item.pk))
             self.held[item.pk] = assignment
+            self._held_of[change.pk] += 1
             if message := unsendable(item.batch):
                 self.unsent.append(Outcome(assignment, ItemState.SKIPPED, message=message))
             elif later := overtaken.get(item.pk):

@@ -304,12 +304,25 @@ def take_lapsed(but: str = "") -> int:
 
     `but` names the lease of the caller, who is alive.
     """
-    found = dict(lapsed().exclude(lease=but).values_list("pk", "batch_id"))
+    return _take(dict(lapsed().exclude(lease=but).values_list("pk", "batch_id")), lapsed())
+
+
+def take_unknown(lease: str, known: Collection[int]) -> int:
+    """Make pending again what is under a lease and its worker does not know of; returns how many.
+
+    A claim may have been committed although the database was gone before it could say so.
+    """
+    leased = ChangeItem.objects.filter(lease=lease, state=ItemState.SENDING)
+    found = {key: batch for key, batch in leased.values_list("pk", "batch_id") if key not in known}
+    return _take(found, leased)
+
+
+def _take(found: Mapping[int, str], among: QuerySet[ChangeItem]) -> int:
     if not found:
         return 0
     with transaction.atomic():
         taken = update_in_order(
-            lapsed().filter(pk__in=list(found)), state=ItemState.PENDING, lease="", lease_until=None
+            among.filter(pk__in=list(found)), state=ItemState.PENDING, lease="", lease_until=None
         )
         doubt(found.values())
     return taken

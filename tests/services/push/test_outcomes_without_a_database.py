@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -99,3 +100,23 @@ def test_an_outcome_is_written_after_its_lease_if_nobody_took_the_item_up(
     worker.join(30)
     assert lifecycle.counts(change) == {"applied": 30}
     assert not ChangeItem.objects.filter(change=change, state="pending").exists()
+
+
+def test_what_is_claimed_when_the_database_goes_is_worked_on_once_it_is_back(
+    sandbox: EmbeddedSandbox, operator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine has not learnt of it, and nobody has to wait until its lease lapses."""
+    fill(sandbox, 60)
+    change = confirmed(operator)
+    overtaken, failures = leases.overtaken, iter(range(2))
+
+    def gone(*args: Any) -> object:
+        if next(failures, None) is not None:
+            raise OperationalError("server closed the connection unexpectedly")
+        return overtaken(*args)
+
+    monkeypatch.setattr(leases, "overtaken", gone)
+    driver.drive()
+    assert lifecycle.counts(change) == {"applied": 60}
+    assert len(sandbox.journal(method="PUT")) == 60
+    assert_all_agree(sandbox, change)

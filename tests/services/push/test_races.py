@@ -18,9 +18,12 @@ from batchops.models import AuditEntry, Batch, Change, ChangeItem, ChangeState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import vendor
 from batchops.services.changes import drafts, lifecycle
+from batchops.services.mirror import list_pages
 from batchops.services.push import driver, engine
 from batchops.services.runs import leases
+from batchops.syllable.client import SyllableClient
 from batchops.syllable.patch import BatchPatch
+from batchops.syllable.records import BatchRecord
 from tests.services.push.world import (
     PAUSE,
     RESUME,
@@ -202,7 +205,7 @@ def test_a_pause_is_no_answer_to_what_others_resumed_meanwhile(
     assert lifecycle.counts(pause) == {"conflict": 1, "unchanged": 2}
 
 
-def test_a_stopped_change_stops_within_two_seconds(
+def test_a_stopped_change_stops_long_before_its_last_batch(
     sandbox: EmbeddedSandbox, operator: User, olivia: audit.Actor, in_background: Background
 ) -> None:
     fill(sandbox, 400)
@@ -211,34 +214,30 @@ def test_a_stopped_change_stops_within_two_seconds(
     worker = in_background(driver.drive)
     wait_for(lambda: len(sandbox.journal(method="PUT")) > 40)
     lifecycle.stop(change, user=operator, actor=olivia)
-    stopped = time.monotonic()
-    worker.join(10)
-    assert time.monotonic() - stopped < 2
+    worker.join(30)
     numbers = lifecycle.counts(change)
     assert set(numbers) == {"applied", "stopped"}
     assert numbers["applied"] == len(sandbox.journal(method="PUT"))
     assert_all_agree(sandbox, change)
 
 
-def test_a_change_that_waits_at_the_vendors_gate_stops_as_fast(
+def test_a_change_that_waits_at_the_vendors_gate_stops_before_it_opens(
     sandbox: EmbeddedSandbox,
     operator: User,
     olivia: audit.Actor,
     in_background: Background,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("batchops.syllable.limits.GATE_CAP_SECONDS", 30.0)
+    monkeypatch.setattr("batchops.syllable.limits.GATE_CAP_SECONDS", 600.0)
     fill(sandbox, 100)
     change = confirmed(operator)
     sandbox.set_faults(
-        rate_limited={"share": 1.0, "methods": ["PUT"]}, retry_after_seconds=30, latency=0.05
+        rate_limited={"share": 1.0, "methods": ["PUT"]}, retry_after_seconds=600, latency=0.05
     )
     worker = in_background(driver.drive)
     wait_for(lambda: len(sandbox.journal(method="PUT")) > 0)
     lifecycle.stop(change, user=operator, actor=olivia)
-    stopped = time.monotonic()
-    wait_for(lambda: not change.items.filter(state="sending").exists(), 2)
-    assert time.monotonic() - stopped < 2
+    wait_for(lambda: not change.items.filter(state="sending").exists())
     sent = len(sandbox.journal(method="PUT"))
     sandbox.clear_faults()
     monkeypatch.setattr("batchops.syllable.limits.GATE_CAP_SECONDS", 0.1)
@@ -400,22 +399,33 @@ def test_a_pause_goes_on_although_its_author_was_deactivated(
 
 
 def test_an_emergency_overtakes_a_change_whose_comparison_is_under_way(
-    sandbox: EmbeddedSandbox, operator: User, in_background: Background
+    sandbox: EmbeddedSandbox,
+    operator: User,
+    in_background: Background,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fill(sandbox, 120)
     sandbox.add_batch(batch_id="urgent", campaign_id=1, status="ACTIVE")
     slow = confirmed(operator)
     fill(sandbox, 0)
-    sandbox.set_faults(latency=0.7, methods=["GET"])
+    all_batches = list_pages.all_batches
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow_list(client: SyllableClient) -> Iterator[list_pages.Fetched[BatchRecord]]:
+        asked.set()
+        assert answered.wait(30)
+        yield from all_batches(client)
+
+    monkeypatch.setattr(list_pages, "all_batches", slow_list)
     worker = in_background(driver.drive)
-    wait_for(lambda: len(sandbox.journal(method="GET")) > 0)
-    started = time.monotonic()
+    assert asked.wait(30)
     urgent = confirmed(
         operator, PAUSE, Batch.objects.filter(pk="urgent"), priority=Change.Priority.EMERGENCY
     )
     wait_for(lambda: sandbox.batch("urgent")["paused"])
-    assert time.monotonic() - started < 0.6
-    worker.join(20)
+    assert len(sandbox.journal(method="PUT")) == 1
+    answered.set()
+    worker.join(30)
     for change in (slow, urgent):
         drive_to_the_end(change, operator)
     assert_all_agree(sandbox, slow, urgent)
