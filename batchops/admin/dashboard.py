@@ -40,7 +40,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class CampaignBar:
     """A campaign's bar, with its sentence for those who hear it."""
 
     name: str
@@ -80,10 +80,10 @@ def _tiles(figures: dict[str, int]) -> list[Tile]:
     ]
 
 
-def _bars(rows: tuple[Row, ...]) -> list[Bar]:
+def _bars(rows: tuple[Row, ...]) -> list[CampaignBar]:
     widest = max((row.total for row in rows), default=0)
     return [
-        Bar(
+        CampaignBar(
             str(row.campaign) if row.campaign else f"{row.campaigns:,} other campaigns",
             reverse("admin:batchops_campaign_change", args=[row.campaign.pk])
             if row.campaign

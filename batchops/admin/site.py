@@ -18,7 +18,7 @@ from django.utils.functional import SimpleLazyObject
 from batchops import audit, permissions
 from batchops.admin import dashboard
 from batchops.admin.ui import parameters, problems
-from batchops.admin.ui.base import SturdyLists
+from batchops.admin.ui.base import StrictListAdmin
 from batchops.audit import denials
 from batchops.services.mirror import freshness
 from batchops.services.proof import watch
@@ -46,8 +46,8 @@ class BatchopsAdminSite(admin.AdminSite):
     ) -> None:
         """Register a model; its lists refuse what they cannot show, Django's own too."""
         own = admin_class or ModelAdmin
-        if not issubclass(own, SturdyLists):
-            own = type(own.__name__, (SturdyLists, own), {"__module__": own.__module__})
+        if not issubclass(own, StrictListAdmin):
+            own = type(own.__name__, (StrictListAdmin, own), {"__module__": own.__module__})
         super().register(model_or_iterable, own, **more)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:

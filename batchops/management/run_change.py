@@ -17,7 +17,7 @@ from tqdm import tqdm
 from batchops import audit
 from batchops.audit import denials
 from batchops.management.requested_values import instant, reference, unicode_text
-from batchops.management.selection import bad
+from batchops.management.selection import usage_error
 from batchops.management.terminal import one_line
 from batchops.models import SUCCESS_STATES, Change, ChangeState
 from batchops.services.changes import lifecycle, terms
@@ -82,7 +82,7 @@ def _denied(words: str) -> CommandError:
         detail={"why": audit.storable_text(words, 300)},
     )
     denials.record(fact)
-    return bad(words)
+    return usage_error(words)
 
 
 def review_json(change: Change) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def _agreed(change: Change, err: OutputWrapper) -> bool:
     err.flush()
     answer = sys.stdin.readline()
     if not answer:
-        raise bad("Nobody can be asked here: confirm with --yes.")
+        raise usage_error("Nobody can be asked here: confirm with --yes.")
     return answer.strip().replace(",", "") == expected
 
 

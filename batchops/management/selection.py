@@ -79,13 +79,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 def chosen(options: Mapping[str, Any]) -> tuple[QuerySet[Batch], str]:
     """The batches chosen, and the choice in words. Raises CommandError for what makes no sense."""
     if options["ids_format"] and options["ids_from"] is None:
-        raise bad("--ids-format is about the file of --ids-from, and there is none.")
+        raise usage_error("--ids-format is about the file of --ids-from, and there is none.")
     ids = _ids(options)
     others = bool(options["campaign"] or options["status"])
     if options["all"] and (ids or others):
-        raise bad("--all chooses every batch: leave the other choices out.")
+        raise usage_error("--all chooses every batch: leave the other choices out.")
     if not (ids or others or options["all"]):
-        raise bad("Choose batches: --batch, --ids-from, --campaign, --status or --all.")
+        raise usage_error("Choose batches: --batch, --ids-from, --campaign, --status or --all.")
     batches: QuerySet[Batch] = Batch.objects.all()
     words = []
     if ids:
@@ -102,7 +102,7 @@ def chosen(options: Mapping[str, Any]) -> tuple[QuerySet[Batch], str]:
     return batches, f"Command line: {', '.join(words) or 'all batches'}"
 
 
-def bad(message: str) -> CommandError:
+def usage_error(message: str) -> CommandError:
     """The error for a command line that cannot be followed."""
     return CommandError(message, returncode=BAD_USAGE)
 
@@ -117,11 +117,11 @@ def _ids(options: Mapping[str, Any]) -> list[str]:
     try:
         given_text = _bytes_of(source).decode("utf-8-sig")
     except OSError as error:
-        raise bad(f"--ids-from: {name} cannot be read: {error.strerror}.") from None
+        raise usage_error(f"--ids-from: {name} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise bad(f"--ids-from: {name} is not UTF-8 text.") from None
+        raise usage_error(f"--ids-from: {name} is not UTF-8 text.") from None
     if not given_text.strip("\r\n"):
-        raise bad(f"--ids-from: {name} holds no id.")
+        raise usage_error(f"--ids-from: {name} holds no id.")
     return [*given, *pasted_ids.read(given_text, _form(options["ids_format"], source))]
 
 
@@ -136,7 +136,7 @@ def _bytes_of(source: str) -> bytes:
     else:
         found = sys.stdin.read(most + 1).encode()
     if len(found) > most:
-        raise bad(f"--ids-from: {source} is larger than {most // 2**20} MB.")
+        raise usage_error(f"--ids-from: {source} is larger than {most // 2**20} MB.")
     return found
 
 
@@ -151,7 +151,7 @@ def _form(named: str | None, source: str) -> pasted_ids.Form | None:
 def _listed(ids: Sequence[str], *, in_file: bool) -> QuerySet[Batch]:
     given = pasted_ids.sort(ids)
     if given.unknown:
-        raise bad(_unknown_words(given.unknown, in_file))
+        raise usage_error(_unknown_words(given.unknown, in_file))
     return pasted_ids.batches_named(given.found)
 
 
@@ -176,10 +176,10 @@ def _campaign(named: str) -> Campaign:
     if re.fullmatch("0|-?[1-9][0-9]{0,18}", named) and abs(int(named)) < 2**63:
         found += Campaign.objects.filter(pk=int(named)).exclude(campaign_name=named)
     if not found:
-        raise bad(f"--campaign: there is no campaign {named!r}.{_campaigns_like(named)}")
+        raise usage_error(f"--campaign: there is no campaign {named!r}.{_campaigns_like(named)}")
     if len(found) > 1:
         numbers = ", ".join(str(campaign.pk) for campaign in found)
-        raise bad(
+        raise usage_error(
             f"--campaign: {named!r} may be more than one campaign (numbers {numbers}): "
             "give the number of one that no other is called by."
         )
@@ -200,4 +200,4 @@ def _status(given: str) -> str:
     if given in known:
         return given
     there = ", ".join(sorted(known - {""})) or "none"
-    raise bad(f"--status: no batch has the status {given!r}. There are: {there}.")
+    raise usage_error(f"--status: no batch has the status {given!r}. There are: {there}.")

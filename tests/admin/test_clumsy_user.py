@@ -98,7 +98,7 @@ def test_the_pages_of_a_change_stand_every_query(client: Client, ran: Change) ->
 def test_an_address_with_any_key_is_found_or_not(client: Client, ran: Change) -> None:
     for model in QUESTIONS:
         for key in KEYS:
-            for tail in ("", "change/", "history/", "delete/", "counts/", "review/", "state/"):
+            for tail in ("", "change/", "history/", "delete/", "counts/", "preview/", "state/"):
                 address = f"/batchops/{model}/{key}/{tail}"
                 assert client.get(address, follow=True).status_code in FINE, address
 
@@ -114,7 +114,7 @@ def posts(ran: Change, draft: Change) -> Iterator[str]:
     for name in ("review", "draw", "sign_off", "export"):
         yield reverse(f"admin:batchops_auditentry_{name}")
     for change in (ran, draft):
-        yield reverse("admin:batchops_change_review", args=[change.pk])
+        yield reverse("admin:batchops_change_preview", args=[change.pk])
         for action in ("stop", "continue", "approve", "reject", "move-end", "cancel-end", "no"):
             yield reverse("admin:batchops_change_do", args=[change.pk, action])
 
@@ -151,7 +151,7 @@ def test_every_date_field_stands_the_ends_of_the_calendar(
     ends: list[tuple[str, dict[str, Any]]] = [
         (reverse("admin:batchops_batch_change", args=["b-0"]), {"expiry": "at"}),
         (reverse("admin:batchops_change_do", args=[ran.pk, "move-end"]), {}),
-        (reverse("admin:batchops_change_review", args=[draft.pk]), {"reason": "wrong list"}),
+        (reverse("admin:batchops_change_preview", args=[draft.pk]), {"reason": "wrong list"}),
         (
             reverse("admin:batchops_batch_changelist"),
             {"action": "set_expiry", "apply": "1", "expiry": "at", "_selected_action": "b-0"},
@@ -163,7 +163,7 @@ def test_every_date_field_stands_the_ends_of_the_calendar(
             given = {"expires_on": moment}
         response = client.post(address, given | more)
         assert response.status_code in (200, 302), address
-        if "/review/" in response.get("Location", ""):
+        if "/preview/" in response.get("Location", ""):
             review = response["Location"]
             assert client.get(review).status_code == 200
             assert client.post(review, {"reason": "never"}).status_code in (200, 302)

@@ -132,7 +132,7 @@ def on_change(rest: str, **form: Any) -> Doing:
 
 def confirm(world: World, client: Client) -> None:
     change = Change.objects.latest("created_at")
-    on_change("review/", reason="wrong list", seen=change.fingerprint)(world, client)
+    on_change("preview/", reason="wrong list", seen=change.fingerprint)(world, client)
 
 
 def approve(world: World, client: Client) -> None:
@@ -286,7 +286,7 @@ CHANGES: dict[tuple[str, str], Way] = {
         REQUESTED,
         lambda w, client: send(client, "batchops/change/emergency/1/"),
     ),
-    ("batchops/change/<uuid:pk>/review/", ""): Way(
+    ("batchops/change/<uuid:pk>/preview/", ""): Way(
         (Action.CHANGE_CONFIRMED,),
         confirm,
         own_draft,

@@ -58,7 +58,7 @@ def test_a_pause_is_reviewed_confirmed_and_watched_to_its_end(
     accessible: Check,
 ) -> None:
     page = sign_in(operator)
-    open_page(page, live_server, draft(operator), "review")
+    open_page(page, live_server, draft(operator), "preview")
     expect(page.get_by_text("12 batches of 13 selected will be changed")).to_be_visible()
     expect(page.get_by_label("Why")).to_be_focused()
     accessible(page)
@@ -255,7 +255,7 @@ def test_a_typed_number_a_wrong_one_first(
     settings.TYPED_CONFIRMATION_ABOVE = 5
     page = sign_in(operator)
     change = draft(operator)
-    open_page(page, live_server, change, "review")
+    open_page(page, live_server, change, "preview")
     page.get_by_label("Why").fill("wrong list")
     page.get_by_label("Number of batches").fill("11")
     page.get_by_role("button", name="Confirm: Pause").click()
@@ -275,7 +275,7 @@ def test_a_time_is_typed_in_the_readers_zone_and_shown_in_utc(
     accessible: Check,
 ) -> None:
     page = sign_in(operator)
-    open_page(page, live_server, draft(operator), "review")
+    open_page(page, live_server, draft(operator), "preview")
     page.get_by_label("Why").fill("over the holidays")
     page.get_by_role("button", name="Tomorrow 08:00").click()
     expect(page.locator("#id_resume_at_utc")).to_contain_text(re.compile(r"0[67]:00 UTC"))
@@ -312,7 +312,7 @@ def test_the_pages_fit_a_laptop_and_a_phone_by_day_and_night(
     page = sign_in(operator)
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size({"width": width, "height": 800})
-    for change, name in ((resume, "review"), (done, "change")):
+    for change, name in ((resume, "preview"), (done, "change")):
         open_page(page, live_server, change, name)
         accessible(page)
         assert is_within_its_width(page)

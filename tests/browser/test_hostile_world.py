@@ -28,7 +28,7 @@ def pages() -> list[str]:
     found[0] += "?show=everything"
     found += [reverse("admin:batchops_change_change", args=[change.pk]) for change in ran]
     found += [
-        reverse("admin:batchops_change_review", args=[draft.pk])
+        reverse("admin:batchops_change_preview", args=[draft.pk])
         for draft in Change.objects.filter(state=ChangeState.DRAFT)
     ]
     found += [

@@ -72,7 +72,7 @@ class AccountAdmin(_AccountAdmin):
 
     def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
-        return _offering(field, request)
+        return _only_grantable(field, request)
 
     def changeform_view(
         self,
@@ -117,7 +117,7 @@ class RoleAdmin(GroupAdmin):
 
     def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
-        return _offering(field, request)
+        return _only_grantable(field, request)
 
     def changeform_view(
         self,
@@ -169,7 +169,7 @@ def _is_superuser(request: HttpRequest) -> bool:
     return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
 
 
-def _offering(field: Any, request: HttpRequest | None) -> Any:
+def _only_grantable(field: Any, request: HttpRequest | None) -> Any:
     """Only what the person at work can give."""
     if field is None or request is None or _is_superuser(request):
         return field

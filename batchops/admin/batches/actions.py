@@ -17,8 +17,8 @@ from batchops import audit, permissions
 from batchops.admin.batches.filters import BatchFilter
 from batchops.admin.batches.forms import PatchForm, SetExpiryForm, SetRateForm
 from batchops.admin.syncs import ask_for_pull
-from batchops.admin.ui.addresses import batch_id_in_form, form_value, to_review
-from batchops.admin.ui.base import blame, person
+from batchops.admin.ui.addresses import batch_id_in_form, form_value, to_preview
+from batchops.admin.ui.base import add_service_error, current_user
 from batchops.models import Batch, Change, SyncRun
 from batchops.models.batch import counted
 from batchops.services.changes import drafts, pasted_ids
@@ -159,9 +159,9 @@ class BatchActions(_Base):
             try:
                 change = self.freeze(request, batches, patch, expire_now=form.expire_now)
             except ChangeError as error:
-                blame(form, error)
+                add_service_error(form, error)
             else:
-                return to_review(change, form.zone)
+                return to_preview(change, form.zone)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -183,7 +183,7 @@ class BatchActions(_Base):
         expire_now: bool = False,
     ) -> HttpResponse | None:
         try:
-            return to_review(self.freeze(request, batches, patch, expire_now=expire_now))
+            return to_preview(self.freeze(request, batches, patch, expire_now=expire_now))
         except ChangeError as error:
             messages.error(request, error.message)
             return None
@@ -195,7 +195,7 @@ class BatchActions(_Base):
         return drafts.draft(
             batches,
             patch,
-            user=person(request),
+            user=current_user(request),
             actor=audit.Actor.of_request(request),
             source=Change.Source.ACTION,
             selection=self.selection_words(request),

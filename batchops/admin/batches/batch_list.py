@@ -21,7 +21,7 @@ from batchops.admin.batches.filters import SELECTS, PastedFilter, ShowFilter
 from batchops.admin.batches.forms import PasteForm
 from batchops.admin.ui import columns, pills
 from batchops.admin.ui.addresses import batch_id_in_form, batch_key
-from batchops.admin.ui.base import ReadOnlyAdmin, SturdyList, blame, person
+from batchops.admin.ui.base import NulSafeChangeList, ReadOnlyAdmin, add_service_error, current_user
 from batchops.admin.ui.pills import Look
 from batchops.models import Batch, PastedIds
 from batchops.services.changes import pasted_ids
@@ -30,7 +30,7 @@ from batchops.services.errors import InvalidInput
 SHARED = Look("warning", "bad")
 
 
-class BatchList(SturdyList):
+class BatchList(NulSafeChangeList):
     """A list whose links lead to every batch, also to one named by dots."""
 
     def url_for_result(self, result: Model) -> str:
@@ -72,7 +72,7 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
     ) -> HttpResponse:
         pasted = request.GET.get(PastedFilter.parameter_name, "")
         extra = {
-            "pasted": pasted_ids.kept(pasted, person(request)) if pasted else None,
+            "pasted": pasted_ids.kept(pasted, current_user(request)) if pasted else None,
             "pasted_is_gone": bool(pasted),
             "kept_lists": pasted_ids.KEPT_LISTS,
             "kept_days": settings.KEEP_PASTED_IDS_DAYS,
@@ -89,7 +89,7 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
             try:
                 pasted = _pasted(request, form)
             except InvalidInput as error:
-                blame(form, error)
+                add_service_error(form, error)
             else:
                 address = reverse("admin:batchops_batch_changelist")
                 return HttpResponseRedirect(f"{address}?{PastedFilter.parameter_name}={pasted.pk}")
@@ -144,7 +144,7 @@ def _pasted(request: HttpRequest, form: PasteForm) -> PastedIds:
 
     Raises InvalidInput.
     """
-    user = person(request)
+    user = current_user(request)
     before = pasted_ids.kept(form.cleaned_data["answers"], user)
     if before is None:
         return pasted_ids.keep(form.cleaned_data["batch_ids"], user)

@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from batchops import audit, permissions
 from batchops.admin.batches.forms import BatchForm
-from batchops.admin.ui.addresses import batch_id_of, to_review
-from batchops.admin.ui.base import blame, person
+from batchops.admin.ui.addresses import batch_id_of, to_preview
+from batchops.admin.ui.base import add_service_error, current_user
 from batchops.admin.ui.parameters import takes
 from batchops.models import OPEN_STATES, AuditEntry, Batch, Campaign, Change
 from batchops.services.changes import drafts, eligibility
@@ -55,7 +55,7 @@ class BatchPage(_Base):
                 raise PermissionDenied
             change = _drafted(request, batch, form)
             if change is not None:
-                return to_review(change, form.zone)
+                return to_preview(change, form.zone)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -65,7 +65,7 @@ class BatchPage(_Base):
             "others": Campaign.objects.filter(pk__in=batch.shared_with),
             "open_changes": _open_changes(batch),
             "entries": _entries(request, batch),
-            **(_counts_of(batch, person(request)) if "counts" in request.GET else {}),
+            **(_counts_of(batch, current_user(request)) if "counts" in request.GET else {}),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "batchops/batches/batch.html", context)
@@ -73,7 +73,7 @@ class BatchPage(_Base):
     def counts(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The live request counts, as a piece of the page, for the page's script."""
         batch = self._batch(request, object_id)
-        counts = _counts_of(batch, person(request))
+        counts = _counts_of(batch, current_user(request))
         html = render_to_string("batchops/batches/request_counts.html", counts, request)
         response = JsonResponse({"html": html}, status=429 if "too_many" in counts else 200)
         response["Cache-Control"] = "no-store"
@@ -101,14 +101,14 @@ def _drafted(request: HttpRequest, batch: Batch, form: BatchForm) -> Change | No
         return drafts.draft(
             Batch.objects.filter(pk=batch.pk),
             patch,
-            user=person(request),
+            user=current_user(request),
             actor=audit.Actor.of_request(request),
             source=Change.Source.FORM,
             selection=f"Batch {batch.batch_id}",
             expire_now=form.expire_now,
         )
     except ChangeError as error:
-        blame(form, error)
+        add_service_error(form, error)
         return None
 
 

@@ -25,7 +25,7 @@ PRESENT = Q(batches__deleted_at=None, batches__missing_since=None)
 LIVE = PRESENT & ~Q(batches__status__in=ENDED_STATUSES)
 
 
-class ModeFilter(admin.SimpleListFilter):
+class CampaignModeFilter(admin.SimpleListFilter):
     """How a campaign reaches people; the vendor may leave it open."""
 
     title = "mode"
@@ -54,7 +54,7 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
     change_list_template = "batchops/batches/campaign_list.html"
     list_display = ("named", "id", "mode", "labelled", "rate", "present", "on", "on_hold")
     list_display_links = ("named",)
-    list_filter = (ModeFilter,)
+    list_filter = (CampaignModeFilter,)
     search_fields = ("campaign_name", "id")
     ordering = ("campaign_name", "id")
 

@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.shortcuts import redirect
 
 from batchops import audit
-from batchops.admin.ui.addresses import to_review
-from batchops.admin.ui.base import person
+from batchops.admin.ui.addresses import to_preview
+from batchops.admin.ui.base import current_user
 from batchops.models import Campaign
 from batchops.services.changes import emergency
 from batchops.services.errors import ChangeError
@@ -28,14 +28,14 @@ def emergency_view(request: HttpRequest, campaign_id: int | None = None) -> Http
         if named:
             campaign = _campaign(named)
         draft = emergency.draft_pause(
-            user=person(request), actor=audit.Actor.of_request(request), campaign=campaign
+            user=current_user(request), actor=audit.Actor.of_request(request), campaign=campaign
         )
     except Campaign.DoesNotExist:
         messages.error(request, f"There is no campaign {named[:40]}.")
     except ChangeError as error:
         messages.error(request, error.message)
     else:
-        return to_review(draft)
+        return to_preview(draft)
     if campaign is not None:
         return redirect("admin:batchops_campaign_change", campaign.pk)
     return redirect("admin:index")

@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from batchops.admin.ui.base import person
+from batchops.admin.ui.base import current_user
 from batchops.admin.ui.parameters import require_choice
 from batchops.models import Batch, BatchQuerySet, Campaign, KnownStatus
 from batchops.services.changes import pasted_ids
@@ -84,7 +84,9 @@ class ShowFilter(BatchFilter):
         "no_end": ("On hold with no end", lambda batches, _: batches.on_hold_with_no_end()),
         "mine": (
             "Paused by me",
-            lambda batches, request: batches.on_hold().filter(hold__requested_by=person(request)),
+            lambda batches, request: batches.on_hold().filter(
+                hold__requested_by=current_user(request)
+            ),
         ),
         "expiring_24h": (
             "Expiring in 24 h",
@@ -226,7 +228,7 @@ class PastedFilter(BatchFilter):
 
     @property
     def chosen(self) -> str:
-        pasted = pasted_ids.kept(self.value() or "", person(self.request))
+        pasted = pasted_ids.kept(self.value() or "", current_user(self.request))
         if pasted is None:
             return "not there any more" if self.value() else ""
         return f"{pasted.found_count:,} found, {len(pasted.unknown):,} unknown"
@@ -235,7 +237,7 @@ class PastedFilter(BatchFilter):
         return []
 
     def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
-        pasted = pasted_ids.kept(value, person(self.request))
+        pasted = pasted_ids.kept(value, current_user(self.request))
         if pasted is None:
             return batches.none()
         return batches.filter(pk__in=pasted_ids.batches_of(pasted).order_by().values("pk"))

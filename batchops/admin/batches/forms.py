@@ -99,7 +99,7 @@ class PatchForm(forms.Form):
             label = dict(getattr(self.fields[choice], "choices", ())).get(chosen, chosen)
             self.add_error(value, f"This would be ignored, since “{label}” is chosen.")
 
-    def offer(self, name: str, choices: Sequence[tuple[str, str]]) -> None:
+    def set_choices(self, name: str, choices: Sequence[tuple[str, str]]) -> None:
         """Let a person choose among these alone."""
         cast(forms.ChoiceField, self.fields[name]).choices = choices
 
@@ -112,7 +112,7 @@ class ExpiryMixin(PatchForm):
 
     def __init__(self, *args: Any, choices: Sequence[Expiry], **more: Any) -> None:
         super().__init__(*args, **more)
-        self.offer("expiry", [(choice.value, str(choice.label)) for choice in choices])
+        self.set_choices("expiry", [(choice.value, str(choice.label)) for choice in choices])
         self.fields["expiry"].initial = choices[0].value
 
     @property
@@ -238,8 +238,8 @@ class BatchForm(ExpiryMixin):
         self.batch = batch
         if not may_release:
             del self.fields["auto_call_rate"]
-            self.offer("paused", HOLD[:2])
-            self.offer("rate", RATE[:2])
+            self.set_choices("paused", HOLD[:2])
+            self.set_choices("rate", RATE[:2])
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()

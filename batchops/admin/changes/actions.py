@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from batchops import audit
 from batchops.admin.changes.forms import CancelEndForm, DecisionForm, EndForm
-from batchops.admin.ui.addresses import to_review
-from batchops.admin.ui.base import person, promise
+from batchops.admin.ui.addresses import to_preview
+from batchops.admin.ui.base import current_user, promise
 from batchops.admin.ui.times import in_words
 from batchops.models import Change, ChangeState
 from batchops.services.changes import approvals, drafts, lifecycle, timed_pauses
@@ -29,10 +29,10 @@ Action = Callable[[HttpRequest, Change, User, audit.Actor], HttpResponseRedirect
 def act(request: HttpRequest, pk: uuid.UUID, action: str) -> HttpResponseRedirect:
     """Carry out what a button asks for; what speaks against it is shown on the change's page."""
     change = get_object_or_404(Change.objects.visible(), pk=pk)
-    user, actor = person(request), audit.Actor.of_request(request)
+    user, actor = current_user(request), audit.Actor.of_request(request)
     try:
         if action in DRAFTS:
-            return to_review(DRAFTS[action](change, user=user, actor=actor))
+            return to_preview(DRAFTS[action](change, user=user, actor=actor))
         if action in ACTIONS:
             return ACTIONS[action](request, change, user, actor)
     except Moved as moved:

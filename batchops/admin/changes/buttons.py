@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Button:
     """One button: the action behind it, its word, icon and look (plain, main or danger)."""
 
     action: str
@@ -32,7 +32,7 @@ class Offer:
     look: str = "plain"
 
 
-def offers(progress: Progress, user: User) -> list[Offer]:
+def buttons_for(progress: Progress, user: User) -> list[Button]:
     """The buttons of a change, the most urgent first."""
     change = progress.change
     found = [
@@ -42,7 +42,7 @@ def offers(progress: Progress, user: User) -> list[Offer]:
         _retry(progress, user),
         _undo(progress, user),
     ]
-    return [offer for offer in found if offer is not None]
+    return [button for button in found if button is not None]
 
 
 def may_decide(change: Change, user: User) -> bool:
@@ -64,16 +64,16 @@ def may_cancel_end(change: Change, user: User) -> bool:
     return change.resume_at is not None and user.has_perm(permissions.REQUEST_CHANGE)
 
 
-def _stop(change: Change, user: User) -> Offer | None:
+def _stop(change: Change, user: User) -> Button | None:
     mine = user.pk in (change.requested_by_id, change.responsible_id)
     if not change.is_open or not (mine or user.has_perm(permissions.CONTROL_CHANGE)):
         return None
     if change.state in RUNNABLE_STATES:
-        return Offer("stop", "Stop", "stop", "danger")
-    return Offer("stop", "Cancel this change", "ban")
+        return Button("stop", "Stop", "stop", "danger")
+    return Button("stop", "Cancel this change", "ban")
 
 
-def _proceed(progress: Progress, user: User) -> Offer | None:
+def _proceed(progress: Progress, user: User) -> Button | None:
     change = progress.change
     stopped = change.state == ChangeState.STOPPED and change.started_at is not None
     left = stopped and progress.counts.get(ItemState.STOPPED, 0)
@@ -82,32 +82,32 @@ def _proceed(progress: Progress, user: User) -> Offer | None:
         return None
     if change.approval_required and change.decided_by_id == user.pk:
         return None
-    return Offer("continue", "Continue", "play", "main") if _may_ask(change, user) else None
+    return Button("continue", "Continue", "play", "main") if _may_ask(change, user) else None
 
 
-def _resume(change: Change, user: User) -> Offer | None:
+def _resume(change: Change, user: User) -> Button | None:
     if change.state not in ENDED_STATES or not user.has_perm(permissions.RELEASE_CHANGE):
         return None
     if not change.held_batches.exists():
         return None
-    return Offer("resume", "Resume exactly those", "play", "main")
+    return Button("resume", "Resume exactly those", "play", "main")
 
 
-def _retry(progress: Progress, user: User) -> Offer | None:
+def _retry(progress: Progress, user: User) -> Button | None:
     trouble = sum(progress.counts.get(state, 0) for state in TROUBLE_STATES)
     if not trouble or progress.change.state not in ENDED_STATES:
         return None
     if not user.has_perm(permissions.CONTROL_CHANGE) or not _may_ask(progress.change, user):
         return None
-    return Offer("retry", f"Retry failed ({trouble:,})", "sync")
+    return Button("retry", f"Retry failed ({trouble:,})", "sync")
 
 
-def _undo(progress: Progress, user: User) -> Offer | None:
+def _undo(progress: Progress, user: User) -> Button | None:
     applied = progress.counts.get(ItemState.APPLIED, 0)
     ended = progress.change.state in ENDED_STATES
     if not applied or not ended or not user.has_perm(permissions.REQUEST_CHANGE):
         return None
-    return Offer("undo", "Undo", "undo")
+    return Button("undo", "Undo", "undo")
 
 
 def _may_ask(change: Change, user: User) -> bool:

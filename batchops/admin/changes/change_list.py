@@ -20,11 +20,11 @@ from batchops import permissions
 from batchops.admin.batches import emergency
 from batchops.admin.changes import actions, change_page, preview
 from batchops.admin.changes.filters import (
+    ChangeStateFilter,
     PersonFilter,
-    ShowFilter,
+    QuestionFilter,
     SinceFilter,
     SourceFilter,
-    StateFilter,
 )
 from batchops.admin.ui import bars, columns, pills, times
 from batchops.admin.ui.base import ReadOnlyAdmin
@@ -39,7 +39,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
 
     list_display = ("what", "state_pill", "numbers", "reason_given", "who", "when")
     list_display_links = ("what",)
-    list_filter = (ShowFilter, StateFilter, SourceFilter, PersonFilter, SinceFilter)
+    list_filter = (QuestionFilter, ChangeStateFilter, SourceFilter, PersonFilter, SinceFilter)
     search_fields = ("reason", "reference", "requested_by_name", "selection")
     change_list_template = "batchops/changes/list.html"
 
@@ -99,7 +99,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
                 "emergency/<int:campaign_id>/", "emergency", require_POST(emergency.emergency_view)
             ),
             view("upcoming/", "upcoming", require_safe(self.upcoming_view)),
-            view("<uuid:pk>/review/", "review", self.review_view),
+            view("<uuid:pk>/preview/", "preview", self.preview_view),
             view("<uuid:pk>/discard/", "discard", require_POST(preview.discard_view)),
             view("<uuid:pk>/state/", "state", require_safe(self.state_view)),
             view("<uuid:pk>/do/<slug:action>/", "do", require_POST(actions.act)),
@@ -122,9 +122,9 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
         return change_page.change_view(request, key, self.admin_site)
 
     @takes("show", "q", "p", "zone")
-    def review_view(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    def preview_view(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         self._require_view(request)
-        return preview.review_view(request, pk, self.admin_site)
+        return preview.preview_view(request, pk, self.admin_site)
 
     @takes("outcome", "q", "p")
     def state_view(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:

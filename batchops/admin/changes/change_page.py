@@ -14,9 +14,9 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 
 from batchops import permissions
-from batchops.admin.changes.buttons import may_cancel_end, may_decide, may_move_end, offers
+from batchops.admin.changes.buttons import buttons_for, may_cancel_end, may_decide, may_move_end
 from batchops.admin.changes.forms import EndForm, presets
-from batchops.admin.ui.base import person
+from batchops.admin.ui.base import current_user
 from batchops.admin.ui.parameters import require_choice, searched
 from batchops.models import (
     DRAFT_STATES,
@@ -28,7 +28,7 @@ from batchops.models import (
     ItemState,
 )
 from batchops.services.changes import approvals
-from batchops.services.preview import summary as reviews
+from batchops.services.preview import summary
 from batchops.services.stats import progress as progresses
 from batchops.services.stats.progress import Progress
 
@@ -85,23 +85,23 @@ def _change(pk: uuid.UUID) -> Change:
 
 
 def _draft(request: HttpRequest, change: Change) -> HttpResponse:
-    if change.requested_by_id != person(request).pk:
+    if change.requested_by_id != current_user(request).pk:
         raise PermissionDenied
-    return redirect("admin:batchops_change_review", change.pk)
+    return redirect("admin:batchops_change_preview", change.pk)
 
 
 def _live_context(request: HttpRequest, change: Change) -> dict[str, Any]:
     progress = progresses.progress(change)
-    user = person(request)
+    user = current_user(request)
     decides = may_decide(change, user)
     return {
         "change": change,
         "asked_words": str(change.summary()),
         "progress": progress,
         "segments": _segments(progress),
-        "offers": offers(progress, user),
+        "buttons": buttons_for(progress, user),
         "may_decide": decides,
-        "risks": reviews.risks(change) if decides else (),
+        "risks": summary.risks(change) if decides else (),
         "moves": approvals.moved_since(change) if decides else (),
         "approval_until": approvals.expiry(change) if decides else None,
         "may_move_end": may_move_end(change, user),
@@ -132,7 +132,7 @@ def _outcomes(request: HttpRequest, change: Change, progress: Progress) -> dict[
     for item in page:
         patch = item.wanted(change)
         settled = item.state not in UNSETTLED_STATES
-        differ = reviews.outcome(item, patch) if settled else reviews.differences(item, patch)
+        differ = summary.outcome(item, patch) if settled else summary.differences(item, patch)
         rows.append({"item": item, "differences": differ})
     return {"tabs": tabs, "rows": rows, "page": page, "outcome": outcome, "q": text}
 
@@ -189,7 +189,7 @@ BAR_ORDER: Final = (
 
 def _entries(request: HttpRequest, change: Change) -> list[AuditEntry] | None:
     """The trail of the change itself, for those who may read it."""
-    if not person(request).has_perm(permissions.VIEW_TRAIL):
+    if not current_user(request).has_perm(permissions.VIEW_TRAIL):
         return None
     about = AuditEntry.objects.filter(change_id=change.pk, batch_id="")
     return list(about.order_by("-sequence")[:ENTRIES_SHOWN])

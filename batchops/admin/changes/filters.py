@@ -14,7 +14,7 @@ from batchops.admin.ui.fixed_filter import FixedFilter
 from batchops.models import TROUBLE_STATES, Change, ChangeState
 
 
-class ShowFilter(FixedFilter):
+class QuestionFilter(FixedFilter):
     """The usual questions, in one click."""
 
     title = "what"
@@ -42,7 +42,7 @@ class ShowFilter(FixedFilter):
         return rows.filter(wanted[value])
 
 
-class StateFilter(FixedFilter):
+class ChangeStateFilter(FixedFilter):
     """Changes by their state."""
 
     title = "state"

@@ -56,11 +56,11 @@ class ConfirmForm(forms.Form):
         },
     )
 
-    def __init__(self, review: Review, *args: Any, **more: Any) -> None:
+    def __init__(self, preview: Review, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        change = review.change
+        change = preview.change
         self.reasons = reasons_for(change)
-        if not review.typed:
+        if not preview.typed:
             del self.fields["typed_count"]
         if change.patch != BatchPatch(paused=True):
             del self.fields["resume_at"]

@@ -17,13 +17,13 @@ from django.utils import timezone
 
 from batchops import audit
 from batchops.admin.changes.forms import ConfirmForm, initial_for
-from batchops.admin.ui.base import blame, person
+from batchops.admin.ui.base import add_service_error, current_user
 from batchops.admin.ui.parameters import RefusedParameter, require_choice, searched, shown
 from batchops.models import Change, ChangeItem, ChangeState
 from batchops.services import authorization
 from batchops.services.changes import lifecycle
 from batchops.services.errors import ChangeError, Moved, NotAllowed, WrongState
-from batchops.services.preview import summary as reviews
+from batchops.services.preview import summary
 from batchops.services.preview.estimate import outlook
 from batchops.services.preview.summary import Review
 from batchops.wall_times import zone_named
@@ -31,39 +31,39 @@ from batchops.wall_times import zone_named
 PAGE_SIZE: Final = 25
 
 
-def review_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpResponse:
+def preview_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpResponse:
     """Show what a draft will do; a POST confirms it. A draft is its author's alone."""
     change = get_object_or_404(Change.objects.select_related("follows", "requested_by"), pk=pk)
     zone = _in_zone_of_form(request)
     if change.state != ChangeState.DRAFT:
         return _already(request, change)
-    if change.requested_by_id != person(request).pk:
+    if change.requested_by_id != current_user(request).pk:
         raise PermissionDenied
-    review = reviews.review(change)
-    initial = initial_for(change, _opening(review))
-    form = ConfirmForm(review, request.POST or None, initial=initial)
+    preview = summary.review(change)
+    initial = initial_for(change, _opening(preview))
+    form = ConfirmForm(preview, request.POST or None, initial=initial)
     if request.method == "POST":
-        form = ConfirmForm(review, request.POST, initial=initial)
+        form = ConfirmForm(preview, request.POST, initial=initial)
         try:
             if form.is_valid() and (done := _confirm(request, change, form)):
                 return done
         except Moved as moved:
             # Shown anew, with what was typed; the next click confirms what is shown now.
             messages.error(request, moved.message)
-            change, review = moved.change, reviews.review(moved.change)
-            form = ConfirmForm(review, _seen_now(request, change), initial=initial)
+            change, preview = moved.change, summary.review(moved.change)
+            form = ConfirmForm(preview, _seen_now(request, change), initial=initial)
     context = {
         **site.each_context(request),
         "title": "Emergency pause" if _is_emergency(change) else "Review",
         "opts": Change._meta,
         "change": change,
-        "review": review,
+        "preview": preview,
         "form": form,
         "is_emergency": _is_emergency(change),
         "outlook": outlook(change),
         "zone": zone,
         "expiry": _expiry(change),
-        **_rows(request, change, review),
+        **_rows(request, change, preview),
     }
     return TemplateResponse(request, "batchops/changes/preview.html", context)
 
@@ -89,7 +89,7 @@ def discard_view(request: HttpRequest, pk: uuid.UUID) -> HttpResponseRedirect:
     """Throw a draft away."""
     change = get_object_or_404(Change, pk=pk)
     try:
-        lifecycle.discard(change, user=person(request), actor=audit.Actor.of_request(request))
+        lifecycle.discard(change, user=current_user(request), actor=audit.Actor.of_request(request))
     except WrongState as error:
         messages.warning(request, error.message)
         return redirect("admin:batchops_change_change", change.pk)
@@ -113,7 +113,7 @@ def _confirm(
     given: dict[str, Any] = form.cleaned_data
     try:
         lifecycle.confirm(
-            change, user=person(request), actor=audit.Actor.of_request(request), **given
+            change, user=current_user(request), actor=audit.Actor.of_request(request), **given
         )
     except WrongState:
         return _already(request, change)
@@ -123,7 +123,7 @@ def _confirm(
         messages.error(request, error.message)
         return redirect("admin:index")
     except ChangeError as error:
-        blame(form, error)
+        add_service_error(form, error)
         return None
     return redirect("admin:batchops_change_change", change.pk)
 
@@ -138,25 +138,25 @@ def _already(request: HttpRequest, change: Change) -> HttpResponseRedirect:
     return redirect("admin:batchops_change_change", change.pk)
 
 
-def _rows(request: HttpRequest, change: Change, review: Review) -> dict[str, Any]:
+def _rows(request: HttpRequest, change: Change, preview: Review) -> dict[str, Any]:
     """The page of batches that is shown, and the filters above it."""
     plan, text = request.GET.get("show", ""), searched(request)
     require_choice("show", plan, ChangeItem.Plan.values)
-    paginator: Paginator[ChangeItem] = Paginator(reviews.rows(change, plan, text), PAGE_SIZE)
+    paginator: Paginator[ChangeItem] = Paginator(summary.rows(change, plan, text), PAGE_SIZE)
     if not text:
         # The numbers are known: counting once more would read every item.
-        paginator.__dict__["count"] = _known_count(review, plan)
+        paginator.__dict__["count"] = _known_count(preview, plan)
     page: Page[ChangeItem] = paginator.get_page(request.GET.get("p"))
     tabs = [
-        ("", "All", review.total),
-        (ChangeItem.Plan.ACT, "Will be changed", review.acting),
-        (ChangeItem.Plan.ALREADY, "Already so", review.already),
-        (ChangeItem.Plan.SKIP, "Skipped", review.skipped),
+        ("", "All", preview.total),
+        (ChangeItem.Plan.ACT, "Will be changed", preview.acting),
+        (ChangeItem.Plan.ALREADY, "Already so", preview.already),
+        (ChangeItem.Plan.SKIP, "Skipped", preview.skipped),
     ]
     rows = []
     for item in page:
         patch = item.wanted(change)
-        rows.append({"item": item, "differences": reviews.differences(item, patch)})
+        rows.append({"item": item, "differences": summary.differences(item, patch)})
     return {
         "page": page,
         "rows": rows,
@@ -166,18 +166,18 @@ def _rows(request: HttpRequest, change: Change, review: Review) -> dict[str, Any
     }
 
 
-def _known_count(review: Review, plan: str) -> int:
+def _known_count(preview: Review, plan: str) -> int:
     known = {
-        ChangeItem.Plan.ACT.value: review.acting,
-        ChangeItem.Plan.ALREADY.value: review.already,
-        ChangeItem.Plan.SKIP.value: review.skipped,
+        ChangeItem.Plan.ACT.value: preview.acting,
+        ChangeItem.Plan.ALREADY.value: preview.already,
+        ChangeItem.Plan.SKIP.value: preview.skipped,
     }
-    return known.get(plan, review.total)
+    return known.get(plan, preview.total)
 
 
-def _opening(review: Review) -> Any:
+def _opening(preview: Review) -> Any:
     """When resuming is allowed again, to be proposed as the start; None when it is allowed."""
-    return authorization.next_resume_opening(timezone.now()) if review.closed else None
+    return authorization.next_resume_opening(timezone.now()) if preview.closed else None
 
 
 def _is_emergency(change: Change) -> bool:

@@ -19,7 +19,7 @@ from batchops.admin.trail.forms import (
     TrailFilterForm,
 )
 from batchops.admin.trail.pages import find, require, show, trail_page
-from batchops.admin.ui.base import blame, person
+from batchops.admin.ui.base import add_service_error, current_user
 from batchops.admin.ui.parameters import judges_itself
 from batchops.audit import Actor
 from batchops.models import Action, AuditEntry
@@ -56,7 +56,7 @@ def review(request: HttpRequest) -> HttpResponseBase:
         try:
             done = _mark(request, chosen, form.cleaned_data["comment"])
         except ChangeError as error:
-            blame(form, error)
+            add_service_error(form, error)
         else:
             _say(request, done)
             return redirect(_back(request))
@@ -76,11 +76,11 @@ def draw(request: HttpRequest) -> HttpResponseBase:
             drawn = sign_offs.draw_sample(
                 form.trail_filter,
                 form.cleaned_data["size"],
-                user=person(request),
+                user=current_user(request),
                 actor=Actor.of_request(request),
             )
         except ChangeError as error:
-            blame(form, error)
+            add_service_error(form, error)
         else:
             return redirect("admin:batchops_auditentry_sample", drawn.entry.pk)
     return _desk(request, sample=form)
@@ -104,12 +104,12 @@ def sign_off(request: HttpRequest) -> HttpResponseBase:
             done = sign_offs.sign_off(
                 form.start,
                 form.end,
-                user=person(request),
+                user=current_user(request),
                 actor=Actor.of_request(request),
                 comment=form.cleaned_data["comment"],
             )
         except ChangeError as error:
-            blame(form, error)
+            add_service_error(form, error)
         else:
             _say(request, done)
             return redirect("admin:batchops_auditentry_desk")
@@ -126,22 +126,22 @@ def export(request: HttpRequest) -> HttpResponseBase:
         return trail_page(request, export=form)
     trail_filter = chosen.trail_filter
     try:
-        places = quotas.begin_export(person(request))
+        places = quotas.begin_export(current_user(request))
     except QuotaReached as reached:
-        blame(form, reached)
+        add_service_error(form, reached)
         return trail_page(request, export=form)
     try:
         made = exports.export(
             search.entries(trail_filter),
             exports.Kind(form.cleaned_data["kind"]),
-            user=person(request),
+            user=current_user(request),
             actor=Actor.of_request(request),
             description=trail_filter.describe(),
             byte_order_mark=form.cleaned_data["byte_order_mark"],
         )
     except ChangeError as error:
         places.give_back()
-        blame(form, error)
+        add_service_error(form, error)
         return trail_page(request, export=form)
     except BaseException:
         places.give_back()
@@ -200,7 +200,7 @@ def _latest_reviews() -> list[AuditEntry]:
 
 def _mark(request: HttpRequest, chosen: list[int], comment: str) -> Review:
     """Raises ChangeError when there is nothing to mark."""
-    user, actor = person(request), Actor.of_request(request)
+    user, actor = current_user(request), Actor.of_request(request)
     if request.POST.get("scope") != "filter":
         return sign_offs.mark_entries(chosen, user=user, actor=actor, comment=comment)
     form = TrailFilterForm(request.GET)

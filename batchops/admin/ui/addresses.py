@@ -48,7 +48,7 @@ def batch_id_in_form(value: str) -> str:
     return batch_id_of(value.removeprefix(_KEY)) if value.startswith(_KEY) else value
 
 
-def to_review(draft: Change, zone: str = "") -> HttpResponseRedirect:
+def to_preview(draft: Change, zone: str = "") -> HttpResponseRedirect:
     """On to the page on which a draft is reviewed and confirmed, in the zone it was asked in."""
-    address = reverse("admin:batchops_change_review", args=[draft.pk])
+    address = reverse("admin:batchops_change_preview", args=[draft.pk])
     return redirect(f"{address}?{urlencode({'zone': zone})}" if zone else address)

@@ -18,10 +18,10 @@ from batchops.admin.ui import parameters
 from batchops.services import heartbeats
 from batchops.services.errors import ChangeError
 
-Row = TypeVar("Row", bound=Model)
+AnyModel = TypeVar("AnyModel", bound=Model)
 
 
-class SturdyList(ChangeList):
+class NulSafeChangeList(ChangeList):
     """A list that shows what its address says, or refuses it with words."""
 
     def get_queryset(
@@ -42,11 +42,11 @@ class SturdyList(ChangeList):
             super().get_results(request)
 
 
-class SturdyLists(admin.ModelAdmin[Row]):
+class StrictListAdmin(admin.ModelAdmin[AnyModel]):
     """Makes the lists of a model refuse what Django would ignore, run, or fail on."""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return SturdyList
+        return NulSafeChangeList
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -71,7 +71,7 @@ class SturdyLists(admin.ModelAdmin[Row]):
             ) from None
 
 
-class ReadOnlyAdmin(SturdyLists[Row]):
+class ReadOnlyAdmin(StrictListAdmin[AnyModel]):
     """Rows can be viewed by those who may, and added, edited or deleted by nobody."""
 
     actions_on_bottom = False
@@ -82,8 +82,8 @@ class ReadOnlyAdmin(SturdyLists[Row]):
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
-    ) -> Row | None:
-        found: Row | None = None
+    ) -> AnyModel | None:
+        found: AnyModel | None = None
         if "\0" not in object_id:
             found = super().get_object(request, object_id, from_field)
         return found
@@ -98,14 +98,14 @@ class ReadOnlyAdmin(SturdyLists[Row]):
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Row | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: AnyModel | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Row | None = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: AnyModel | None = None) -> bool:
         return False
 
 
-def person(request: HttpRequest) -> User:
+def current_user(request: HttpRequest) -> User:
     """The signed-in person. Raises PermissionDenied for anybody else."""
     if not isinstance(request.user, User):
         raise PermissionDenied
@@ -121,6 +121,6 @@ def promise(request: HttpRequest, words: str) -> None:
         messages.warning(request, f"{words} But {workers.none_running}, so it waits for one.")
 
 
-def blame(form: forms.Form, error: ChangeError) -> None:
+def add_service_error(form: forms.Form, error: ChangeError) -> None:
     """Show what a service refused at the field it is about, or above all where it is about none."""
     form.add_error(error.field if error.field in form.fields else None, error.message)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from batchops import audit
 from batchops.management import requested_values, run_change, selection
-from batchops.management.selection import bad
+from batchops.management.selection import usage_error
 from batchops.management.terminal import TerminalCommand
 from batchops.models import Change
 from batchops.services.changes import drafts, terms
@@ -33,9 +33,9 @@ class Command(TerminalCommand):
         try:
             code = self._run(options)
         except InvalidPatch as error:
-            raise bad(str(error)) from error
+            raise usage_error(str(error)) from error
         except ChangeError as error:
-            raise bad(error.message) from error
+            raise usage_error(error.message) from error
         if code:
             sys.exit(code)
 

@@ -14,7 +14,7 @@ from django.core.management.base import CommandParser
 from batchops import audit
 from batchops.management import run_change
 from batchops.management.requested_values import unicode_text, whole_number
-from batchops.management.selection import bad
+from batchops.management.selection import usage_error
 from batchops.management.terminal import TerminalCommand, one_line
 from batchops.models import AuditEntry, Change, ChangeState
 from batchops.models.change_item import total
@@ -82,15 +82,15 @@ class Command(TerminalCommand):
         try:
             code = actions[options["action"]](options)
         except Moved as error:
-            raise bad(" ".join([error.message, *map(_moved, error.since)])) from error
+            raise usage_error(" ".join([error.message, *map(_moved, error.since)])) from error
         except ChangeError as error:
-            raise bad(error.message) from error
+            raise usage_error(error.message) from error
         if code:
             sys.exit(code)
 
     def _list(self, options: dict[str, Any]) -> int:
         if options["limit"] < 1:
-            raise bad("--limit: give a number of 1 or more.")
+            raise usage_error("--limit: give a number of 1 or more.")
         found = Change.objects.visible()
         if options["state"]:
             found = found.filter(state=options["state"])
@@ -173,7 +173,9 @@ class Command(TerminalCommand):
         self.stderr.flush()
         answer = sys.stdin.readline()
         if not answer:
-            raise bad("Nobody can be asked here: give --fingerprint, as `changes show` prints it.")
+            raise usage_error(
+                "Nobody can be asked here: give --fingerprint, as `changes show` prints it."
+            )
         return answer.strip() == "yes"
 
     def _write_terms(self, change: Change) -> None:
@@ -212,13 +214,15 @@ def _named(text: str) -> Change:
     """The change whose id begins so. Raises CommandError for none, or more than one."""
     beginning = text.lower().replace("-", "")
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST},32}}", beginning):
-        raise bad(f"{text!r} is not the id of a change, nor its first {SHORTEST} characters.")
+        raise usage_error(
+            f"{text!r} is not the id of a change, nor its first {SHORTEST} characters."
+        )
     first, last = UUID(beginning.ljust(32, "0")), UUID(beginning.ljust(32, "f"))
     found = list(Change.objects.visible().filter(pk__range=(first, last))[:2])
     if not found:
-        raise bad(f"There is no change {text}. `manage.py changes list` shows the latest.")
+        raise usage_error(f"There is no change {text}. `manage.py changes list` shows the latest.")
     if len(found) > 1:
-        raise bad(f"More than one change begins with {text}; give more of its id.")
+        raise usage_error(f"More than one change begins with {text}; give more of its id.")
     return found[0]
 
 

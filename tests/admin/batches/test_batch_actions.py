@@ -47,7 +47,7 @@ def drafted(response: HttpResponse) -> Change:
     """The draft whose review page a response leads to."""
     change = Change.objects.get()
     assert response.status_code == 302
-    assert response["Location"] == reverse("admin:batchops_change_review", args=[change.pk])
+    assert response["Location"] == reverse("admin:batchops_change_preview", args=[change.pk])
     assert change.state == ChangeState.DRAFT
     return change
 

@@ -113,7 +113,7 @@ def test_the_form_drafts_what_it_says_and_leaves_the_rest(
     world.batch(expires_on=TOMORROW, call_rate=5)
     response = client.post(page(), given)
     change = Change.objects.get()
-    assert response["Location"] == reverse("admin:batchops_change_review", args=[change.pk])
+    assert response["Location"] == reverse("admin:batchops_change_preview", args=[change.pk])
     assert change.patch_json == patch
     assert change.source == Change.Source.FORM
     assert change.selection == "Batch b-1"

@@ -31,7 +31,7 @@ def held(sandbox: EmbeddedSandbox) -> EmbeddedSandbox:
 
 def shown(client: Client, user: User, change: Change) -> str:
     client.force_login(user)
-    address = reverse("admin:batchops_change_review", args=[change.pk])
+    address = reverse("admin:batchops_change_preview", args=[change.pk])
     return " ".join(client.get(address).content.decode().split())
 
 

@@ -18,7 +18,7 @@ from pytest_django import Settings
 from batchops.audit import Actor
 from batchops.models import AuditEntry, Batch, Change, ChangeState, SyncRun
 from batchops.services.changes import drafts, emergency, terms
-from batchops.services.preview import summary as reviews
+from batchops.services.preview import summary
 from batchops.syllable.patch import CLEAR, BatchPatch
 from tests.services.changes.world import (
     PAUSE,
@@ -49,7 +49,7 @@ def signed_in(client: Client, operator: User) -> Client:
 
 
 def page(change: Change) -> str:
-    return reverse("admin:batchops_change_review", args=[change.pk])
+    return reverse("admin:batchops_change_preview", args=[change.pk])
 
 
 def to_page(change: Change) -> str:
@@ -92,7 +92,7 @@ def test_numbers_add_up_by_plan_status_and_campaign(operator: User) -> None:
     for index in range(11):
         batch(f"b-{index}", campaign_id=index, status=["ACTIVE", "PENDING"][index % 2])
     batch("expired", status="EXPIRED")
-    review = reviews.review(draft(operator))
+    review = summary.review(draft(operator))
     assert (review.acting, review.already, review.skipped, review.total) == (11, 0, 1, 12)
     assert {share.label: share.number for share in review.by_status} == {"ACTIVE": 6, "PENDING": 5}
     assert (len(review.by_campaign), review.more_campaigns) == (8, 3)
@@ -132,7 +132,7 @@ def test_a_review_of_many_takes_few_queries(signed_in: Client, operator: User) -
 def test_a_small_pause_flags_nothing(signed_in: Client, operator: User) -> None:
     batch()
     change = draft(operator)
-    assert reviews.review(change).risks == ()
+    assert summary.review(change).risks == ()
     assert "typed_count" not in text(signed_in, change)
 
 
@@ -366,7 +366,7 @@ def test_hostile_text_is_shown_as_text(signed_in: Client, operator: User) -> Non
 
 
 def test_an_unknown_draft_is_not_found(signed_in: Client) -> None:
-    unknown = reverse("admin:batchops_change_review", args=[uuid.uuid4()])
+    unknown = reverse("admin:batchops_change_preview", args=[uuid.uuid4()])
     assert signed_in.get(unknown).status_code == 404
 
 

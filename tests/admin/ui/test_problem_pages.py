@@ -170,7 +170,7 @@ def test_a_session_that_ends_during_a_review_leads_back_to_it(
 ) -> None:
     world.batches(2)
     change = world.draft(operator)
-    review = reverse("admin:batchops_change_review", args=[change.pk])
+    review = reverse("admin:batchops_change_preview", args=[change.pk])
     sent = client.post(
         review, {"reason": "wrong list"}, headers={"Referer": f"http://testserver{review}"}
     )

@@ -97,7 +97,7 @@ def test_the_preview_keeps_the_zone_from_page_to_page(client: Client, door: Any)
     for number in range(40):
         world.batch(f"c-{number}")
     draft = world.draft(User.objects.get(), BatchPatch(expires_on=utc(2027, 1, 31, 7)))
-    address = reverse("admin:batchops_change_review", args=[draft.pk])
+    address = reverse("admin:batchops_change_preview", args=[draft.pk])
     page = client.get(f"{address}?zone=Asia/Tokyo").content.decode()
     assert "zone=Asia%2FTokyo&amp;p=2" in page
     assert '<input type="hidden" name="zone" value="Asia/Tokyo">' in page
@@ -164,7 +164,7 @@ def test_a_button_into_the_repeated_hour_says_which_of_the_two(client: Client) -
     for now, offset in ((utc(2027, 10, 30, 22, 30), "7200"), (utc(2027, 10, 30, 23, 30), "3600")):
         with time_machine.travel(now, tick=False), timezone.override(BERLIN):
             client.force_login(User.objects.get())
-            page = client.get(reverse("admin:batchops_change_review", args=[draft.pk]))
+            page = client.get(reverse("admin:batchops_change_preview", args=[draft.pk]))
             two_hours = page.context["form"].ends[0]
             assert (two_hours.value, two_hours.offset) == (TWICE, offset)
             assert f'data-offset="{offset}">In 2 hours' in page.content.decode()
@@ -176,7 +176,7 @@ def test_a_schedule_and_the_end_of_a_pause_mean_the_zone_of_their_form(
 ) -> None:
     world.batches(1)
     draft = world.draft(operator)
-    address = reverse("admin:batchops_change_review", args=[draft.pk])
+    address = reverse("admin:batchops_change_preview", args=[draft.pk])
     why = {"reason": "why", "seen": draft.fingerprint}
     given = {**why, name: TWICE, f"{name}_zone": BERLIN}
     client.cookies["time_zone"] = "America/New_York"
@@ -266,10 +266,10 @@ def test_clearing_the_expiry_under_an_automatic_rate_is_warned_about(
     assert "automatic, which needs an expiry" not in other
     warning = "The call rate of 1 batch is automatic, which needs an expiry"
     draft = world.draft(operator, BatchPatch(expires_on=CLEAR))
-    address = reverse("admin:batchops_change_review", args=[draft.pk])
+    address = reverse("admin:batchops_change_preview", args=[draft.pk])
     assert warning in client.get(address).content.decode()
     both = world.draft(operator, BatchPatch(expires_on=CLEAR, auto_call_rate=False))
-    address = reverse("admin:batchops_change_review", args=[both.pk])
+    address = reverse("admin:batchops_change_preview", args=[both.pk])
     assert warning not in client.get(address).content.decode()
     call_command(
         *("change", "--clear-expiry", "--all", "--reason", "x", "--as", "olivia", "--dry-run")
