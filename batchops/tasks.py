@@ -37,14 +37,14 @@ DAY: Final = 86_400.0
 WAKE_SECONDS: Final = 0.25
 """Longest time a request waits for the queue to take a wake-up; a lost one costs a second."""
 ASK_SECONDS: Final = 2.0
-"""The same for a pull that a person asks for, who is told whether it was taken."""
+"""The same for a sync that a person requests, who is told whether it was taken."""
 LONGEST_QUEUE: Final = 100
 """Wake-ups that may wait when no worker takes them; more would say nothing new."""
 
 _heart = heartbeats.Heart()
 _night = watch.Night()
 _courier = Courier("queue")
-_asked: SimpleQueue[tuple[SyncRun.Kind, str]] = SimpleQueue()
+_requested: SimpleQueue[tuple[SyncRun.Kind, str]] = SimpleQueue()
 
 
 # Steps of the lanes -------------------------------------------------------------------------
@@ -69,24 +69,24 @@ def beat() -> None:
 
 
 def keep_mirror_fresh() -> None:
-    """Pull what a person asked for, and what changed lately, or everything, when it is due."""
-    for kind, asked_by in _taken():
-        pull(kind, asked_by)
+    """Sync what a person requested, and what changed lately, or everything, when it is due."""
+    for kind, requested_by in _taken():
+        run_sync(kind, requested_by)
     for kind, interval in (
         (SyncRun.Kind.FULL, settings.FULL_SYNC_INTERVAL),
         (SyncRun.Kind.INCREMENTAL, settings.SYNC_INTERVAL),
     ):
         if sync.is_due(kind, interval):
-            pull(kind)
+            run_sync(kind)
             return
 
 
-def pull(kind: SyncRun.Kind, asked_by: str = "") -> None:
-    """Pull, leaving the error to the run that records it."""
+def run_sync(kind: SyncRun.Kind, requested_by: str = "") -> None:
+    """Sync, leaving the error to the sync run that records it."""
     try:
-        sync.pull(kind, asked_by=asked_by)
+        sync.run_sync(kind, requested_by=requested_by)
     except sync.AlreadyRunning:
-        logger.info("Another pull is under way.")
+        logger.info("Another sync is under way.")
     except SyllableError:
         # The run holds the error, and every page shows it.
         return
@@ -134,9 +134,9 @@ def wake_workers(at: dt.datetime | None, **_: Any) -> None:
         logger.error("The queue cannot be reached (%s); workers look by themselves.", error)
 
 
-def pull_now(kind: str, asked_by: str) -> None:
-    """Ask a worker for a pull; raises what the queue raises, TimeoutError when it is silent."""
-    _courier.send(lambda: ask_for_pull(kind, asked_by), ASK_SECONDS)
+def sync_now(kind: str, requested_by: str) -> None:
+    """Ask a worker for a sync; raises what the queue raises, TimeoutError when it is silent."""
+    _courier.send(lambda: request_sync(kind, requested_by), ASK_SECONDS)
 
 
 def _wake_push() -> None:
@@ -150,17 +150,17 @@ def wake_lane(name: str) -> None:
 
 
 @task()
-def ask_for_pull(kind: str, asked_by: str) -> None:
-    _asked.put((SyncRun.Kind(kind), asked_by))
+def request_sync(kind: str, requested_by: str) -> None:
+    _requested.put((SyncRun.Kind(kind), requested_by))
     LANES["sync"].wake()
 
 
 def _taken() -> list[tuple[SyncRun.Kind, str]]:
-    """The pulls asked for since, each kind once."""
+    """The syncs requested since, each kind once."""
     taken: dict[SyncRun.Kind, str] = {}
     while True:
         try:
-            kind, asked_by = _asked.get_nowait()
+            kind, requested_by = _requested.get_nowait()
         except Empty:
             return list(taken.items())
-        taken.setdefault(kind, asked_by)
+        taken.setdefault(kind, requested_by)

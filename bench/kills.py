@@ -43,7 +43,7 @@ def run(url: str, kills: int, workers: int, seed: int) -> None:
 
     call_command("migrate", verbosity=0)
     user = User.objects.create_superuser("bench")
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     names = list(Batch.objects.order_by("pk").values_list("pk", flat=True))
     confirmed(user, Batch.objects.filter(pk__in=names[::2]), 0, paused=True)
     confirmed(user, Batch.objects.filter(pk__in=names[1::2]), 0, paused=True)

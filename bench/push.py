@@ -131,7 +131,7 @@ def serve(batches: int, latency: float) -> None:
 
 
 def prepare() -> None:
-    """Migrate, pull, and confirm a change over all batches."""
+    """Migrate, sync, and confirm a change over all batches."""
     django_ready()
     from django.contrib.auth.models import User
     from django.core.management import call_command
@@ -145,7 +145,7 @@ def prepare() -> None:
     call_command("migrate", verbosity=0)
     user = User.objects.create_superuser("bench")
     actor = audit.Actor.of_user(user)
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     change = drafts.draft(
         Batch.objects.all(),
         BatchPatch(paused=True),

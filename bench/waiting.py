@@ -79,7 +79,7 @@ def ask(url: str, faults: str, times: int, priority: int) -> None:
 
     call_command("migrate", verbosity=0)
     bulk_user, user = (User.objects.create_superuser(name) for name in ("bulk", "bench"))
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     with worker():
         confirmed(bulk_user, Batch.objects.filter(pk__startswith="bulk-"), 0, call_rate=60)
         while len(updates(url)) < 50:

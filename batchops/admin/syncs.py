@@ -1,4 +1,4 @@
-"""Pulls: when the mirror was brought up to date, what went wrong, and "Sync now"."""
+"""Syncs: when the mirror was brought up to date, what went wrong, and "Sync now"."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOOKS = {
 
 
 class StateFilter(FixedFilter):
-    """Pulls by how they stand."""
+    """Syncs by how they stand."""
 
     title = "state"
     parameter_name = "state__exact"
@@ -39,7 +39,7 @@ class StateFilter(FixedFilter):
 
 
 class KindFilter(FixedFilter):
-    """Pulls of what changed, or of everything."""
+    """Syncs of what changed, or of everything."""
 
     title = "kind"
     parameter_name = "kind__exact"
@@ -48,10 +48,19 @@ class KindFilter(FixedFilter):
 
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
-    """Pulls, the latest first."""
+    """Syncs, the latest first."""
 
     change_list_template = "batchops/syncs/list.html"
-    list_display = ("began", "kind", "look", "asked_by_whom", "lasted", "seen", "wrote", "error")
+    list_display = (
+        "began",
+        "kind",
+        "look",
+        "requested_by_whom",
+        "lasted",
+        "seen",
+        "wrote",
+        "error",
+    )
     list_display_links = ("began",)
     list_filter = (StateFilter, KindFilter)
     sortable_by = ()
@@ -59,7 +68,7 @@ class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
         "began",
         "kind",
         "look",
-        "asked_by_whom",
+        "requested_by_whom",
         "lasted",
         "seen",
         "wrote",
@@ -73,7 +82,7 @@ class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
     readonly_fields = (
         "began",
         "look",
-        "asked_by_whom",
+        "requested_by_whom",
         "lasted",
         "seen",
         "wrote",
@@ -87,9 +96,9 @@ class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
 
     @method_decorator(require_POST)
     def sync_now(self, request: HttpRequest) -> HttpResponse:
-        """Ask the worker for a pull, and go back to where the person was."""
+        """Ask the worker for a sync, and go back to where the person was."""
         full = request.POST.get("kind") == SyncRun.Kind.FULL
-        ask_for_pull(request, SyncRun.Kind.FULL if full else SyncRun.Kind.INCREMENTAL)
+        request_sync(request, SyncRun.Kind.FULL if full else SyncRun.Kind.INCREMENTAL)
         return HttpResponseRedirect(_back(request))
 
     @admin.display(description="began")
@@ -101,9 +110,9 @@ class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
         state = SyncRun.State(run.state)
         return pills.pill(str(state.label), LOOKS[state])
 
-    @admin.display(description="asked for by")
-    def asked_by_whom(self, run: SyncRun) -> str:
-        return run.asked_by or "the schedule"
+    @admin.display(description="requested by")
+    def requested_by_whom(self, run: SyncRun) -> str:
+        return run.requested_by or "the schedule"
 
     @admin.display(description="took")
     def lasted(self, run: SyncRun) -> str:
@@ -117,29 +126,29 @@ class SyncRunAdmin(ReadOnlyAdmin[SyncRun]):
     def wrote(self, run: SyncRun) -> str:
         return f"{run.created:,} new, {run.changed:,} changed"
 
-    @admin.display(description="everything was read")
+    @admin.display(description="last full sync")
     def whole(self, run: SyncRun) -> str | SafeString:
-        return times.instant(run.everything_at) if run.everything_at else times.NOTHING
+        return times.instant(run.fully_synced_at) if run.fully_synced_at else times.NOTHING
 
     @admin.display(description="notes")
     def noted(self, run: SyncRun) -> str:
         return "\n".join(str(note) for note in run.notes) or times.NOTHING
 
 
-def ask_for_pull(request: HttpRequest, kind: SyncRun.Kind) -> None:
-    """Enqueue a pull for a person and tell them. Raises PermissionDenied."""
+def request_sync(request: HttpRequest, kind: SyncRun.Kind) -> None:
+    """Enqueue a sync for a person and tell them. Raises PermissionDenied."""
     if not request.user.has_perm(permissions.RUN_SYNC):
         raise PermissionDenied
     actor = audit.Actor.of_request(request)
     sync.record_request(actor, kind.value)
     try:
-        tasks.pull_now(kind.value, actor.name)
+        tasks.sync_now(kind.value, actor.name)
     # The queue's library lets the errors of whichever driver it uses through.
     except Exception:
-        logger.exception("A pull could not be enqueued.")
-        messages.error(request, "The queue cannot be reached, so nothing is pulled now.")
+        logger.exception("A sync could not be enqueued.")
+        messages.error(request, "The queue cannot be reached, so no sync was started.")
         return
-    promise(request, f"{kind.label} pull asked for. It shows here once it is done.")
+    promise(request, f"{kind.label} sync requested. It shows here once it is done.")
 
 
 def _back(request: HttpRequest) -> str:

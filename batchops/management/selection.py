@@ -167,7 +167,7 @@ def _unknown_words(unknown: Sequence[str], in_file: bool) -> str:
     if in_file and all(name.startswith('"') and name.endswith('"') for name in unknown):
         words.append("If these lines are JSON, say --ids-format json-lines.")
     elif not alike:
-        words.append("Pull with `manage.py sync` first?")
+        words.append("Sync with `manage.py sync` first?")
     return " ".join([*words, "Nothing was done."])
 
 

@@ -1,4 +1,4 @@
-"""The tables: mirrors, changes, pulls and the audit trail."""
+"""The tables: mirrors, changes, syncs and the audit trail."""
 
 from batchops.models.audit import (
     Action,

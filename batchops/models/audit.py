@@ -53,9 +53,9 @@ class Action(models.TextChoices):
     BATCH_ID_SHARED = "batch.id_shared", "Id found in several campaigns"
     BATCH_ID_UNIQUE = "batch.id_unique", "Id in one campaign again"
 
-    SYNC_REQUESTED = "sync.requested", "Pull requested"
-    SYNC_FAILED = "sync.failed", "Pull failed"
-    SYNC_RECOVERED = "sync.recovered", "Pull works again"
+    SYNC_REQUESTED = "sync.requested", "Sync requested"
+    SYNC_FAILED = "sync.failed", "Sync failed"
+    SYNC_RECOVERED = "sync.recovered", "Sync succeeded again"
 
     ACCOUNT_SIGNED_IN = "account.signed_in", "Signed in"
     ACCOUNT_SIGN_IN_FAILED = "account.sign_in_failed", "Sign-in failed"

@@ -154,7 +154,7 @@ class Batch(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        permissions = [("run_sync", "Can pull batches from the vendor now")]
+        permissions = [("run_sync", "Can sync with the vendor now")]
         verbose_name_plural = "batches"
         ordering = ("-last_updated_at", "batch_id")
         indexes = [

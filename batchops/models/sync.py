@@ -1,4 +1,4 @@
-"""SyncRun: one pull of the vendor's batches and campaigns."""
+"""SyncRun: one sync of the vendor's batches and campaigns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import models
 
 
 class SyncRun(models.Model):
-    """One pull: what it was, what it found, how it ended."""
+    """One sync: what it was, what it found, how it ended."""
 
     class Kind(models.TextChoices):
         FULL = "full", "Full"
@@ -21,7 +21,7 @@ class SyncRun(models.Model):
 
     kind = models.CharField(max_length=16, choices=Kind)
     state = models.CharField(max_length=16, choices=State, default=State.RUNNING)
-    asked_by = models.CharField(max_length=150, blank=True, help_text="Empty: the schedule.")
+    requested_by = models.CharField(max_length=150, blank=True, help_text="Empty: the schedule.")
     started_at = models.DateTimeField(db_index=True)
     alive_at = models.DateTimeField(help_text="Last sign of life while running.")
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -38,8 +38,8 @@ class SyncRun(models.Model):
         blank=True,
         help_text="Up to when, by the vendor's dates, all changes on the list were seen.",
     )
-    everything_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the last pull began that saw every batch."
+    fully_synced_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the last sync began that saw every batch."
     )
     notes = models.JSONField(
         default=list, blank=True, help_text="Unknown fields and statuses, unreadable rows."
@@ -47,7 +47,7 @@ class SyncRun(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        verbose_name = "pull"
+        verbose_name = "sync"
         ordering = ("-started_at", "-id")
         constraints = [
             models.UniqueConstraint(
@@ -58,7 +58,7 @@ class SyncRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} pull of {self.started_at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self.get_kind_display()} sync of {self.started_at:%Y-%m-%d %H:%M:%S} UTC"
 
     @property
     def duration(self) -> dt.timedelta | None:

@@ -43,7 +43,7 @@ MISSING: Final = {
     ),
     permissions.CONTROL_CHANGE: "You may not stop, continue or retry changes.",
     permissions.APPROVE_CHANGE: "You may not approve or reject changes.",
-    permissions.RUN_SYNC: "You may not pull from the vendor.",
+    permissions.RUN_SYNC: "You may not sync with the vendor.",
     permissions.EXPORT_TRAIL: "You may not export the audit trail. Ask for the role “Auditor”.",
     permissions.REVIEW_TRAIL: "You may not review the audit trail. Ask for the role “Auditor”.",
     permissions.ARCHIVE_TRAIL: "You may not archive the audit trail.",

@@ -44,7 +44,7 @@ def process(_request: HttpRequest) -> JsonResponse:
 def readiness(request: HttpRequest) -> JsonResponse:
     """200 when every part is as it should be, else 503: for monitoring.
 
-    The vendor is not asked: what the last pull met tells about mirror and key. Only those whom it
+    The vendor is not asked: what the last sync met tells about mirror and key. Only those whom it
     concerns are told which part is not.
     """
     parts = {
@@ -111,13 +111,13 @@ def _workers() -> Part:
 def _mirror() -> Part:
     last = SyncRun.objects.filter(state=SyncRun.State.DONE).first()
     if last is None:
-        return {"ok": False, "problem": "no pull has succeeded yet"}
+        return {"ok": False, "problem": "no sync has succeeded yet"}
     age = round((timezone.now() - last.started_at).total_seconds())
-    whole = last.everything_at
+    full = last.fully_synced_at
     return {
         "ok": age <= settings.MIRROR_MAX_AGE,
         "age_seconds": age,
-        "everything_age_seconds": whole and round((timezone.now() - whole).total_seconds()),
+        "full_sync_age_seconds": full and round((timezone.now() - full).total_seconds()),
         "max_age_seconds": settings.MIRROR_MAX_AGE,
     }
 

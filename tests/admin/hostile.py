@@ -56,7 +56,7 @@ HUGE: Final = 2**63 - 1
 
 
 def hostile_world(sandbox: EmbeddedSandbox) -> None:
-    """Batches and campaigns with every oddity, in the mirror by a pull."""
+    """Batches and campaigns with every oddity, in the mirror by a sync."""
     for number in (1, -7, HUGE, 0):
         sandbox.add_campaign(
             id=number,
@@ -75,7 +75,7 @@ def hostile_world(sandbox: EmbeddedSandbox) -> None:
     for place, expires_on in enumerate(EXPIRIES):
         sandbox.add_batch(**_odd(place) | {"expires_on": expires_on}, batch_id=f"expiry-{place}")
         sandbox.add_batch(batch_id=f"live-{place}", expires_on=expires_on, auto_call_rate=False)
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
 
 
 def _odd(place: int) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def hostile_past(sandbox: EmbeddedSandbox, person: User) -> None:
         read_back.read_back(confirmed)
     sandbox.edit_batch(HOSTILE_IDS[0], paused=False, error_message=ATTACK, last_updated_by=ATTACK)
     sandbox.vanish("live-1")
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     assert AuditEntry.objects.count() > 10
 
 

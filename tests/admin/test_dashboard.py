@@ -68,16 +68,16 @@ def test_the_vendor_is_named_when_it_is_real(client: Client, settings: Settings)
 def test_every_page_says_how_old_the_mirror_is(client: Client) -> None:
     assert "Mirror is empty" in text(client)
     run()
-    assert ">40 s</time> ago, everything not yet" in text(client, LIST)
-    run(ago=7_000, everything_at=timezone.now() - dt.timedelta(seconds=7_000))
+    assert ">40 s</time> ago, never fully synced" in text(client, LIST)
+    run(ago=7_000, fully_synced_at=timezone.now() - dt.timedelta(seconds=7_000))
     last = run(ago=20)
-    last.everything_at = timezone.now() - dt.timedelta(seconds=7_000)
+    last.fully_synced_at = timezone.now() - dt.timedelta(seconds=7_000)
     last.save()
     page = text(client, LIST)
-    assert "changes read" in page and "everything <time" in page
-    last.everything_at = last.started_at
+    assert "Synced <time" in page and "fully synced <time" in page
+    last.fully_synced_at = last.started_at
     last.save()
-    assert "Mirror: everything read" in text(client, LIST)
+    assert "Fully synced" in text(client, LIST)
 
 
 def test_an_old_mirror_stands_out(client: Client, settings: Settings) -> None:
@@ -96,7 +96,7 @@ def test_an_unreachable_vendor_is_said_with_the_time_since_when(client: Client) 
     assert freshness.failing_since == first.finished_at
     assert freshness.running
     page = response.content.decode()
-    assert "No pull has worked since" in page
+    assert "No sync has succeeded since" in page
     assert "No answer within 5 s." in page
 
 
@@ -122,7 +122,7 @@ def test_nothing_of_it_is_told_to_those_who_are_not_signed_in(client: Client) ->
     client.logout()
     page = text(client, reverse("admin:login"))
     assert "Key rejected" not in page
-    assert "Mirror" not in page
+    assert "Mirror" not in page and "ynced" not in page
 
 
 def test_the_sections_stand_in_the_order_of_need(client: Client, administrator: User) -> None:
@@ -130,7 +130,7 @@ def test_the_sections_stand_in_the_order_of_need(client: Client, administrator: 
     sections = client.get(HOME).context["available_apps"]
     assert [section["name"] for section in sections] == ["Operations", "People"]
     names = [model["name"] for section in sections for model in section["models"]]
-    assert names == ["Batches", "Campaigns", "Changes", "Audit trail", "Pulls", "Users", "Groups"]
+    assert names == ["Batches", "Campaigns", "Changes", "Audit trail", "Syncs", "Users", "Groups"]
 
 
 # The overview -------------------------------------------------------------------------------
@@ -261,10 +261,10 @@ def test_sync_now_is_recorded_and_enqueued(
     client: Client, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     asked: list[tuple[str, str]] = []
-    monkeypatch.setattr(tasks, "pull_now", lambda kind, name: asked.append((kind, name)))
+    monkeypatch.setattr(tasks, "sync_now", lambda kind, name: asked.append((kind, name)))
     response = client.post(NOW, {"kind": kind, "next": HOME}, follow=True)
     assert response.redirect_chain == [(HOME, 302)]
-    assert b"pull asked for" in response.content
+    assert b"sync requested" in response.content
     assert asked == [(kind, "olivia")]
     entry = AuditEntry.objects.get(action="sync.requested")
     assert (entry.actor_name, entry.detail) == ("olivia", {"kind": kind})
@@ -274,10 +274,10 @@ def test_a_queue_that_is_down_is_said(client: Client, monkeypatch: pytest.Monkey
     def refuse(*_: str) -> None:
         raise ConnectionError("no route to the queue")
 
-    monkeypatch.setattr(tasks, "pull_now", refuse)
+    monkeypatch.setattr(tasks, "sync_now", refuse)
     page = client.post(NOW, follow=True).content
     assert b"The queue cannot be reached" in page
-    assert b"pull asked for" not in page
+    assert b"sync requested" not in page
 
 
 @pytest.mark.parametrize("role", ["viewer", "approver", "auditor"])
@@ -295,7 +295,7 @@ def test_sync_now_leads_to_no_other_site(client: Client) -> None:
     assert client.get(NOW).status_code == 405
 
 
-def test_pulls_are_listed_with_what_went_wrong(client: Client) -> None:
+def test_syncs_are_listed_with_what_went_wrong(client: Client) -> None:
     failed = run("failed", error="No <answer>.", notes=["Unknown status <x>"])
     page = text(client, reverse("admin:batchops_syncrun_changelist"))
     assert "No &lt;answer&gt;." in page

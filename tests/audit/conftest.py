@@ -37,5 +37,5 @@ def world(
     tmp_path: Path,
 ) -> World:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     return World(sandbox, operator, approver, auditor, settings, tmp_path)

@@ -141,10 +141,10 @@ def read_all_back(world: World) -> None:
     read_back.all_due()
 
 
-def fail_to_pull(world: World) -> None:
+def fail_to_sync(world: World) -> None:
     world.settings.SYLLABLE_API_KEY = "another"
     with pytest.raises(Exception, match="key"):
-        sync.pull(SyncRun.Kind.FULL)
+        sync.run_sync(SyncRun.Kind.FULL)
 
 
 def see_an_outside_change(world: World) -> None:
@@ -330,7 +330,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         Action.BATCH_ID_SHARED,
         lambda w: shared_ids.raise_alarms({BATCH: [1, 2]}),
     ),
-    "mirror.sync.pull": (Action.SYNC_FAILED, fail_to_pull),
+    "mirror.sync.run_sync": (Action.SYNC_FAILED, fail_to_sync),
     "mirror.sync.record_request": (
         Action.SYNC_REQUESTED,
         lambda w: sync.record_request(as_(w.operator)["actor"], "full"),

@@ -205,7 +205,7 @@ def test_an_entry_reads_as_a_sentence() -> None:
         ),
         (
             audit.Fact(Action.SYNC_FAILED, audit.Actor("")),
-            "Somebody could not pull from the vendor",
+            "Somebody could not sync with the vendor",
         ),
     ],
 )

@@ -32,7 +32,7 @@ def vendor(sandbox: EmbeddedSandbox, transactional_db: None) -> EmbeddedSandbox:
         call_rate=10,
         error_message="<i>odd</i>",
     )
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     return sandbox
 
 

@@ -37,7 +37,7 @@ def world(sandbox: EmbeddedSandbox) -> EmbeddedSandbox:
             batch_id=f"20261124.{index}", campaign_id=1 + index % 2, status="ACTIVE", paused=False
         )
     sandbox.add_batch(batch_id="20261124.99", campaign_id=1, status="FAILED", paused=False)
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     return sandbox
 
 

@@ -52,7 +52,7 @@ def test_a_sync_is_asked_for_with_one_click(
 ) -> None:
     page = sign_in(operator)
     page.get_by_role("button", name="Sync now").click()
-    expect(page.get_by_text("pull asked for")).to_be_visible()
+    expect(page.get_by_text("sync requested")).to_be_visible()
     accessible(page)
     assert AuditEntry.objects.filter(action="sync.requested", actor_name="olivia").exists()
 

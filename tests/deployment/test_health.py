@@ -27,8 +27,8 @@ from tests.deployment.loading import without_static_files
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("running_worker")]
 
 
-def pulled(**fields: Any) -> SyncRun:
-    """A pull that is over; fields as of SyncRun, `age` as a timedelta."""
+def synced(**fields: Any) -> SyncRun:
+    """A sync that is over; fields as of SyncRun, `age` as a timedelta."""
     started_at = timezone.now() - fields.pop("age", dt.timedelta())
     values = {"kind": SyncRun.Kind.FULL, "state": SyncRun.State.DONE, "alive_at": started_at}
     return SyncRun.objects.create(
@@ -49,8 +49,8 @@ def test_healthz_answers_without_asking_the_database(
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-def test_all_is_ready_after_a_pull(client: Client) -> None:
-    pulled(age=dt.timedelta(seconds=5))
+def test_all_is_ready_after_a_sync(client: Client) -> None:
+    synced(age=dt.timedelta(seconds=5))
     response = client.get("/readyz")
     assert response.status_code == 200
     assert response.json()["status"] == "ready"
@@ -58,38 +58,38 @@ def test_all_is_ready_after_a_pull(client: Client) -> None:
     assert 5 <= parts(client)["mirror"]["age_seconds"] < 60
 
 
-def test_it_is_not_ready_before_the_first_pull(client: Client) -> None:
+def test_it_is_not_ready_before_the_first_sync(client: Client) -> None:
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert parts(client)["mirror"] == {"ok": False, "problem": "no pull has succeeded yet"}
+    assert parts(client)["mirror"] == {"ok": False, "problem": "no sync has succeeded yet"}
     assert parts(client)["vendor_key"] == {"ok": True, "accepted": None}
 
 
 def test_a_mirror_older_than_allowed_is_not_ready(client: Client, settings: Settings) -> None:
-    pulled(age=dt.timedelta(seconds=settings.MIRROR_MAX_AGE + 5))
+    synced(age=dt.timedelta(seconds=settings.MIRROR_MAX_AGE + 5))
     assert client.get("/readyz").status_code == 503
     assert not parts(client)["mirror"]["ok"]
 
 
-def test_a_pull_under_way_or_failed_does_not_make_the_mirror_younger(
+def test_a_sync_under_way_or_failed_does_not_make_the_mirror_younger(
     client: Client, settings: Settings
 ) -> None:
-    pulled(age=dt.timedelta(seconds=settings.MIRROR_MAX_AGE + 5))
-    pulled(state=SyncRun.State.FAILED, error="The vendor is down.")
-    pulled(state=SyncRun.State.RUNNING)
+    synced(age=dt.timedelta(seconds=settings.MIRROR_MAX_AGE + 5))
+    synced(state=SyncRun.State.FAILED, error="The vendor is down.")
+    synced(state=SyncRun.State.RUNNING)
     assert not parts(client)["mirror"]["ok"]
 
 
-def test_a_rejected_key_is_told_until_a_pull_succeeds_again(
+def test_a_rejected_key_is_told_until_a_sync_succeeds_again(
     client: Client, sandbox: EmbeddedSandbox, settings: Settings
 ) -> None:
     right_key, settings.SYLLABLE_API_KEY = settings.SYLLABLE_API_KEY, "wrong"
     with pytest.raises(Unauthorized):
-        sync.pull(SyncRun.Kind.FULL)
+        sync.run_sync(SyncRun.Kind.FULL)
     assert client.get("/readyz").status_code == 503
     assert parts(client)["vendor_key"] == {"ok": False, "accepted": False}
     settings.SYLLABLE_API_KEY = right_key
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     assert client.get("/readyz").status_code == 200
 
 
@@ -108,7 +108,7 @@ def test_a_database_that_is_down_is_told(client: Client) -> None:
 
 
 def test_a_queue_that_is_down_is_told(client: Client, settings: Settings) -> None:
-    pulled()
+    synced()
     settings.HUEY = RedisHuey("nobody-listens", url="redis://127.0.0.1:1/0")
     response = client.get("/readyz")
     assert response.status_code == 503
@@ -128,7 +128,7 @@ def test_a_queue_that_accepts_and_stays_silent_is_told(
 
 
 def test_without_a_worker_it_is_not_ready_and_says_since_when(client: Client) -> None:
-    pulled()
+    synced()
     last = timezone.now() - dt.timedelta(minutes=3)
     Heartbeat.objects.update(seen_at=last)
     assert client.get("/readyz").status_code == 503
@@ -171,7 +171,7 @@ class TestWhoIsToldWhy:
     def test_a_stranger_learns_only_whether_it_is_ready(self, client: Client) -> None:
         response = client.get("/readyz", REMOTE_ADDR=self.STRANGER)
         assert (response.status_code, response.json()) == (503, {"status": "not ready"})
-        pulled()
+        synced()
         response = client.get("/readyz", REMOTE_ADDR=self.STRANGER)
         assert (response.status_code, response.json()) == (200, {"status": "ready"})
 
@@ -212,7 +212,7 @@ class TestWhoIsToldWhy:
 def test_static_files_that_were_not_collected_are_told(
     client: Client, settings: Settings, tmp_path: Path
 ) -> None:
-    pulled()
+    synced()
     settings.STATIC_ROOT = str(tmp_path)
     settings.STORAGES = without_static_files(settings.STORAGES)
     response = client.get("/readyz")

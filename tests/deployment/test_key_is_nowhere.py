@@ -67,18 +67,18 @@ def log() -> Iterator[io.StringIO]:
 
 
 def live_through_good_and_bad(world: EmbeddedSandbox, user: User, settings: Settings) -> None:
-    """A pull and a change that go well, then a rejected key and a vendor that is not there."""
-    sync.pull(SyncRun.Kind.FULL)
+    """A sync and a change that go well, then a rejected key and a vendor that is not there."""
+    sync.run_sync(SyncRun.Kind.FULL)
     _pause(user)
     assert world.batch("20261124.0")["paused"] is True
 
     world.set_faults(unauthorized=1.0)
-    _fail_to_pull()
+    _fail_to_sync()
     _pause(user, paused=False)
     world.clear_faults()
 
     settings.SYLLABLE_BASE_URL = NOBODY_LISTENS
-    _fail_to_pull()
+    _fail_to_sync()
 
 
 def _pause(user: User, *, paused: bool = True) -> None:
@@ -87,13 +87,13 @@ def _pause(user: User, *, paused: bool = True) -> None:
     read_back.read_back(change)
 
 
-def _fail_to_pull() -> None:
+def _fail_to_sync() -> None:
     try:
-        sync.pull(SyncRun.Kind.FULL)
+        sync.run_sync(SyncRun.Kind.FULL)
     except SyllableError:
         logging.getLogger("batchops.tests").exception("As expected.")
     else:
-        pytest.fail("The pull was meant to fail.")
+        pytest.fail("The sync was meant to fail.")
 
 
 def all_rows() -> str:

@@ -1,4 +1,4 @@
-"""manage.py sync pulls now, tells what it found, and fails with the vendor's own words."""
+"""manage.py sync syncs now, says what it found, and fails with the vendor's own words."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def run(*arguments: str) -> str:
     return output.getvalue()
 
 
-def test_a_full_pull_fills_the_mirror_and_says_what_it_found(sandbox: EmbeddedSandbox) -> None:
+def test_a_full_sync_fills_the_mirror_and_says_what_it_found(sandbox: EmbeddedSandbox) -> None:
     for number in range(3):
         sandbox.add_batch(batch_id=f"20261124.{number}", campaign_id=1)
-    assert run("--full").startswith("Full pull: 3 batches seen, 3 new, 0 changed, in ")
+    assert run("--full").startswith("Full sync: 3 batches seen, 3 new, 0 changed, in ")
     assert Batch.objects.count() == 3
-    pull = SyncRun.objects.get()
-    assert pull.kind == SyncRun.Kind.FULL
-    assert "command line" in pull.asked_by
+    found = SyncRun.objects.get()
+    assert found.kind == SyncRun.Kind.FULL
+    assert "command line" in found.requested_by
 
 
 def test_without_full_it_reads_what_changed_lately(sandbox: EmbeddedSandbox) -> None:
     sandbox.add_batch()
-    assert run().startswith("Full pull: 1 batches seen")
-    assert run().startswith("Incremental pull: 1 batches seen")
-    assert [pull.kind for pull in SyncRun.objects.all()] == ["incremental", "full"]
+    assert run().startswith("Full sync: 1 batches seen")
+    assert run().startswith("Incremental sync: 1 batches seen")
+    assert [found.kind for found in SyncRun.objects.all()] == ["incremental", "full"]
 
 
 def test_quiet_says_nothing(sandbox: EmbeddedSandbox, capfd: pytest.CaptureFixture[str]) -> None:
@@ -66,10 +66,10 @@ def test_a_vendor_that_is_not_there_fails_with_its_address(settings: Settings) -
         run()
 
 
-def test_a_second_pull_at_the_same_time_is_refused(sandbox: EmbeddedSandbox) -> None:
+def test_a_second_sync_at_the_same_time_is_refused(sandbox: EmbeddedSandbox) -> None:
     now = timezone.now()
     SyncRun.objects.create(kind=SyncRun.Kind.FULL, started_at=now, alive_at=now)
-    with pytest.raises(CommandError, match="Another pull is under way"):
+    with pytest.raises(CommandError, match="Another sync is under way"):
         run("--full")
 
 

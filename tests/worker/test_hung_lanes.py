@@ -58,7 +58,7 @@ def silent() -> Iterator[SilentServer]:
     server.close()
 
 
-def hung_pull(sandbox: EmbeddedSandbox) -> tuple[dict[str, str], Hangs]:
+def hung_sync(sandbox: EmbeddedSandbox) -> tuple[dict[str, str], Hangs]:
     SyncRun.objects.update(started_at=timezone.now() - dt.timedelta(days=30))
     sandbox.set_faults(stall_before={"share": 1, "endpoints": ["batches", "campaigns"]})
     return {}, SyncRun.objects.filter(state=SyncRun.State.RUNNING).exists
@@ -79,7 +79,7 @@ def hung_disk(folder: Path) -> tuple[dict[str, str], Hangs]:
     return variables, AuditEntry.objects.filter(action="audit.anchored").exists
 
 
-@pytest.mark.parametrize("what", ["pull", "mail", "disk", "all"])
+@pytest.mark.parametrize("what", ["sync", "mail", "disk", "all"])
 def test_pauses_go_on_while_other_lanes_hang(
     what: str,
     sandbox: EmbeddedSandbox,
@@ -90,7 +90,7 @@ def test_pauses_go_on_while_other_lanes_hang(
 ) -> None:
     fill(sandbox, 30)
     made: dict[str, Callable[[], tuple[dict[str, str], Hangs]]] = {
-        "pull": lambda: hung_pull(sandbox),
+        "sync": lambda: hung_sync(sandbox),
         "mail": lambda: hung_mail(silent),
         "disk": lambda: hung_disk(tmp_path),
     }

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from batchops import audit, permissions
 from batchops.admin.batches.filters import BatchFilter
 from batchops.admin.batches.forms import PatchForm, SetExpiryForm, SetRateForm
-from batchops.admin.syncs import ask_for_pull
+from batchops.admin.syncs import request_sync
 from batchops.admin.ui.addresses import batch_id_in_form, form_value, to_preview
 from batchops.admin.ui.base import add_service_error, current_user
 from batchops.models import Batch, Change, SyncRun
@@ -130,10 +130,10 @@ class BatchActions(_Base):
 
     @admin.action(description="Refresh from the vendor", permissions=["sync"])
     def refresh(self, request: HttpRequest, batches: QuerySet[Batch]) -> None:
-        """Read a few batches at once; for more, ask for a full pull."""
+        """Read a few batches at once; for more, ask for a full sync."""
         names = list(batches.values_list("pk", flat=True)[: REFRESH_LIMIT + 1])
         if len(names) > REFRESH_LIMIT:
-            ask_for_pull(request, SyncRun.Kind.FULL)
+            request_sync(request, SyncRun.Kind.FULL)
             return
         sync.record_request(audit.Actor.of_request(request), "refresh", batches=len(names))
         done = refreshing.refresh(names)

@@ -22,7 +22,7 @@ from batchops.services import demo
 from config import gunicorn
 
 START_SECONDS: Final = 60
-FIRST_PULL_SECONDS: Final = 20
+FIRST_SYNC_SECONDS: Final = 20
 SANDBOX_HOST: Final = "127.0.0.1"
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
@@ -68,8 +68,8 @@ class Command(BaseCommand):
             command = shlex.split(procfile.processes[name])
             crew.start(name, command, restarts=name == "worker")
         _wait(crew, "web server", _web_answers)
-        pulls = SyncRun.objects.exclude(state=SyncRun.State.RUNNING)
-        crew.wait_until(pulls.exists, FIRST_PULL_SECONDS)
+        syncs = SyncRun.objects.exclude(state=SyncRun.State.RUNNING)
+        crew.wait_until(syncs.exists, FIRST_SYNC_SECONDS)
 
     def _welcome(self, people: Sequence[demo.DemoPerson]) -> None:
         lines = [f"batchops is running at {_address()}", ""]

@@ -1,4 +1,4 @@
-"""manage.py sync: pull the vendor's batches into the mirror now."""
+"""manage.py sync: bring the mirror up to date with the vendor now."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from batchops.syllable.errors import SyllableError
 
 
 class Command(TerminalCommand):
-    """Exits with 1 when the vendor fails or another pull is under way."""
+    """Exits with 1 when the vendor fails or another sync is under way."""
 
-    help = "Pull batches and campaigns from the vendor: what changed lately, or with --full all."
+    help = "Sync batches and campaigns from the vendor: what changed lately, or with --full all."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--full", action="store_true", help="Read every batch anew.")
+        parser.add_argument("--full", action="store_true", help="Read every batch.")
         parser.add_argument(
             "--accept-missing",
             action="store_true",
@@ -34,20 +34,20 @@ class Command(TerminalCommand):
         more = {"accept_missing": True} if accept_missing else {}
         sync.record_request(actor, kind.value, **more)
         try:
-            run = self._pull(kind, actor.name, quiet, accept_missing)
+            run = self._sync(kind, actor.name, quiet, accept_missing)
         except sync.AlreadyRunning as error:
             raise CommandError(str(error)) from error
         except SyllableError as error:
-            raise CommandError(f"The pull failed; what it had read is kept. {error}") from error
+            raise CommandError(f"The sync failed; what it had read is kept. {error}") from error
         except KeyboardInterrupt:
             raise CommandError(
-                "Broken off; what was read so far is kept.", returncode=130
+                "Interrupted; what was read so far is kept.", returncode=130
             ) from None
         if not quiet:
             self.stdout.write(_summary(run))
 
-    def _pull(
-        self, kind: SyncRun.Kind, asked_by: str, quiet: bool, accept_missing: bool
+    def _sync(
+        self, kind: SyncRun.Kind, requested_by: str, quiet: bool, accept_missing: bool
     ) -> SyncRun:
         # disable=None: a bar on a terminal, nothing in a file or pipe.
         with tqdm(unit=" batches", disable=True if quiet else None, leave=False) as bar:
@@ -56,7 +56,9 @@ class Command(TerminalCommand):
                 bar.total = total
                 bar.update(seen - bar.n)
 
-            return sync.pull(kind, asked_by=asked_by, progress=show, accept_missing=accept_missing)
+            return sync.run_sync(
+                kind, requested_by=requested_by, progress=show, accept_missing=accept_missing
+            )
 
 
 def _summary(run: SyncRun) -> str:
@@ -64,4 +66,4 @@ def _summary(run: SyncRun) -> str:
     parts = [f"{run.batches_seen} batches seen", f"{run.created} new", f"{run.changed} changed"]
     parts += [f"{run.missing} missing"] if run.missing else []
     parts += [f"{run.unreadable} unreadable"] if run.unreadable else []
-    return f"{run.get_kind_display()} pull: {', '.join(parts)}, in {seconds:.1f} s."
+    return f"{run.get_kind_display()} sync: {', '.join(parts)}, in {seconds:.1f} s."

@@ -18,15 +18,15 @@ HALTED_SHOWN: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """What the last pulls met, and whether any worker runs.
+    """What the last syncs met, and whether any worker runs.
 
-    Instants are UTC. `pulled_at` is when the last good pull began, which saw at least what had
-    changed by its date, `everything_at` when the last began that saw every batch.
+    Instants are UTC. `synced_at` is when the last good sync began, which saw at least what had
+    changed by its date, `fully_synced_at` when the last began that saw every batch.
     """
 
     workers: Workers
-    pulled_at: dt.datetime | None = None
-    everything_at: dt.datetime | None = None
+    synced_at: dt.datetime | None = None
+    fully_synced_at: dt.datetime | None = None
     running: bool = False
     failing_since: dt.datetime | None = None
     key_rejected: bool = False
@@ -34,7 +34,7 @@ class Freshness:
 
     @property
     def age(self) -> dt.timedelta | None:
-        return timezone.now() - self.pulled_at if self.pulled_at else None
+        return timezone.now() - self.synced_at if self.synced_at else None
 
     @property
     def is_old(self) -> bool:
@@ -44,7 +44,7 @@ class Freshness:
 
 
 def freshness() -> Freshness:
-    """Look at the last pulls: one query when all is well, two more when the vendor fails."""
+    """Look at the last syncs: one query when all is well, two more when the vendor fails."""
     running = False
     last: SyncRun | None = None
     workers: Workers | None = None
@@ -59,7 +59,7 @@ def freshness() -> Freshness:
         return Freshness(
             workers,
             last.started_at if last else None,
-            last.everything_at if last else None,
+            last.fully_synced_at if last else None,
             running,
         )
     good = SyncRun.objects.filter(state=SyncRun.State.DONE).first()
@@ -70,7 +70,7 @@ def freshness() -> Freshness:
     return Freshness(
         workers,
         good.started_at if good else None,
-        good.everything_at if good else None,
+        good.fully_synced_at if good else None,
         running,
         first.finished_at or first.started_at,
         last.key_rejected,

@@ -1,6 +1,6 @@
 """Writes what was seen of the vendor's batches into the mirror, and notices outside changes.
 
-Only rows that differ are written. An observation older than the row is ignored, so that a pull
+Only rows that differ are written. An observation older than the row is ignored, so that a sync
 never undoes what a push just wrote.
 """
 

@@ -1,7 +1,7 @@
-"""Pulls the vendor's campaigns and batches into the mirror: all of them, or what changed lately.
+"""Syncs the vendor's campaigns and batches into the mirror: all of them, or what changed lately.
 
-A list may be wrong in ways that its status 200 does not show. So a pull claims no more than it can
-know: what lacks too many of the known batches fails, and a pull of what changed lately that is in
+A list may be wrong in ways that its status 200 does not show. So a sync claims no more than it can
+know: what lacks too many of the known batches fails, and a sync of what changed lately that is in
 doubt whether it saw that becomes one of everything.
 """
 
@@ -39,16 +39,16 @@ logger = logging.getLogger(__name__)
 
 READ_AT_ONCE: Final = 100
 OVERLAP: Final = dt.timedelta(minutes=5)
-"""How far an incremental pull looks back behind the latest change that the last pull saw, besides
+"""How far an incremental sync looks back behind the latest change that the last sync saw, besides
 the time that reads may lag, and how far ahead of the clock a date may lie before it is taken for
 wrong."""
 DEAD_AFTER: Final = dt.timedelta(minutes=2)
-"""A running pull without a sign of life for this long has lost its process."""
+"""A running sync without a sign of life for this long has lost its process."""
 RETRY_AFTER: Final = {
     SyncRun.Kind.FULL: dt.timedelta(minutes=5),
     SyncRun.Kind.INCREMENTAL: dt.timedelta(seconds=30),
 }
-"""How long after a pull that failed the next of at least its kind may begin by itself."""
+"""How long after a sync that failed the next of at least its kind may begin by itself."""
 MISSING_FLOOR: Final = 20
 """So many batches may always be missing on the list, however few are known."""
 FAILED_READS_BORNE: Final = 20
@@ -65,14 +65,14 @@ LIVE_FIELDS: Final = (
     "campaigns_seen",
     "notes",
 )
-"""What is written while a pull runs; its state is another's to write once it counts as lost."""
+"""What is written while a sync runs; its state is another's to write once it counts as lost."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the batches seen so far and the total, where the vendor tells it."""
 
 
 class AlreadyRunning(Exception):
-    """Another pull is under way; there is only ever one."""
+    """Another sync is under way; there is only ever one."""
 
 
 class ListIncomplete(SyllableError):
@@ -80,8 +80,8 @@ class ListIncomplete(SyllableError):
 
 
 @dataclass(slots=True)
-class _Pull:
-    """A pull under way. `newest` is the latest believable `last_updated_at` on the list."""
+class _Sync:
+    """A sync under way. `newest` is the latest believable `last_updated_at` on the list."""
 
     run: SyncRun
     progress: Progress
@@ -111,51 +111,51 @@ class _Pull:
 
 
 def record_request(actor: audit.Actor, kind: str, **more: object) -> None:
-    """Record that a person asks the vendor: for a pull of a kind, or for some batches anew."""
+    """Record that a person asks the vendor: for a sync of a kind, or to refresh some batches."""
     detail = {"kind": kind, **more}
     audit.record_now(audit.Fact(Action.SYNC_REQUESTED, actor, detail=detail))
 
 
-def pull(
+def run_sync(
     kind: SyncRun.Kind,
     *,
-    asked_by: str = "",
+    requested_by: str = "",
     progress: Progress = lambda *_: None,
     accept_missing: bool = False,
 ) -> SyncRun:
-    """Pull from the vendor and return the finished run, which says how far it saw.
+    """Sync from the vendor and return the finished run, which says how far it saw.
 
     With `accept_missing`, any number of batches may be missing on the list; each is asked for by
-    its id. Raises AlreadyRunning when another pull is under way, and `SyllableError` when the
+    its id. Raises AlreadyRunning when another sync is under way, and `SyllableError` when the
     vendor fails or its list lacks too much; the run then holds the error, and what was read
     before that is kept.
     """
-    run = _begin(kind, asked_by)
-    work = _Pull(run, progress, accept_missing)
+    run = _begin(kind, requested_by)
+    work = _Sync(run, progress, accept_missing)
     try:
         work.client = vendor.client()
-        _pull_campaigns(work)
+        _sync_campaigns(work)
         if kind == SyncRun.Kind.FULL:
-            _pull_all(work)
-        elif doubt := _pull_recent(work):
+            _sync_all(work)
+        elif doubt := _sync_recent(work):
             work.note(f"Everything was read, since {doubt}.")
             run.kind = SyncRun.Kind.FULL
-            _pull_all(work)
+            _sync_all(work)
     except SyllableError as error:
         _end(work, str(error), key_rejected=isinstance(error, Unauthorized))
         raise
     except BaseException as error:
-        _end(work, f"{type(error).__name__}: the pull was broken off.")
+        _end(work, f"{type(error).__name__}: the sync was interrupted.")
         raise
     _end(work)
     return run
 
 
 def is_due(kind: SyncRun.Kind, interval: int) -> bool:
-    """Whether the last good pull of at least this kind began `interval` seconds ago or more.
+    """Whether the last good sync of at least this kind began `interval` seconds ago or more.
 
     One that failed is tried again sooner, though not at once; and a list that fails as a whole
-    keeps nobody from pulling what changed lately.
+    keeps nobody from syncing what changed lately.
     """
     runs = SyncRun.objects.all()
     if kind == SyncRun.Kind.FULL:
@@ -170,21 +170,21 @@ def is_due(kind: SyncRun.Kind, interval: int) -> bool:
     return last["good"] is None or now - last["good"] >= dt.timedelta(seconds=interval)
 
 
-def _begin(kind: SyncRun.Kind, asked_by: str) -> SyncRun:
+def _begin(kind: SyncRun.Kind, requested_by: str) -> SyncRun:
     now = timezone.now()
     SyncRun.objects.filter(state=SyncRun.State.RUNNING, alive_at__lt=now - DEAD_AFTER).update(
-        state=SyncRun.State.FAILED, finished_at=now, error="The process that pulled was lost."
+        state=SyncRun.State.FAILED, finished_at=now, error="The process that ran the sync was lost."
     )
     try:
         with transaction.atomic():
             return SyncRun.objects.create(
-                kind=kind, asked_by=asked_by, started_at=now, alive_at=now
+                kind=kind, requested_by=requested_by, started_at=now, alive_at=now
             )
     except IntegrityError:
-        raise AlreadyRunning("Another pull is under way; try again in a moment.") from None
+        raise AlreadyRunning("Another sync is under way; try again in a moment.") from None
 
 
-def _end(work: _Pull, error: str = "", *, key_rejected: bool = False) -> None:
+def _end(work: _Sync, error: str = "", *, key_rejected: bool = False) -> None:
     run = work.run
     before = SyncRun.objects.exclude(pk=run.pk).exclude(state=SyncRun.State.RUNNING).first()
     run.state = SyncRun.State.FAILED if error else SyncRun.State.DONE
@@ -201,15 +201,15 @@ def _end(work: _Pull, error: str = "", *, key_rejected: bool = False) -> None:
             action = Action.SYNC_FAILED if error else Action.SYNC_RECOVERED
             audit.record(audit.Fact(action, audit.SYSTEM, detail={"error": error}))
     if error:
-        logger.warning("%s pull failed: %s", run.get_kind_display(), error)
+        logger.warning("%s sync failed: %s", run.get_kind_display(), error)
 
 
-def _tell_how_far_it_saw(work: _Pull) -> None:
-    """Leave to the next pull where to begin, and to people since when everything is known."""
+def _tell_how_far_it_saw(work: _Sync) -> None:
+    """Leave to the next sync where to begin, and to people since when everything is known."""
     run = work.run
     last = _last_good()
-    before = last.everything_at if last else None
-    run.everything_at = run.started_at if work.has_seen_all else before
+    before = last.fully_synced_at if last else None
+    run.fully_synced_at = run.started_at if work.has_seen_all else before
     if work.newest is not None and run.finished_at is not None:
         # What changed while the list was read may be older than the newest that it showed.
         run.newest_at = work.newest - (run.finished_at - run.started_at)
@@ -219,7 +219,7 @@ def _last_good() -> SyncRun | None:
     return SyncRun.objects.filter(state=SyncRun.State.DONE).first()
 
 
-def _pull_campaigns(work: _Pull) -> None:
+def _sync_campaigns(work: _Sync) -> None:
     for fetched in list_pages.all_campaigns(work.client, work.alive):
         store.apply_campaigns(fetched.page.items, fetched.sent_at)
         work.run.campaigns_seen += len(fetched.page.items)
@@ -230,7 +230,7 @@ def _pull_campaigns(work: _Pull) -> None:
 # Everything ----------------------------------------------------------------------------------
 
 
-def _pull_all(work: _Pull) -> None:
+def _sync_all(work: _Sync) -> None:
     started_at = timezone.now()
     if _walk_all(work):
         # Batches that moved up meanwhile may have been passed over.
@@ -243,7 +243,7 @@ def _pull_all(work: _Pull) -> None:
     _settle_shared_ids(work, started_at)
 
 
-def _walk_all(work: _Pull) -> bool:
+def _walk_all(work: _Sync) -> bool:
     """Read the whole list; whether it became shorter meanwhile."""
     totals = []
     for fetched in list_pages.all_batches(work.client, work.alive):
@@ -253,7 +253,7 @@ def _walk_all(work: _Pull) -> bool:
     return bool(known) and known[-1] < known[0]
 
 
-def _read_absent(work: _Pull, started_at: dt.datetime) -> None:
+def _read_absent(work: _Sync, started_at: dt.datetime) -> None:
     """Ask by id for the batches that the list did not show. Raises ListIncomplete."""
     present = Batch.objects.present()
     known = present.count()
@@ -286,7 +286,7 @@ def _bearable(known: int) -> int:
     return max(MISSING_FLOOR, known * settings.SYNC_MAX_MISSING_PERCENT // 100)
 
 
-def _bear(work: _Pull, errors: dict[str, SyllableError]) -> None:
+def _bear(work: _Sync, errors: dict[str, SyllableError]) -> None:
     """Note batches that cannot be read; raises when that is due to the vendor, not to them."""
     for batch_id, error in errors.items():
         work.run.unreadable += 1
@@ -296,7 +296,7 @@ def _bear(work: _Pull, errors: dict[str, SyllableError]) -> None:
             raise error
 
 
-def _settle_shared_ids(work: _Pull, walked_at: dt.datetime) -> None:
+def _settle_shared_ids(work: _Sync, walked_at: dt.datetime) -> None:
     """Raise and end the alarms about ids, and follow batches that are in another campaign now."""
     shared_ids.raise_alarms(work.sightings.shared)
     for batch_id, (record, sent_at) in work.sightings.strangers.items():
@@ -308,8 +308,8 @@ def _settle_shared_ids(work: _Pull, walked_at: dt.datetime) -> None:
 # What changed lately -------------------------------------------------------------------------
 
 
-def _pull_recent(work: _Pull) -> str:
-    """Read what changed since the last pull, the latest first.
+def _sync_recent(work: _Sync) -> str:
+    """Read what changed since the last sync, the latest first.
 
     Returns why that is in doubt, or nothing. No date is taken for granted: those ahead of the
     clock are passed over, and the list may show what has none first or last.
@@ -317,7 +317,7 @@ def _pull_recent(work: _Pull) -> str:
     last = _last_good()
     since = last.newest_at - OVERLAP - read_lag() if last and last.newest_at else None
     if since is None or since > timezone.now():
-        return "no earlier pull tells where to begin"
+        return "no earlier sync tells where to begin"
     known = Batch.objects.present().count()
     dates: list[dt.datetime] = []
     totals: list[int] = []
@@ -339,7 +339,7 @@ def _pull_recent(work: _Pull) -> str:
     return ""
 
 
-def _left_out(work: _Pull, oldest: dt.datetime) -> str:
+def _left_out(work: _Sync, oldest: dt.datetime) -> str:
     """Why known batches leave a doubt that a list down to `oldest` does not show."""
     present = Batch.objects.present()
     undated = present.filter(last_updated_at=None)
@@ -355,7 +355,7 @@ def _left_out(work: _Pull, oldest: dt.datetime) -> str:
 # Pages ---------------------------------------------------------------------------------------
 
 
-def _take(work: _Pull, fetched: Fetched[BatchRecord], *, whole: bool = False) -> None:
+def _take(work: _Sync, fetched: Fetched[BatchRecord], *, whole: bool = False) -> None:
     """Write one page into the mirror and count it; `whole`: it is one of all pages."""
     page, run = fetched.page, work.run
     tally = store.apply_page(

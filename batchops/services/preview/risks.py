@@ -124,7 +124,7 @@ def _old_mirror() -> Risk | None:
     if not state.is_old:
         return None
     age = state.age
-    known = f"is {int(age.total_seconds() // 60):,} minutes old" if age else "was never pulled"
+    known = f"is {int(age.total_seconds() // 60):,} minutes old" if age else "was never synced"
     return Risk(
         f"The mirror {known}. Each batch is compared with the vendor before anything is sent; "
         "what differs is left alone."

@@ -24,7 +24,7 @@ class Origin(models.TextChoices):
 ACTION_GROUPS: Final = {
     "change": "Changes",
     "batch": "Batches",
-    "sync": "Pulls",
+    "sync": "Syncs",
     "account": "Accounts",
     "group": "Groups",
     "access": "Access",

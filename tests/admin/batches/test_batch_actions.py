@@ -295,10 +295,10 @@ def test_one_batch_that_cannot_be_read_keeps_no_other_from_being_read(
     assert Batch.objects.get(pk="b-3").missing_since is not None
 
 
-def test_too_many_for_a_refresh_become_a_full_pull(client: Client) -> None:
+def test_too_many_for_a_refresh_become_a_full_sync(client: Client) -> None:
     world.batches(101)
     page = client.get(act(client, "refresh", across=True)["Location"])
-    assert b"Full pull asked for" in page.content
+    assert b"Full sync requested" in page.content
 
 
 def give(user: User, *codenames: str) -> None:

@@ -197,7 +197,7 @@ class TestLiveCounts:
             reached=0.4,
             call_rate=10,
         )
-        sync.pull(SyncRun.Kind.FULL)
+        sync.run_sync(SyncRun.Kind.FULL)
         sandbox.reset_journal()
         return sandbox
 

@@ -23,7 +23,7 @@ def held(sandbox: EmbeddedSandbox) -> EmbeddedSandbox:
     sandbox.add_batch(
         batch_id="b", campaign_id=1, paused=True, call_rate=60, contacts=120, reached=0.0
     )
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     Campaign.objects.update(daily_start_time="", daily_end_time="")
     sandbox.reset_journal()
     return sandbox

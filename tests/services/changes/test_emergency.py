@@ -77,7 +77,7 @@ def test_exactly_those_are_resumed_afterwards(sandbox: EmbeddedSandbox, operator
     for index in range(4):
         sandbox.add_batch(batch_id=f"live-{index}", campaign_id=1, status="ACTIVE", paused=False)
     sandbox.add_batch(batch_id="held", campaign_id=1, status="ACTIVE", paused=True)
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     pause = confirm(emergency.draft_pause(**by(operator)), operator)
     driver.drive()
     pause.refresh_from_db()

@@ -208,7 +208,7 @@ def test_a_pause_ends_at_the_vendor(
     for name in ("a", "b"):
         sandbox.add_batch(batch_id=name, campaign_id=1, status="ACTIVE", paused=False)
     sandbox.add_batch(batch_id="paused-before", campaign_id=1, status="ACTIVE", paused=True)
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     end = timezone.now() + HOUR
     confirm(draft(operator), operator, resume_at=end)
     driver.drive()

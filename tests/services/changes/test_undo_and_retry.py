@@ -164,7 +164,7 @@ def test_going_on_with_what_was_stopped_sends_the_rest_and_reads_it_back(operato
 def test_undo_reaches_the_vendor(sandbox: EmbeddedSandbox, operator: User) -> None:
     for name, rate in (("a", 10), ("b", 20)):
         sandbox.add_batch(batch_id=name, campaign_id=1, status="ACTIVE", call_rate=rate)
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     done = confirm(draft(operator, BatchPatch(call_rate=5)), operator)
     driver.drive()
     done.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Whatever lists are like, what a pull claims to have seen is in the mirror."""
+"""Whatever lists are like, what a sync claims to have seen is in the mirror."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def true_values(sandbox: EmbeddedSandbox, batch_id: str) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_mirror_shows_what_a_pull_claims_to_have_seen(
+def test_the_mirror_shows_what_a_sync_claims_to_have_seen(
     sandbox: EmbeddedSandbox, settings: Settings, seed: int
 ) -> None:
     draw = random.Random(seed)
@@ -83,11 +83,11 @@ def test_the_mirror_shows_what_a_pull_claims_to_have_seen(
             last_updated_at=draw.choice(ODD_DATES) if odd else changed,
             paused=False,
         )
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     for _ in range(ROUNDS):
         edited = happen(draw, sandbox)
         sandbox.set_faults(**a_way_of_listing(draw))
-        run = sync.pull(draw.choice(list(SyncRun.Kind)))
+        run = sync.run_sync(draw.choice(list(SyncRun.Kind)))
         there = set(sandbox.batch_ids())
         to_compare = there if run.kind == SyncRun.Kind.FULL else edited & there
         hidden = set(Batch.objects.filter(deleted_at__isnull=False).values_list("pk", flat=True))

@@ -36,8 +36,8 @@ def moved(entry: AuditEntry, field: str) -> tuple[object, object]:
     return entry.before[field], entry.after[field]
 
 
-def pull() -> None:
-    sync.pull(SyncRun.Kind.FULL)
+def sync_all() -> None:
+    sync.run_sync(SyncRun.Kind.FULL)
 
 
 def see(minutes: int = 0, **fields: object) -> None:
@@ -62,17 +62,17 @@ def pause(user: User) -> Change:
 # Against the vendor --------------------------------------------------------------------------
 
 
-def test_the_first_pull_finds_batches_and_no_changes(sandbox: EmbeddedSandbox) -> None:
+def test_the_first_sync_finds_batches_and_no_changes(sandbox: EmbeddedSandbox) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=True)
-    pull()
+    sync_all()
     assert Batch.objects.get().paused is True
     assert outside() == []
 
 
-def test_a_batch_that_is_new_in_a_later_pull_is_no_change(sandbox: EmbeddedSandbox) -> None:
-    pull()
+def test_a_batch_that_is_new_in_a_later_sync_is_no_change(sandbox: EmbeddedSandbox) -> None:
+    sync_all()
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=True)
-    pull()
+    sync_all()
     assert outside() == []
 
 
@@ -80,12 +80,12 @@ def test_a_change_made_outside_is_recorded_once_with_before_after_and_who(
     sandbox: EmbeddedSandbox,
 ) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
-    pull()
+    sync_all()
     sandbox.edit_batch(BATCH, paused=True, last_updated_by="console@example.com")
-    pull()
-    pull()
+    sync_all()
+    sync_all()
     refresh.refresh([BATCH])
-    sync.pull(SyncRun.Kind.INCREMENTAL)
+    sync.run_sync(SyncRun.Kind.INCREMENTAL)
     (entry,) = outside()
     assert entry.action == Action.BATCH_CHANGED_OUTSIDE
     assert (entry.actor_name, entry.actor_id) == ("console@example.com", None)
@@ -96,11 +96,11 @@ def test_a_change_made_outside_is_recorded_once_with_before_after_and_who(
 
 def test_our_own_pushes_are_never_outside_changes(sandbox: EmbeddedSandbox, operator: User) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
-    pull()
+    sync_all()
     change = pause(operator)
     read_back.read_back(change)
-    pull()
-    sync.pull(SyncRun.Kind.INCREMENTAL)
+    sync_all()
+    sync.run_sync(SyncRun.Kind.INCREMENTAL)
     refresh.refresh([BATCH])
     assert lifecycle.counts(change) == {"applied": 1}
     assert [e for e in outside() if e.action == Action.BATCH_CHANGED_OUTSIDE] == []
@@ -110,12 +110,12 @@ def test_what_the_vendor_accepted_but_never_kept_was_changed_by_nobody(
     sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
-    pull()
+    sync_all()
     sandbox.set_faults(not_kept=1.0)
     change = pause(operator)
     read_back.read_back(change)
     with time_machine.travel(timezone.now() + dt.timedelta(minutes=5)):
-        pull()
+        sync_all()
     assert Batch.objects.get().paused is False
     assert AuditEntry.objects.filter(action=Action.BATCH_NOT_CONFIRMED).count() == 1
     assert outside() == []
@@ -125,10 +125,10 @@ def test_a_change_made_outside_after_ours_marks_the_batch_as_drifted(
     sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
-    pull()
+    sync_all()
     pause(operator)
     sandbox.edit_batch(BATCH, paused=False, last_updated_by="console@example.com")
-    pull()
+    sync_all()
     changed = [e for e in outside() if e.action == Action.BATCH_CHANGED_OUTSIDE]
     assert [entry.actor_name for entry in changed] == ["console@example.com"]
     batch = Batch.objects.get()
@@ -140,10 +140,10 @@ def test_what_the_comparison_before_a_push_notices_is_recorded_too(
     sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
-    pull()
+    sync_all()
     sandbox.edit_batch(BATCH, call_rate=77, last_updated_by="console@example.com")
     change = pause(operator)
-    pull()
+    sync_all()
     assert lifecycle.counts(change) == {"applied": 1}
     changed = [e for e in outside() if e.action == Action.BATCH_CHANGED_OUTSIDE]
     assert [(e.actor_name, e.detail["fields"]) for e in changed] == [
@@ -155,16 +155,16 @@ def test_a_batch_that_vanished_is_recorded_once_and_its_return_as_well(
     sandbox: EmbeddedSandbox,
 ) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
-    pull()
+    sync_all()
     sandbox.vanish(BATCH)
-    pull()
-    pull()
+    sync_all()
+    sync_all()
     assert Batch.objects.get().missing_since is not None
     missing = AuditEntry.objects.filter(action=Action.BATCH_MISSING)
     assert missing.count() == 1
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
-    pull()
-    pull()
+    sync_all()
+    sync_all()
     assert AuditEntry.objects.filter(action=Action.BATCH_FOUND_AGAIN).count() == 1
     assert Batch.objects.get().missing_since is None
 
@@ -258,11 +258,11 @@ def test_what_makes_a_change_of_ours_a_conflict_is_recorded_as_made_outside(
     sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False, call_rate=50)
-    pull()
+    sync_all()
     sandbox.edit_batch(BATCH, call_rate=77, last_updated_by="console@example.com")
     change = confirmed(operator, BatchPatch(call_rate=5))
     driver.drive()
-    pull()
+    sync_all()
     assert lifecycle.counts(change) == {"conflict": 1}
     (entry,) = outside()
     assert moved(entry, "call_rate") == (50, 77)
@@ -278,7 +278,7 @@ def test_a_page_of_outside_changes_costs_few_queries_however_many_they_are(
 ) -> None:
     for number in range(500):
         sandbox.add_batch(batch_id=f"b{number}", campaign_id=1, status="ACTIVE", paused=False)
-    pull()
+    sync_all()
     if ours:
         change = pause(operator)
         with time_machine.travel(timezone.now() + dt.timedelta(hours=1)):

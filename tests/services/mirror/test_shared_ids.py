@@ -38,7 +38,7 @@ def first(sandbox: EmbeddedSandbox) -> None:
     """A batch in campaign 1, known to the mirror."""
     fill(sandbox, 2)
     sandbox.add_batch(batch_id=SAME, campaign_id=1, paused=False)
-    sync.pull(FULL)
+    sync.run_sync(FULL)
 
 
 def add_second(sandbox: EmbeddedSandbox, **fields: object) -> None:
@@ -59,10 +59,10 @@ def test_it_raises_one_alarm_and_leaves_the_known_batch_as_it_was(
 ) -> None:
     settings.SYLLABLE_PAGE_SIZE = 25
     fill(sandbox, 60)
-    sync.pull(FULL)
+    sync.run_sync(FULL)
     add_second(sandbox)
     for kind in kinds:
-        sync.pull(kind)
+        sync.run_sync(kind)
     batch = Batch.objects.get(pk=SAME)
     assert batch.shares_its_id
     assert (batch.campaign_id, batch.paused, batch.shared_with) == (1, False, [2])
@@ -73,15 +73,15 @@ def test_two_that_are_new_at_once_are_one_row_with_an_alarm(sandbox: EmbeddedSan
     sandbox.add_campaign(id=2)
     sandbox.add_batch(batch_id="new", campaign_id=1)
     sandbox.add_batch(batch_id="new", campaign_id=2)
-    run = sync.pull(FULL)
+    run = sync.run_sync(FULL)
     assert run.created == 1
     assert Batch.objects.get(pk="new").shares_its_id
-    assert run.everything_at == run.started_at
+    assert run.fully_synced_at == run.started_at
 
 
 def test_a_single_read_ends_no_alarm(sandbox: EmbeddedSandbox) -> None:
     add_second(sandbox)
-    sync.pull(FULL)
+    sync.run_sync(FULL)
     refresh.refresh([SAME])
     assert Batch.objects.get(pk=SAME).shares_its_id
 
@@ -94,20 +94,20 @@ def test_a_single_read_of_the_other_raises_the_alarm(sandbox: EmbeddedSandbox) -
     assert (batch.shares_its_id, batch.campaign_id, batch.paused) == (True, 1, False)
 
 
-def test_a_full_pull_that_sees_one_alone_ends_it(sandbox: EmbeddedSandbox) -> None:
+def test_a_full_sync_that_sees_one_alone_ends_it(sandbox: EmbeddedSandbox) -> None:
     add_second(sandbox, paused=True)
-    sync.pull(FULL)
+    sync.run_sync(FULL)
     # The first is gone, so the second is what the id means from now on.
     sandbox.vanish(SAME)
-    sync.pull(INCREMENTAL)
+    sync.run_sync(INCREMENTAL)
     assert Batch.objects.get(pk=SAME).shares_its_id
-    sync.pull(FULL)
+    sync.run_sync(FULL)
     batch = Batch.objects.get(pk=SAME)
     assert (batch.shares_its_id, batch.shared_with) == (False, [])
     assert (batch.campaign_id, batch.paused) == (2, True)
     assert actions()[0] == Action.BATCH_ID_SHARED
     assert actions()[-1] == Action.BATCH_ID_UNIQUE
-    sync.pull(FULL)
+    sync.run_sync(FULL)
     assert actions().count(Action.BATCH_ID_UNIQUE) == 1
 
 
@@ -119,7 +119,7 @@ def test_a_list_from_before_the_second_was_made_ends_nothing(
     add_second(sandbox)
     sandbox.vanish(SAME)
     refresh.refresh([SAME])
-    sync.pull(FULL)
+    sync.run_sync(FULL)
     assert Batch.objects.get(pk=SAME).shares_its_id
 
 
@@ -128,10 +128,10 @@ def test_a_list_that_lacks_one_of_the_two_by_mistake_ends_nothing(
 ) -> None:
     add_second(sandbox)
     fill(sandbox, 100)
-    sync.pull(FULL)
+    sync.run_sync(FULL)
     sandbox.set_faults(partial_list={"share": 1, "endpoints": ["batches"]})
     with pytest.raises(sync.ListIncomplete):
-        sync.pull(FULL)
+        sync.run_sync(FULL)
     assert Batch.objects.get(pk=SAME).shares_its_id
 
 
@@ -140,7 +140,7 @@ def test_a_draft_leaves_it_out_and_says_why(
     sandbox: EmbeddedSandbox, operator: User, source: Change.Source
 ) -> None:
     add_second(sandbox)
-    sync.pull(FULL)
+    sync.run_sync(FULL)
     if source == Change.Source.EMERGENCY:
         actor = audit.Actor.of_user(operator)
         change = emergency.draft_pause(user=operator, actor=actor)
@@ -165,7 +165,7 @@ def test_an_alarm_after_the_confirmation_keeps_it_from_being_sent(
 ) -> None:
     change = confirmed(operator, priority=priority)
     add_second(sandbox)
-    sync.pull(INCREMENTAL)
+    sync.run_sync(INCREMENTAL)
     driver.drive()
     item = change.items.get(batch=SAME)
     assert (item.state, item.message) == (ItemState.SKIPPED, eligibility.SHARED_ID)
@@ -189,7 +189,7 @@ def test_the_comparison_by_list_pages_before_a_large_change_finds_it_too(
     sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     fill(sandbox, 70)
-    sync.pull(FULL)
+    sync.run_sync(FULL)
     change = confirmed(operator)
     add_second(sandbox)
     driver.drive()
@@ -200,7 +200,7 @@ def test_the_comparison_by_list_pages_before_a_large_change_finds_it_too(
 
 def test_people_see_it(sandbox: EmbeddedSandbox, client: Client, operator: User) -> None:
     add_second(sandbox)
-    sync.pull(FULL)
+    sync.run_sync(FULL)
     client.force_login(operator)
     listed = client.get(reverse("admin:batchops_batch_changelist"), {"show": "shared_id"})
     assert [batch.pk for batch in listed.context["cl"].result_list] == [SAME]

@@ -85,10 +85,10 @@ def test_small_pages_make_it_worth_while_to_read_more_batches_one_by_one(
     sandbox: EmbeddedSandbox,
 ) -> None:
     fill(sandbox, 300)
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     assert not preflight.better_one_by_one(60)
     sandbox.set_faults(max_limit=5)
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     assert preflight.better_one_by_one(60)
 
 

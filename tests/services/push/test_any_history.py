@@ -49,7 +49,7 @@ steps = st.one_of(
     st.tuples(st.just("die_while_sending"), choices, st.sampled_from(WISHES), st.booleans()),
     st.tuples(st.just("edit_outside"), st.integers(0, BATCHES - 1), st.sampled_from(WISHES[:2])),
     st.tuples(st.just("rate_outside"), st.integers(0, BATCHES - 1), st.integers(900, 990)),
-    st.tuples(st.just("pull"), st.sampled_from(list(SyncRun.Kind))),
+    st.tuples(st.just("sync"), st.sampled_from(list(SyncRun.Kind))),
     st.tuples(st.just("refresh"), st.integers(0, BATCHES - 1)),
     st.tuples(st.just("drive")),
     st.tuples(st.just("read_back")),
@@ -80,7 +80,7 @@ class World:
             self.sandbox.add_batch(
                 batch_id=batch_id, campaign_id=1, status="ACTIVE", paused=False, call_rate=5
             )
-        self.pull(SyncRun.Kind.FULL)
+        self.sync(SyncRun.Kind.FULL)
 
     def chosen(self, numbers: set[int]) -> QuerySet[Batch]:
         return Batch.objects.filter(pk__in=[self.ids[number] for number in numbers])
@@ -118,8 +118,8 @@ class World:
         self.others |= {(batch_id, name, value) for name, value in values.items()}
         self.clock.shift(2)
 
-    def pull(self, kind: SyncRun.Kind) -> None:
-        sync.pull(kind)
+    def sync(self, kind: SyncRun.Kind) -> None:
+        sync.run_sync(kind)
 
     def refresh(self, number: int) -> None:
         refreshing.refresh([self.ids[number]])
@@ -157,7 +157,7 @@ class World:
         for _ in range(3):
             self.clock.shift(LAG + 1)
             self.drive()
-            self.pull(SyncRun.Kind.FULL)
+            self.sync(SyncRun.Kind.FULL)
             read_back.all_due()
 
 

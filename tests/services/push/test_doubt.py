@@ -47,8 +47,8 @@ def later(seconds: float) -> time_machine.travel:
     return time_machine.travel(timezone.now() + dt.timedelta(seconds=seconds))
 
 
-def pull() -> None:
-    sync.pull(SyncRun.Kind.FULL)
+def sync_all() -> None:
+    sync.run_sync(SyncRun.Kind.FULL)
 
 
 def facts(*actions: Action) -> list[AuditEntry]:
@@ -70,7 +70,7 @@ def before_and_after(field: str) -> set[tuple[object, object]]:
 def known_by_name(sandbox: EmbeddedSandbox, operator: User) -> None:
     """One update that went well, from whose reply the key's own name was learnt."""
     sandbox.add_batch(batch_id="first", campaign_id=1, status="ACTIVE")
-    pull()
+    sync_all()
     confirmed(operator, BatchPatch(call_rate=7), Batch.objects.filter(pk="first"))
     driver.drive()
 
@@ -101,15 +101,15 @@ def test_updates_whose_replies_were_lost_are_never_changes_of_others(
     change = confirmed(operator, PAUSE, Batch.objects.filter(pk__in=ids))
     sandbox.set_faults(reset_after=LOST, error_500=UNREADABLE)
     driver.drive()
-    pull()
-    sync.pull(SyncRun.Kind.INCREMENTAL)
+    sync_all()
+    sync.run_sync(SyncRun.Kind.INCREMENTAL)
     with later(LAG + 1):
-        pull()
+        sync_all()
         assert outside() == []
         sandbox.clear_faults()
         refresh.refresh(ids[:1])
         drive_to_the_end(change, operator)
-        pull()
+        sync_all()
     assert lifecycle.counts(change) == {"applied": number}
     assert outside() == []
     paused = [e for e in facts(Action.BATCH_APPLIED) if e.change_id == change.pk]
@@ -123,15 +123,15 @@ def test_what_a_killed_worker_had_sent_is_never_a_change_of_others(
     fill(sandbox, 20)
     change = confirmed(operator)
     sent_by_a_dead_worker(change, sandbox, paused=True)
-    pull()
+    sync_all()
     lapse()
     leases.take_lapsed()
     with later(wait):
-        pull()
+        sync_all()
         refresh.refresh(["20261124.0"])
         assert set(Batch.objects.values_list("paused", flat=True)) == {False}
         drive_to_the_end(change, operator)
-        pull()
+        sync_all()
     assert lifecycle.counts(change) == {"applied": 20}
     assert outside() == []
     assert before_and_after("paused") == {(False, True)}
@@ -197,7 +197,7 @@ def test_another_tool_with_our_key_is_called_that(sandbox: EmbeddedSandbox, oper
     assert KeyIdentity.objects.get().name == KEY_OWNER
     with later(2):
         sandbox.edit_batch("first", call_rate=99, last_updated_by=KEY_OWNER)
-        pull()
+        sync_all()
     (entry,) = outside()
     assert entry.action == Action.BATCH_CHANGED_WITH_OUR_KEY
     assert entry.actor_name == KEY_OWNER
@@ -226,12 +226,12 @@ def test_what_others_changed_besides_is_still_theirs(
     lapse()
     leases.take_lapsed()
     with later(LAG + 1):
-        pull()
+        sync_all()
         (entry,) = outside()
         assert (entry.actor_name, entry.detail["fields"]) == (CONSOLE_USER, ["call_rate"])
         assert entry.before["paused"] == entry.after["paused"]  # type: ignore[index]
         driver.drive()
-        pull()
+        sync_all()
     assert outside() == [entry]
     assert lifecycle.counts(change) == {"applied": 1}
     (applied,) = [e for e in facts(Action.BATCH_APPLIED) if e.change_id == change.pk]
@@ -250,7 +250,7 @@ def test_a_request_that_failed_and_was_carried_out_after_all_is_told_as_ours(
     leases.take_lapsed()
     change.items.update(state="failed", settled_at=timezone.now())
     with later(LAG + 1):
-        pull()
+        sync_all()
     assert outside() == []
     (entry,) = facts(Action.BATCH_CARRIED_OUT_LATE)
     assert (entry.change_id, entry.batch_id) == (change.pk, batch_id)
@@ -273,7 +273,7 @@ def test_another_try_that_takes_effect_late_and_undoes_a_later_change_is_told_as
     drive_to_the_end(confirmed(operator, RESUME, batch), operator)
     with later(after):
         sandbox.edit_batch(batch_id, paused=True, last_updated_by=KEY_OWNER)
-        pull()
+        sync_all()
     assert batch.get().paused is True
     assert batch.get().drifted_at is not None
     told = facts(Action.BATCH_CARRIED_OUT_LATE), facts(Action.BATCH_CHANGED_WITH_OUR_KEY)

@@ -56,9 +56,9 @@ def false_facts() -> list[str]:
     ]
 
 
-def pull() -> None:
-    sync.pull(SyncRun.Kind.FULL)
-    sync.pull(SyncRun.Kind.INCREMENTAL)
+def sync_all() -> None:
+    sync.run_sync(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.INCREMENTAL)
 
 
 @LAGS
@@ -72,7 +72,7 @@ def test_batches_resumed_a_moment_ago_are_paused(
     driver.drive()
     pause = confirmed(operator, PAUSE)
     driver.drive()
-    pull()
+    sync_all()
     refresh.refresh(ids[:1])
     assert lifecycle.counts(resume) == lifecycle.counts(pause) == {"applied": number}
     assert shown_at_the_vendor(sandbox, "paused") == {True}
@@ -88,7 +88,7 @@ def test_a_change_is_undone_at_once(
     sandbox.set_faults(**lags)
     pause = confirmed(operator)
     driver.drive()
-    pull()
+    sync_all()
     actor = audit.Actor.of_user(operator)
     pause.refresh_from_db()
     undo = drafts.draft_undo(pause, user=operator, actor=actor)
@@ -108,7 +108,7 @@ def test_an_emergency_pause_stops_what_was_resumed_a_moment_ago(
     sandbox.set_faults(**lags)
     confirmed(operator, RESUME)
     driver.drive()
-    pull()
+    sync_all()
     actor = audit.Actor.of_user(operator)
     change = emergency.draft_pause(user=operator, actor=actor)
     lifecycle.confirm(change, user=operator, actor=actor, reason="stop everything")
@@ -194,7 +194,7 @@ def test_a_batch_made_a_moment_ago_is_not_missing_since_a_read_does_not_know_it_
     batch_id = "new"
     made_at = timezone.now().isoformat()
     sandbox.add_batch(batch_id=batch_id, campaign_id=1, status="ACTIVE", created_at=made_at)
-    pull()
+    sync_all()
     sandbox.set_faults(not_found={"share": 1.0, "methods": ["GET"], "endpoints": ["batch"]})
     change = confirmed(operator)
     driver.drive()

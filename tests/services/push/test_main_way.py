@@ -25,7 +25,7 @@ def fill(sandbox: EmbeddedSandbox, number: int) -> None:
         sandbox.add_batch(
             batch_id=f"20261124.{index}", campaign_id=1, status="ACTIVE", paused=False
         )
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
 
 
 def confirmed(

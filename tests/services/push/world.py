@@ -33,7 +33,7 @@ def fill_with(
     batch_ids = list(batch_ids)
     for batch_id in batch_ids:
         sandbox.add_batch(batch_id=batch_id, campaign_id=1, status="ACTIVE", paused=paused)
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     sandbox.reset_journal()
     return batch_ids
 
