@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import time_machine
 from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
+from batchops import audit
 from batchops.models import Action, AuditEntry, AuditHead
-from batchops.services.proof import anchoring, verdicts, verification, watch
+from batchops.services.proof import anchoring, damage, verdicts, verification, watch
 from tests.audit import trail
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail"), pytest.mark.once]
@@ -56,6 +61,56 @@ def test_what_cannot_be_read_is_a_fault_of_its_entry(
     assert verdict.integrity.sequence == number
     assert watch.standing().outcome
     assert isinstance(watch.alarm_text(), str)
+
+
+@pytest.mark.usefixtures("owned")
+@pytest.mark.parametrize("action", [Action.AUDIT_ANCHORED, Action.AUDIT_VERIFIED])
+@pytest.mark.parametrize(("column", "value"), [*itertools.product(("detail", "after", "at"), BAD)])
+def test_the_worker_goes_on_and_records_a_bad_verdict(
+    action: Action, column: str, value: str, settings: Settings, tmp_path: Path
+) -> None:
+    settings.AUDIT_ANCHOR_FILE = str(tmp_path / "anchors")
+    number = put(action, column, value)
+    with time_machine.travel(timezone.now() + dt.timedelta(days=1), tick=False):
+        for _ in range(2):
+            assert anchoring.anchor_if_due() is None
+        assert watch.is_due()
+        watch.nightly()
+        assert not watch.is_due()
+        assert watch.nightly() is None
+        anchoring.anchor_if_due()
+        verdict = verdicts.latest()
+        assert verdict is not None and verdict.outcome == "broken"
+        assert f"Entry {number} was changed" in watch.alarm_text()
+        assert watch.standing().problems
+    bad = AuditEntry.objects.filter(action=Action.AUDIT_VERIFIED, outcome="broken")
+    assert bad.count() <= 3
+
+
+@pytest.mark.usefixtures("owned")
+@pytest.mark.parametrize("column", ["detail", "at"])
+def test_whatever_else_the_worker_cannot_read_is_a_bad_verdict_too(column: str) -> None:
+    trail.run(f"UPDATE {trail.TABLE} SET {column} = {NO_UTF_8} WHERE sequence = 1")
+    for _ in range(3):
+        assert anchoring.anchor_if_due() is None
+    verdict = AuditEntry.objects.get(outcome="broken")
+    assert verdict.detail["faults"] == [damage.UNREADABLE]
+    assert damage.UNREADABLE in watch.alarm_text()
+
+
+@pytest.mark.usefixtures("owned")
+@pytest.mark.parametrize("value", BAD)
+def test_a_person_can_let_the_trail_go_on_after_an_anchor_that_cannot_be_read(
+    value: str, administrator: User, settings: Settings, tmp_path: Path
+) -> None:
+    settings.AUDIT_ANCHOR_FILE = str(tmp_path / "anchors")
+    put(Action.AUDIT_ANCHORED, "detail", value)
+    actor = audit.Actor.of_user(administrator)
+    anchoring.acknowledge("somebody damaged it", user=administrator, actor=actor)
+    trail.fill(1)
+    assert anchoring.anchor_head() is not None
+    assert len((tmp_path / "anchors").read_text().splitlines()) == 2
+    assert watch.judge().outcome == "broken"
 
 
 @pytest.mark.usefixtures("owned")

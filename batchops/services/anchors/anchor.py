@@ -71,6 +71,11 @@ class Anchor:
         return hashlib.sha256(canonical_json(self.to_json())).hexdigest()
 
     @property
+    def entry(self) -> int:
+        """The sequence of the entry that stores it: right after what it confirms."""
+        return self.sequence + 1
+
+    @property
     def is_acknowledgement(self) -> bool:
         return bool(self.reason)
 

@@ -6,6 +6,7 @@ delivered is tried again, and is said on /readyz and on the trail's page until i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -18,12 +19,13 @@ from django.core import mail
 from django.db import transaction
 from django.utils import timezone
 
-from batchops.audit.canonical_form import canonical_text
+from batchops.audit.canonical_form import canonical_text, json_object
 from batchops.courier import Courier
 from batchops.files import for_owner_alone
 from batchops.models import Action, AuditEntry, AuditOutlet
 from batchops.services.anchors.anchor import Anchor, BadAnchor
 from batchops.services.errors import InvalidInput
+from batchops.services.trail import stored_rows
 
 logger = logging.getLogger(__name__)
 
@@ -103,31 +105,44 @@ def _outlets() -> list[str]:
 
 
 def _deliver(name: str) -> None:
-    anchors = AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED).order_by("sequence")
-    outlet, _created = AuditOutlet.objects.get_or_create(
-        name=name, defaults={"delivered_through": _before_the_last(anchors.last())}
+    numbers = (
+        AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED)
+        .order_by("sequence")
+        .values_list("sequence", flat=True)
     )
-    waiting = list(anchors.filter(sequence__gt=outlet.delivered_through)[:AT_ONCE])
+    outlet, _created = AuditOutlet.objects.get_or_create(
+        name=name, defaults={"delivered_through": _before_the_last(numbers.last())}
+    )
+    waiting = list(numbers.filter(sequence__gt=outlet.delivered_through)[:AT_ONCE])
     if not waiting:
         return
-    lines = [canonical_text(entry.detail) for entry in waiting]
+    lines = _lines(waiting)
     try:
-        if name == "file":
+        if lines and name == "file":
             _disk.send(lambda: append(Path(settings.AUDIT_ANCHOR_FILE), lines), FILE_SECONDS)
-        else:
+        elif lines:
             _post.send(lambda: _mail(lines), MAIL_SECONDS)
     # Each library of mail backends has errors of its own.
     except Exception as error:  # noqa: BLE001
         _failed(outlet, error)
         return
     AuditOutlet.objects.filter(pk=name).update(
-        delivered_through=waiting[-1].sequence, failing_since=None, error=""
+        delivered_through=waiting[-1], failing_since=None, error=""
     )
 
 
-def _before_the_last(last: AuditEntry | None) -> int:
+def _before_the_last(last: int | None) -> int:
     """A new outlet gets the last anchor, which holds the digest of those before."""
-    return last.sequence - 1 if last else 0
+    return last - 1 if last else 0
+
+
+def _lines(numbers: list[int]) -> list[str]:
+    """The anchors in these entries as lines, but for those that cannot be read any more."""
+    lines = []
+    for row in stored_rows.by_sequences(numbers):
+        with contextlib.suppress(BadAnchor):
+            lines.append(canonical_text(Anchor.from_json(json_object(row.detail)).to_json()))
+    return lines
 
 
 def _failed(outlet: AuditOutlet, error: Exception) -> None:

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from batchops import audit, permissions
 from batchops.audit.canonical_form import GENESIS
-from batchops.models import Action, AuditEntry, AuditHead
+from batchops.models import Action, AuditHead
 from batchops.services import authorization
 from batchops.services.anchors import outlets
 from batchops.services.anchors.anchor import Anchor, BadAnchor, is_signed, parse_head, signed
@@ -29,7 +29,8 @@ from batchops.services.anchors.signing_keys import (
     signing_key,
 )
 from batchops.services.errors import ChangeError, InvalidInput
-from batchops.services.proof import last_seen, verdicts, verification
+from batchops.services.proof import damage, last_seen, verdicts, verification
+from batchops.services.proof.verification import Verdict
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -69,8 +70,9 @@ def anchor_head() -> Anchor | None:
     verdict, walk = verification.verified_since_last_anchor(_head())
     with transaction.atomic():
         head = audit.locked_head()
-        before = verification.last_anchor_entry()
-        if not head.sequence or (before is not None and before.pk == head.sequence and _early()):
+        before = verification.last_anchor()
+        is_idle = before is not None and before.entry == head.sequence
+        if not head.sequence or (is_idle and _is_early()):
             return None
         verification.continue_to(head, verdict, walk)
         if verdict.is_good:
@@ -90,16 +92,26 @@ def anchor_head() -> Anchor | None:
 def anchor_if_due() -> Anchor | None:
     """Anchor the trail when that is due, and deliver what could not be delivered before.
 
-    Looks each time whether the trail was rolled back. What speaks against the trail is logged.
+    Looks each time whether the trail was rolled back. What speaks against the trail is logged, and
+    recorded once as a bad verdict.
     """
+    try:
+        return _anchor_if_due()
+    except NotVerified as error:
+        logger.critical("The audit trail is not signed: %s", error)
+    except Exception as error:
+        if not damage.is_shown_by(error):
+            raise
+        verdicts.record_once(Verdict(others=[damage.UNREADABLE]))
+        logger.critical(damage.UNREADABLE)
+    return None
+
+
+def _anchor_if_due() -> Anchor | None:
     if last_seen.check() or not _is_due():
         outlets.send_out()
         return None
-    try:
-        return anchor_head()
-    except NotVerified as error:
-        logger.critical("The audit trail is not signed: %s", error)
-        return None
+    return anchor_head()
 
 
 @authorization.records_denials
@@ -174,15 +186,16 @@ def _head() -> AuditHead:
     return AuditHead.objects.filter(pk=1).first() or AuditHead()
 
 
-def _early() -> bool:
+def _is_early() -> bool:
     """Whether an anchor of a trail in which nothing is new would tell nothing."""
     return signing_key() is None or not _is_due()
 
 
 def _is_due() -> bool:
-    last = AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED).order_by("-sequence").first()
+    last = verification.last_anchor()
     interval = dt.timedelta(seconds=settings.AUDIT_ANCHOR_INTERVAL)
-    return last is None or timezone.now() - last.at >= interval
+    # One that is dated ahead would put off the next for ever.
+    return last is None or last.moment is None or abs(timezone.now() - last.moment) >= interval
 
 
 def _now() -> str:

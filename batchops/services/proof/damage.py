@@ -6,7 +6,8 @@ on the trail, not an error of whoever reads it.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from django.db import DatabaseError
 
@@ -14,6 +15,9 @@ from batchops.audit.canonical_form import row_hash
 from batchops.services.anchors.signing_keys import BadKey
 from batchops.services.proof.diagnosis import Fault, Kind
 from batchops.services.trail import stored_rows
+
+Found = TypeVar("Found")
+Other = TypeVar("Other")
 
 UNREADABLE: Final = "The audit trail holds what cannot be read: run manage.py verify_audit."
 _WORDS: Final = ("could not decode to utf-8", "malformed json")
@@ -24,9 +28,19 @@ def is_shown_by(error: Exception) -> bool:
     """Whether an error while reading the trail tells of what it holds, not of the database."""
     if isinstance(error, DatabaseError):
         return any(words in str(error).lower() for words in _WORDS)
-    return isinstance(error, TypeError | ValueError | AttributeError) and not isinstance(
+    return isinstance(error, TypeError | ValueError | AttributeError | KeyError) and not isinstance(
         error, BadKey
     )
+
+
+def unless_unreadable(look: Callable[[], Found], otherwise: Other) -> Found | Other:
+    """What a look into the trail finds; `otherwise` where it meets what cannot be read."""
+    try:
+        return look()
+    except Exception as error:
+        if not is_shown_by(error):
+            raise
+        return otherwise
 
 
 def first_fault() -> Fault | None:

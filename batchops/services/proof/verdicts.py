@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from batchops import audit
 from batchops.models import Action, AuditEntry
+from batchops.services.proof import damage
 from batchops.services.proof.verification import Verdict
 
 
-def record_once(verdict: Verdict) -> AuditEntry:
+def record_once(verdict: Verdict) -> None:
     """Record a bad verdict, unless the last one says the same."""
-    last = latest()
-    if last is not None and last.detail.get("faults") == verdict.faults:
-        return last
-    return record(verdict, full=False)
+    if damage.unless_unreadable(_last_faults, None) != verdict.faults:
+        record(verdict, full=False)
 
 
 def record(verdict: Verdict, *, full: bool, scheduled: bool = False) -> AuditEntry:
@@ -39,6 +38,11 @@ def record(verdict: Verdict, *, full: bool, scheduled: bool = False) -> AuditEnt
             },
         )
     )[0]
+
+
+def _last_faults() -> object:
+    last = latest()
+    return None if last is None else last.detail["faults"]
 
 
 def latest() -> AuditEntry | None:

@@ -19,8 +19,8 @@ from django.utils import timezone
 from batchops.audit.canonical_form import GENESIS
 from batchops.models import Action, AuditEntry, AuditHead
 from batchops.services.anchors import signing_keys
-from batchops.services.anchors.anchor import Anchor, BadAnchor, is_signed
-from batchops.services.proof import archive_files, guards
+from batchops.services.anchors.anchor import Anchor, is_signed
+from batchops.services.proof import archive_files, damage, guards
 from batchops.services.proof.anchor_chain import AnchorChain
 from batchops.services.proof.diagnosis import Fault, Kind
 from batchops.services.proof.walk import Walk
@@ -146,11 +146,10 @@ def verified_since_last_anchor(head: AuditHead) -> tuple[Verdict, Walk]:
     Raises `audit_keys.BadKey`.
     """
     walk, verdict = Walk(AnchorChain(signing_keys.public_keys())), Verdict()
-    stored = last_anchor_entry()
-    anchor = _anchor_in(stored)
+    anchor = last_anchor()
     oldest = AuditEntry.objects.order_by("sequence").first()
-    if stored is not None and anchor is not None and is_signed(anchor, walk.anchors.keys):
-        walk.begin(stored.sequence, anchor.hash, first=True)
+    if anchor is not None and is_signed(anchor, walk.anchors.keys):
+        walk.begin(anchor.entry, anchor.hash, first=True)
     elif oldest is not None:
         walk.begin(oldest.sequence, oldest.previous_hash, first=True)
     continue_to(head, verdict, walk)
@@ -172,24 +171,17 @@ def continue_to(head: AuditHead, verdict: Verdict, walk: Walk) -> None:
     verdict.last, verdict.last_hash = walk.expected - 1, walk.previous_hash
 
 
-def last_anchor_entry() -> AuditEntry | None:
-    """The entry of the last anchor that the trail stores."""
-    return AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED).order_by("-sequence").first()
-
-
 def last_anchor(through: int | None = None) -> Anchor | None:
     """The last anchor that the trail stores, up to an entry; None for none that can be read."""
     found = AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED)
     if through is not None:
         found = found.filter(sequence__lte=through)
-    return _anchor_in(found.order_by("-sequence").first())
+    # BadAnchor is an error of a value, too.
+    return damage.unless_unreadable(lambda: _anchor_in(found.order_by("-sequence").first()), None)
 
 
 def _anchor_in(entry: AuditEntry | None) -> Anchor | None:
-    try:
-        return None if entry is None else Anchor.from_json(entry.detail)
-    except BadAnchor:
-        return None
+    return None if entry is None else Anchor.from_json(entry.detail)
 
 
 def _by_sequence(anchors: Iterable[Anchor]) -> dict[int, list[Anchor]]:
@@ -209,8 +201,7 @@ def _begin_at(walk: Walk, since: int) -> None:
     if before is None:
         return
     walk.begin(before.sequence + 1, before.hash, first=True)
-    earlier = AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED, sequence__lt=since)
-    anchor = _anchor_in(earlier.order_by("-sequence").first())
+    anchor = last_anchor(through=since - 1)
     if anchor is not None and (not anchor.key_id or is_signed(anchor, walk.anchors.keys)):
         walk.anchors.latest = anchor
 

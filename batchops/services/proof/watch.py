@@ -134,7 +134,14 @@ def nightly() -> Verdict | None:
 
 
 def is_due() -> bool:
-    """Whether a night has begun since the last scheduled verdict, and there is anything."""
+    """Whether a night has begun since the last scheduled verdict, and there is anything.
+
+    A verdict that cannot be read counts for none.
+    """
+    return damage.unless_unreadable(_is_due, True)
+
+
+def _is_due() -> bool:
     last = _scheduled()
     now = timezone.now().astimezone(ZoneInfo(settings.TIME_ZONE))
     night = now.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
@@ -145,22 +152,12 @@ def is_due() -> bool:
 
 def standing() -> Standing:
     """How the trail stands now, with few queries."""
-    try:
-        return _standing()
-    except Exception as error:
-        if not damage.is_shown_by(error):
-            raise
-        return Standing((damage.UNREADABLE,), None)
+    return damage.unless_unreadable(_standing, Standing((damage.UNREADABLE,), None))
 
 
 def alarm_text() -> str:
     """What every page says about the trail; nothing when all is well. A few short queries."""
-    try:
-        return _alarm_text()
-    except Exception as error:
-        if not damage.is_shown_by(error):
-            raise
-        return damage.UNREADABLE
+    return damage.unless_unreadable(_alarm_text, damage.UNREADABLE)
 
 
 def _standing() -> Standing:
@@ -191,7 +188,7 @@ def _alarm_text() -> str:
 
 
 def _nightly() -> Verdict:
-    full, since = _how_far()
+    full, since = damage.unless_unreadable(_how_far, (True, None))
     verdict = judge(since=since)
     verdicts.record(verdict, full=full, scheduled=True)
     for fault in verdict.faults:
@@ -201,9 +198,9 @@ def _nightly() -> Verdict:
 
 def _how_far() -> tuple[bool, int | None]:
     """Whether to verify everything; else from which entry on."""
-    last = _scheduled()
+    last, latest = _scheduled(), verdicts.latest()
     full = _scheduled(full=True)
-    if last is None or full is None or last.outcome == "broken":
+    if last is None or full is None or latest is None or latest.outcome == "broken":
         return True, None
     if timezone.now() - full.at > FULL_EVERY - dt.timedelta(hours=1):
         return True, None

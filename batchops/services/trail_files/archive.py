@@ -155,10 +155,10 @@ def _cut_before(before: dt.datetime) -> int:
     younger = entries.filter(at__gte=before).values_list("sequence", flat=True).first()
     older = entries.order_by("-sequence")
     last = (older if younger is None else older.filter(sequence__lt=younger)).first()
-    anchor = verification.last_anchor_entry()
+    anchor = verification.last_anchor()
     through = 0 if last is None else last.sequence
     if anchor is not None:
-        through = min(through, anchor.sequence - 1)
+        through = min(through, anchor.sequence)
     if not AuditEntry.objects.filter(sequence__lte=through).exists():
         raise InvalidInput("There is no entry older than that.", "before")
     return through
