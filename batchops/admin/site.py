@@ -118,16 +118,14 @@ class BatchopsAdminSite(admin.AdminSite):
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """The sections in the order in which people need them."""
+        apps = {app["app_label"]: app for app in super().get_app_list(request, app_label)}
         sections = []
-        apps = self._build_app_dict(request, app_label)
         for label, (name, order) in SECTIONS.items():
             if label not in apps:
                 continue
             models = {model["object_name"]: model for model in apps[label]["models"]}
-            models_in_order = [
-                models[object_name] for object_name in order if object_name in models
-            ]
-            sections.append({**apps[label], "name": name, "models": models_in_order})
+            in_order = [models[object_name] for object_name in order if object_name in models]
+            sections.append({**apps[label], "name": name, "models": in_order})
         return sections
 
 

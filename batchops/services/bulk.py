@@ -1,4 +1,4 @@
-"""Many rows updated by one prepared statement, each to values of its own.
+"""Many rows by one statement: updated, each to values of its own, or found as a part of it.
 
 Django's `bulk_update` builds one huge CASE expression, and an upsert writes every column: both
 cost several times what the update itself does.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection, transaction
 from django.db.models import Field, JSONField, Model, QuerySet
 
@@ -45,6 +46,18 @@ def update_in_order(rows: QuerySet[Any], **values: Any) -> int:
     in_order = rows.select_for_update(no_key=True, of=("self",)).order_by("pk").values("pk")
     with transaction.atomic():
         return int(rows.model._default_manager.filter(pk__in=in_order).update(**values))
+
+
+def sql_of(rows: QuerySet[Any]) -> tuple[str, tuple[Any, ...]] | None:
+    """A query as SQL with its parameters; None for one that finds nothing, whatever there is.
+
+    Django offers no public way to make a query a part of an INSERT or a UNION of one's own.
+    """
+    try:
+        sql, parameters = rows.query.get_compiler(connection=connection).as_sql()
+    except EmptyResultSet:
+        return None
+    return sql, tuple(parameters)
 
 
 def _field(model: type[Model], name: str) -> Field[Any, Any]:

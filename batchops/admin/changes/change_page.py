@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.loader import render_to_string
@@ -16,6 +15,7 @@ from django.template.response import TemplateResponse
 from batchops import permissions
 from batchops.admin.changes.buttons import buttons_for, may_cancel_end, may_decide, may_move_end
 from batchops.admin.changes.forms import EndForm, presets
+from batchops.admin.changes.tabs import Tab, page_of_tab
 from batchops.admin.ui.base import current_user
 from batchops.admin.ui.parameters import require_choice, searched
 from batchops.models import (
@@ -23,7 +23,6 @@ from batchops.models import (
     UNSETTLED_STATES,
     AuditEntry,
     Change,
-    ChangeItem,
     ChangeState,
     ItemState,
 )
@@ -32,7 +31,6 @@ from batchops.services.preview import summary
 from batchops.services.stats import progress as progresses
 from batchops.services.stats.progress import Progress
 
-PAGE_SIZE: Final = 25
 ENTRIES_SHOWN: Final = 50
 FRAGMENTS: Final = ("status", "controls", "outcomes")
 """The parts of the page that the script renews."""
@@ -120,14 +118,7 @@ def _outcomes(request: HttpRequest, change: Change, progress: Progress) -> dict[
         "outcome", outcome, (*ItemState.values, progresses.UNCONFIRMED, progresses.UNASKED)
     )
     tabs = _tabs(progress)
-    paginator: Paginator[ChangeItem] = Paginator(
-        progresses.outcome_rows(change, outcome, text), PAGE_SIZE
-    )
-    known = next((number for name, _, number in tabs if name == outcome), None)
-    if known is not None and not text:
-        # The numbers are known: counting once more would read every item.
-        paginator.__dict__["count"] = known
-    page: Page[ChangeItem] = paginator.get_page(request.GET.get("p"))
+    page = page_of_tab(request, progresses.outcome_rows(change, outcome, text), tabs, outcome, text)
     rows = []
     for item in page:
         patch = item.wanted(change)
@@ -137,9 +128,9 @@ def _outcomes(request: HttpRequest, change: Change, progress: Progress) -> dict[
     return {"tabs": tabs, "rows": rows, "page": page, "outcome": outcome, "q": text}
 
 
-def _tabs(progress: Progress) -> list[tuple[str, str, int]]:
-    """(name, label, number) of each outcome there is."""
-    tabs = [("", "All", progress.total)]
+def _tabs(progress: Progress) -> list[Tab]:
+    """A tab for each outcome there is."""
+    tabs: list[Tab] = [("", "All", progress.total)]
     tabs += [
         (state.value, str(state.label), progress.counts[state])
         for state in ItemState

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Any, Final
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -17,6 +16,7 @@ from django.utils import timezone
 
 from batchops import audit
 from batchops.admin.changes.forms import ConfirmForm, initial_for
+from batchops.admin.changes.tabs import Tab, page_of_tab
 from batchops.admin.ui.base import add_service_error, current_user
 from batchops.admin.ui.parameters import RefusedParameter, require_choice, searched, shown
 from batchops.models import Change, ChangeItem, ChangeState
@@ -27,8 +27,6 @@ from batchops.services.preview import summary
 from batchops.services.preview.estimate import outlook
 from batchops.services.preview.summary import Review
 from batchops.wall_times import zone_named
-
-PAGE_SIZE: Final = 25
 
 
 def preview_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpResponse:
@@ -142,37 +140,23 @@ def _rows(request: HttpRequest, change: Change, preview: Review) -> dict[str, An
     """The page of batches that is shown, and the filters above it."""
     plan, text = request.GET.get("show", ""), searched(request)
     require_choice("show", plan, ChangeItem.Plan.values)
-    paginator: Paginator[ChangeItem] = Paginator(summary.rows(change, plan, text), PAGE_SIZE)
-    if not text:
-        # The numbers are known: counting once more would read every item.
-        paginator.__dict__["count"] = _known_count(preview, plan)
-    page: Page[ChangeItem] = paginator.get_page(request.GET.get("p"))
-    tabs = [
+    tabs: list[Tab] = [
         ("", "All", preview.total),
         (ChangeItem.Plan.ACT, "Will be changed", preview.acting),
         (ChangeItem.Plan.ALREADY, "Already so", preview.already),
         (ChangeItem.Plan.SKIP, "Skipped", preview.skipped),
     ]
-    rows = []
-    for item in page:
-        patch = item.wanted(change)
-        rows.append({"item": item, "differences": summary.differences(item, patch)})
+    page = page_of_tab(request, summary.rows(change, plan, text), tabs, plan, text)
     return {
         "page": page,
-        "rows": rows,
+        "rows": [
+            {"item": item, "differences": summary.differences(item, item.wanted(change))}
+            for item in page
+        ],
         "tabs": [tab for tab in tabs if tab[2] or not tab[0]],
         "show": plan,
         "q": text,
     }
-
-
-def _known_count(preview: Review, plan: str) -> int:
-    known = {
-        ChangeItem.Plan.ACT.value: preview.acting,
-        ChangeItem.Plan.ALREADY.value: preview.already,
-        ChangeItem.Plan.SKIP.value: preview.skipped,
-    }
-    return known.get(plan, preview.total)
 
 
 def _opening(preview: Review) -> Any:

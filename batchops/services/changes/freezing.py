@@ -11,12 +11,12 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connection, transaction
 from django.db.models import Case, JSONField, QuerySet, UUIDField, Value, When
 from django.db.models.fields import BooleanField, CharField, SmallIntegerField
 
 from batchops.models import Batch, Change, ChangeItem, ItemState
+from batchops.services.bulk import sql_of
 from batchops.services.changes import eligibility
 
 SELECTED_AT_ONCE: Final = 4_000
@@ -110,10 +110,10 @@ def _insert(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
             *(value if isinstance(value, str) else f"{name}_" for name, value in columns.items())
         )
     )
-    try:
-        select, parameters = source.query.get_compiler(connection=connection).as_sql()
-    except EmptyResultSet:
+    query = sql_of(source)
+    if query is None:
         return
+    select, parameters = query
     names = ", ".join(connection.ops.quote_name(name) for name in columns)
     table = connection.ops.quote_name(ChangeItem._meta.db_table)
     with connection.cursor() as cursor:

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from batchops.models import Action, AuditEntry, AuditReviewedRange, Batch, Change
+from batchops.services.bulk import sql_of
 from batchops.services.trail.trail_filter import Origin, TrailFilter
 
 PAGE_SIZE: Final = 50
@@ -325,13 +325,10 @@ def _merged(queries: Sequence[QuerySet[AuditEntry]], limit: int, oldest_first: b
     parts: list[str] = []
     parameters: list[Any] = []
     for query in queries:
-        compiler = query.values_list("sequence")[:limit].query.get_compiler(connection=connection)
-        try:
-            sql, values = compiler.as_sql()
-        except EmptyResultSet:
-            continue
-        parts.append(f"SELECT sequence FROM ({sql}) AS part{len(parts)}")  # noqa: S608
-        parameters += values
+        part = sql_of(query.values_list("sequence")[:limit])
+        if part is not None:
+            parts.append(f"SELECT sequence FROM ({part[0]}) AS part{len(parts)}")  # noqa: S608
+            parameters += part[1]
     if not parts:
         return []
     direction = "" if oldest_first else " DESC"
