@@ -4,34 +4,49 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import connection
 from django.db.models.functions import Now
-from django.test import TransactionTestCase
-from pytest_django import Settings
+from hypothesis import HealthCheck
+from hypothesis import settings as property_settings
+from pytest_django import DjangoDbBlocker, Settings
 
 from batchops import audit
-from batchops.models import Heartbeat, audit_triggers
+from batchops.models import Heartbeat
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.heartbeats import Heart
 from batchops.services.proof import last_seen
+from tests import migrated
+
+TOUCHING_THE_DATABASE: Final = {"db", "transactional_db", "django_db_setup", "live_server"}
+"""Fixtures; the others that do so ask for one of these."""
+
+property_settings.register_profile(
+    "reproducible",
+    # How fast a busy machine is says nothing of the code, and what failed must fail again.
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+property_settings.load_profile("reproducible")
 
 
-@pytest.fixture(autouse=True, scope="session")
-def emptying_tables_may_alter_the_trail() -> None:
-    """Between tests that commit, Django empties all tables; only then the triggers are off."""
-    testcase: Any = TransactionTestCase
-    empty_tables = testcase._fixture_teardown
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What touches no database is run once: pytest-django holds it to that."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if not item.get_closest_marker("django_db") and not fixtures & TOUCHING_THE_DATABASE:
+            item.add_marker(pytest.mark.once)
 
-    def without_triggers(self: TransactionTestCase) -> None:
-        audit_triggers.remove(connection)
-        empty_tables(self)
-        audit_triggers.install(connection)
 
-    testcase._fixture_teardown = without_triggers
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Tests that commit put the database back to what it is now."""
+    with django_db_blocker.unblock():
+        migrated.keep()
 
 
 @pytest.fixture(autouse=True)

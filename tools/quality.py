@@ -52,12 +52,7 @@ COLLECT: Final = (*MANAGE, "collectstatic", "--no-input", "--verbosity=0")
 DEPLOYMENT_CHECK: Final = (*MANAGE, "check", "--deploy", "--fail-level", "WARNING")
 
 
-NEEDS_THE_DATABASE: Final = (
-    "-m",
-    "not browser and not once",
-    "--ignore=tests/sandbox",
-    "--ignore=tests/syllable",
-)
+NEEDS_THE_DATABASE: Final = ("-m", "not browser and not once")
 """pytest's arguments for the tests that can tell one database from the other."""
 
 

@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 from django.urls import resolve, reverse
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchops.admin.ui.addresses import batch_id_in_form, batch_id_of, batch_key, form_value
@@ -61,8 +61,6 @@ ids = st.text(
 """Ids that the vendor may have: any text of up to 255 characters that a database can hold."""
 examined = settings(
     max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

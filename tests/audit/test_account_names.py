@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 from django.urls import reverse
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchops.audit import Actor, Fact, record_now
@@ -106,7 +106,6 @@ def test_the_admin_and_createsuperuser_say_what_is_wrong(administrator: User) ->
     assert User.objects.count() == 1
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=12))
 def test_whatever_is_taken_for_a_name_is_plain_and_its_own(name: str) -> None:
     try:

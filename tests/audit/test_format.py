@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchops import audit
@@ -57,9 +57,7 @@ facts = st.builds(
 
 
 @pytest.mark.django_db
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(fact=facts.filter(lambda fact: storable(fact)))
 def test_whatever_is_recorded_reads_back_to_the_same_hash(fact: audit.Fact) -> None:
     entry = audit.record_now(fact)[0]

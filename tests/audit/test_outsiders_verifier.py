@@ -69,7 +69,7 @@ def test_a_filtered_export_verifies_and_says_that_it_is_filtered(
     assert "filtered" in capsys.readouterr().out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_altered_byte_line_or_end_of_an_export_is_found(data: st.DataObject) -> None:
     lines = example_export()
@@ -133,7 +133,7 @@ def test_an_anchor_kept_elsewhere_confirms_or_contradicts_an_export(
     assert judged(path, "--anchor", "nonsense") == 2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.binary(min_size=32, max_size=32), message=st.binary(max_size=200), data=st.data())
 def test_signatures_are_verified_as_by_the_library(
     seed: bytes, message: bytes, data: st.DataObject

@@ -13,7 +13,7 @@ import time_machine
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchops import audit
@@ -63,9 +63,7 @@ def test_what_was_reviewed_before_is_not_counted_anew(auditor: User) -> None:
     assert not_reviewed() == []
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25)
 @given(
     marks=st.lists(st.sets(st.integers(1, 40), min_size=1), max_size=6),
     wide=st.integers(1, 12),

@@ -15,8 +15,6 @@ import pytest
 
 from tools import postgres, verify_audit_export
 
-pytestmark = pytest.mark.once
-
 HERE = Path(__file__).resolve().parent.parent.parent
 GRANTS = HERE / "deploy" / "postgresql" / "grants.sql"
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

@@ -17,7 +17,6 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from django.db import connection
-from pytest_django import DjangoDbBlocker
 
 from tests.deployment.loading import BASE
 
@@ -80,9 +79,7 @@ def server_url(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def template(
-    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
-) -> Iterator[Site]:
+def template(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[Site]:
     """A migrated site, made once and copied for each test."""
     folder = tmp_path_factory.mktemp("template")
     if connection.vendor == "sqlite":

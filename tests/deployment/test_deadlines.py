@@ -26,21 +26,18 @@ def silent() -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
-@pytest.mark.once
 def test_a_queue_in_redis_gives_up(silent: int, tmp_path: Path) -> None:
     url = f"redis://127.0.0.1:{silent}/0?socket_timeout=0.2"
     with pytest.raises(redis.exceptions.TimeoutError):
         queue.queue(url, tmp_path).storage.enqueue(b"task")
 
 
-@pytest.mark.once
 def test_a_connection_to_postgres_gives_up(silent: int) -> None:
     url = f"postgres://user@127.0.0.1:{silent}/name?connect_timeout=2"
     with pytest.raises(psycopg.errors.ConnectionTimeout):
         psycopg.connect(make_conninfo(**postgres.parameters("DATABASE_URL", url)))
 
 
-@pytest.mark.once
 def test_a_mail_server_is_given_up(silent: int) -> None:
     settings = mail_server(f"smtp://127.0.0.1:{silent}?timeout=1")
     backend = mail.get_connection(

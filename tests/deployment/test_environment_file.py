@@ -16,8 +16,6 @@ from batchops import checks
 from config.environment import dotenv
 from tests.deployment.loading import load_settings
 
-pytestmark = pytest.mark.once
-
 
 def test_it_sets_what_the_environment_does_not(tmp_path: Path) -> None:
     file = _file(tmp_path, "# a comment\n\nSYNC_INTERVAL=30\nexport SESSION_HOURS='3'\n")

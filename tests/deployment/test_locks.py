@@ -17,8 +17,6 @@ INSTRUCTIONS = (
     "docs/how-to/administrator.md",
 )
 
-pytestmark = pytest.mark.once
-
 
 def locked(name: str) -> dict[str, str]:
     """The requirements of a lock by name without extras, each with its lines of hashes."""

@@ -25,10 +25,9 @@ from tests.deployment.loading import BASE
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 SAMPLE = BASE / "deploy" / "nginx" / "batchops.conf"
 
-pytestmark = [
-    pytest.mark.once,
-    pytest.mark.skipif(NGINX is None, reason="nginx is not installed (apt-get install nginx)"),
-]
+pytestmark = pytest.mark.skipif(
+    NGINX is None, reason="nginx is not installed (apt-get install nginx)"
+)
 
 
 @dataclass

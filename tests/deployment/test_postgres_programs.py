@@ -12,8 +12,6 @@ from pytest import MonkeyPatch
 from batchops.backups import postgres
 from batchops.backups.content import BackupError
 
-pytestmark = pytest.mark.once
-
 PARAMETERS: dict[str, Any] = {
     "dbname": "name",
     "user": "user",

@@ -10,13 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from batchops import files
 from config.servers.sqlite import PrivateConnection
 from tests.deployment.loading import BASE, load_gunicorn, load_settings
-
-pytestmark = pytest.mark.once
 
 WRITES_EVERYTHING = """
 import os, django

@@ -44,7 +44,6 @@ def check_deploy(environment: dict[str, str], **more: str) -> subprocess.Complet
     )
 
 
-@pytest.mark.once
 class TestTheDeploymentChecks:
     def test_they_have_nothing_to_say_of_sane_settings(self, environment: dict[str, str]) -> None:
         done = check_deploy(environment)

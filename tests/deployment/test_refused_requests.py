@@ -15,8 +15,6 @@ import pytest
 from config.refusals import LONGEST_LINE
 from tests.deployment.loading import BASE
 
-pytestmark = pytest.mark.once
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

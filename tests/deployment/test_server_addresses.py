@@ -12,8 +12,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.deployment.loading import load_settings
 
-pytestmark = pytest.mark.once
-
 BAD_ADDRESSES = [
     ("EMAIL_URL", "mail.example.com", "a URL such as smtp+tls://"),
     ("EMAIL_URL", "smtp://mail.example.com:port", "a URL such as smtp+tls://"),

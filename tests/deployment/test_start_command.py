@@ -26,7 +26,7 @@ import pytest
 from batchops.sandbox.embedded import EmbeddedSandbox
 from tests.deployment.loading import BASE
 
-pytestmark = [pytest.mark.once, pytest.mark.xdist_group("start")]
+pytestmark = pytest.mark.xdist_group("start")
 
 PATIENCE_SECONDS = 90
 EVERYTHING_RUNS = "Ctrl-C ends it."

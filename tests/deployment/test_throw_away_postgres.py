@@ -19,8 +19,6 @@ import pytest
 
 from tools import postgres
 
-pytestmark = pytest.mark.once
-
 HERE = Path(__file__).resolve().parent.parent.parent
 NOT_INSTALLED = postgres.folder_of_programs() is None
 

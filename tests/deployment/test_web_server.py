@@ -14,8 +14,6 @@ import pytest
 
 from tests.deployment.loading import BASE
 
-pytestmark = pytest.mark.once
-
 
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:

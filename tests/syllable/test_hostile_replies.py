@@ -222,7 +222,7 @@ def test_whatever_bytes_come_back_the_error_is_one_of_ours() -> None:
     replies: list[bytes] = [b""]
     with loopback(lambda heard: raw(replies[0])) as server, client_of(server) as client:
 
-        @settings(max_examples=200, deadline=None)
+        @settings(max_examples=200)
         @given(STATUS_LINES, st.lists(HEADERS, max_size=4), st.binary(max_size=200))
         def is_ours(status_line: bytes, headers: list[bytes], rest: bytes) -> None:
             replies[0] = status_line + b"".join(headers) + (b"\r\n" if headers else b"") + rest

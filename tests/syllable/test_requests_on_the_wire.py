@@ -72,7 +72,7 @@ def test_any_text_reaches_the_vendor_unchanged() -> None:
 
     with loopback(echo) as server, client_of(server) as client:
 
-        @settings(max_examples=150, deadline=None)
+        @settings(max_examples=150)
         @given(ids.filter(lambda text: len(text) <= 255))
         def reaches(batch_id: str) -> None:
             assert client.get_batch(batch_id).record.batch_id == batch_id
@@ -276,7 +276,6 @@ def test_any_other_address_is_refused_when_the_client_is_made(base_url: str) -> 
     assert "secret" not in str(error.value)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60) | st.text("htps:/@.#?[]127lo\\ %", max_size=30).map("http://".__add__))
 def test_any_text_as_an_address_is_accepted_or_misconfigured(base_url: str) -> None:
     try:

@@ -10,8 +10,6 @@ import pytest
 from batchops.courier import LONGEST_LINE, Courier
 from tests.services.push.world import wait_for
 
-pytestmark = pytest.mark.once
-
 
 def test_an_errand_brings_back_its_result_or_its_error() -> None:
     courier = Courier("queue")

@@ -13,8 +13,6 @@ from batchops import lanes
 from batchops.lanes import Lane, all_of
 from tests.services.push.world import wait_for
 
-pytestmark = pytest.mark.once
-
 NEVER = 3600.0
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchops.models import Change, PastedIds
@@ -134,7 +134,7 @@ def test_only_the_latest_lists_of_a_person_are_kept(client: Client, operator: Us
     assert client.get(last).context["cl"].result_count == 1
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(text=st.text(max_size=80))
 def test_whatever_is_pasted_adds_up(operator: User, text: str) -> None:
     try:

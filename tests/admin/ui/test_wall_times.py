@@ -19,8 +19,6 @@ from batchops.wall_times import (
     zone_named,
 )
 
-pytestmark = pytest.mark.once
-
 BERLIN = ZoneInfo("Europe/Berlin")
 
 

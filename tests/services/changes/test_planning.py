@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 from django.db.models import BooleanField, Case, Value, When
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchops.models import Batch, ChangeItem
@@ -71,11 +71,7 @@ def foreseen(batch: Batch, patch: BatchPatch) -> tuple[str, bool, str]:
 
 
 @given(rows, patches().filter(bool))
-@settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=150)
 def test_the_database_foresees_what_the_patch_says(
     db: None, values: list[dict[str, Any]], patch: BatchPatch
 ) -> None:

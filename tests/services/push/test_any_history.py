@@ -12,7 +12,7 @@ import time_machine
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils import timezone
-from hypothesis import HealthCheck, Phase, given
+from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
@@ -205,9 +205,6 @@ def describe(world: World, entry: AuditEntry) -> str:
     # Without making it smaller: each history takes a second, and the message tells enough.
     phases=[Phase.generate],
     max_examples=20,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(steps, min_size=3, max_size=10))
 def test_no_history_leads_to_a_false_fact_or_a_lost_wish(
