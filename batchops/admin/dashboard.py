@@ -17,8 +17,8 @@ from batchops.services.stats.overview import Row
 ENTRIES_SHOWN: Final = 8
 TILES: Final = (
     ("on", "Live, not paused", "play", "good"),
-    ("paused", "On hold", "pause", "warn"),
-    ("no_end", "On hold with no end", "pause", "warn"),
+    ("paused", "Paused", "pause", "warn"),
+    ("no_end", "Paused with no end", "pause", "warn"),
     ("expiring_24h", "Expiring in 24 h", "hourglass", "info"),
     ("failed", "Failed", "cross", "bad"),
     ("drifted", "Changed outside", "drift", "info"),

@@ -57,8 +57,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What can be asked; several things may be asked at once."""
     group = parser.add_argument_group("what is asked", "At least one; several at once are fine.")
     hold = group.add_mutually_exclusive_group()
-    hold.add_argument("--pause", action="store_true", help="Hold: no new outreach.")
-    hold.add_argument("--resume", action="store_true", help="End the hold.")
+    hold.add_argument("--pause", action="store_true", help="No new outreach until resumed.")
+    hold.add_argument("--resume", action="store_true", help="Outreach goes on.")
     expiry = group.add_mutually_exclusive_group()
     expiry.add_argument("--expires-on", type=instant, metavar="TIME", help="ISO 8601 with zone.")
     expiry.add_argument("--clear-expiry", action="store_true")

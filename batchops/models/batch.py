@@ -70,12 +70,12 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def live_and_not_paused(self) -> BatchQuerySet:
         return self.live().exclude(paused=True)
 
-    def on_hold(self) -> BatchQuerySet:
+    def paused(self) -> BatchQuerySet:
         return self.live().filter(paused=True)
 
-    def on_hold_with_no_end(self) -> BatchQuerySet:
-        """On hold, and no pause of ours will lift it by itself."""
-        return self.on_hold().exclude(hold__resume_at__isnull=False)
+    def paused_with_no_end(self) -> BatchQuerySet:
+        """Paused, and no pause of ours will lift it by itself."""
+        return self.paused().exclude(paused_by__resume_at__isnull=False)
 
     def expiring_within(self, span: dt.timedelta) -> BatchQuerySet:
         now = timezone.now()
@@ -141,13 +141,13 @@ class Batch(models.Model):
     shared_with = models.JSONField(
         default=list, blank=True, help_text="The numbers of those other campaigns."
     )
-    hold: models.ForeignKey[Change | None, Change | None] = models.ForeignKey(
+    paused_by: models.ForeignKey[Change | None, Change | None] = models.ForeignKey(
         "batchops.Change",
         null=True,
         blank=True,
         on_delete=models.SET_NULL,
-        related_name="held_batches",
-        help_text="The change of ours that paused the batch, while it is still on hold.",
+        related_name="paused_batches",
+        help_text="The change of ours that paused the batch, while it is still paused.",
     )
 
     objects: ClassVar[models.Manager[Batch]] = BatchQuerySet.as_manager()
@@ -160,7 +160,9 @@ class Batch(models.Model):
         indexes = [
             models.Index(fields=["campaign", "status"], name="batch_campaign_status"),
             models.Index(fields=["-last_updated_at", "batch_id"], name="batch_recent"),
-            models.Index(fields=["hold"], name="batch_held", condition=Q(hold__isnull=False)),
+            models.Index(
+                fields=["paused_by"], name="batch_paused_by", condition=Q(paused_by__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -114,7 +114,7 @@ class BatchPatch:
     auto_call_rate: Wish[bool] = LEAVE
 
     def __post_init__(self) -> None:
-        _check_switch("paused", self.paused, "A hold")
+        _check_switch("paused", self.paused, "Pausing")
         _check_switch("auto_call_rate", self.auto_call_rate, "Automatic pacing")
         _check_call_rate(self.call_rate)
         # In UTC, because the same wall time can mean two instants in other zones.
@@ -255,7 +255,7 @@ def describe_value(field: str, value: Any, zone: dt.tzinfo = dt.UTC) -> str:
         return "on" if value else "off"
     if value is None:
         return "not stated"
-    return "on hold" if value else "not on hold"
+    return "paused" if value else "not paused"
 
 
 def describe_instant(instant: dt.datetime, zone: dt.tzinfo = dt.UTC) -> str:

@@ -16,7 +16,7 @@ from batchops.services.trail.sentences import Difference
 register = template.Library()
 
 LABELS: Final = {
-    "paused": "Hold",
+    "paused": "Paused",
     "expires_on": "Expiry",
     "call_rate": "Call rate",
     "auto_call_rate": "Automatic pacing",

@@ -39,7 +39,13 @@ RUBBISH: Final = (
 )
 QUESTIONS: Final = {
     "batch": (
-        *("show", "batch_id__regex", "campaign__campaign_name__iregex", "hold__isnull", "_facets"),
+        *(
+            "show",
+            "batch_id__regex",
+            "campaign__campaign_name__iregex",
+            "paused_by__isnull",
+            "_facets",
+        ),
         *("p", "o", "q", "all", "show", "status", "campaign", "mode", "label", "paused_by"),
         *("pasted", "batch_id", "campaign__id__exact", "nonsense", "e"),
     ),

@@ -162,8 +162,8 @@ def test_each_tile_counts_what_its_list_shows(client: Client, operator: User) ->
         assert (tile.words, tile.number) == (tile.words, shown)
     assert {tile.words: tile.number for tile in tiles} == {
         "Live, not paused": 5,
-        "On hold": 2,
-        "On hold with no end": 1,
+        "Paused": 2,
+        "Paused with no end": 1,
         "Expiring in 24 h": 1,
         "Failed": 1,
         "Changed outside": 1,
@@ -311,7 +311,7 @@ def test_a_campaign_shows_its_batches_by_status(client: Client, operator: User) 
     all_kinds(operator)
     response = client.get(reverse("admin:batchops_campaign_change", args=[2]))
     assert response.context["numbers"] == {"PAUSED": 1, "FAILED": 1}
-    assert (response.context["on"], response.context["on_hold"]) == (0, 1)
+    assert (response.context["on"], response.context["paused"]) == (0, 1)
 
 
 @pytest.mark.parametrize("key", ["99", "x", "9" * 30, "1'"])
@@ -324,7 +324,7 @@ def test_campaigns_are_listed_with_their_numbers(client: Client, operator: User)
     all_kinds(operator)
     response = client.get(reverse("admin:batchops_campaign_changelist"))
     numbers = {
-        row.pk: (row.present_batches, row.on_batches, row.held_batches)
+        row.pk: (row.present_batches, row.on_batches, row.paused_batches)
         for row in response.context["cl"].result_list
     }
     assert numbers == {1: (5, 4, 1), 2: (2, 0, 1), 3: (2, 1, 0)}

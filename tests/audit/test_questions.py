@@ -259,7 +259,7 @@ def test_only_what_differs_is_shown_in_words() -> None:
     )
     found = {d.field: (d.before, d.after) for d in differences(AuditEntry.objects.get())}
     assert found == {
-        "paused": ("not on hold", "on hold"),
+        "paused": ("not paused", "paused"),
         "expires_on": ("never", "1 Apr 2026 06:00 UTC"),
         "status": ("ACTIVE", "\u2013"),
         "new": ("\u2013", "1"),

@@ -68,7 +68,7 @@ def test_what_is_typed_chooses_what_it_belongs_to(
     page.goto(f"{live_server.url}{PATH}")
     page.get_by_label("Outreach attempts an hour").fill("60")
     page.get_by_role("button", name="At the end of today").click()
-    page.get_by_role("group", name="Hold").get_by_label("Pause").check()
+    page.get_by_role("group", name="Pause or resume").get_by_label("Pause").check()
     page.get_by_role("button", name="Review").click()
     expect(page.get_by_text("of 1 selected will be changed")).to_be_visible()
     patch = Change.objects.get().patch_json

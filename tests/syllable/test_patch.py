@@ -216,7 +216,7 @@ def test_automatic_pacing_that_is_not_stated_is_off() -> None:
     assert not BatchPatch(auto_call_rate=True).is_satisfied_by(Values(auto_call_rate=None))
 
 
-def test_a_hold_that_is_not_stated_is_not_taken_for_granted() -> None:
+def test_a_pause_that_is_not_stated_is_not_taken_for_granted() -> None:
     assert not BatchPatch(paused=False).is_satisfied_by(Values(paused=None))
     assert not BatchPatch(paused=True).is_satisfied_by(Values(paused=None))
 
@@ -275,8 +275,8 @@ def test_a_patch_speaks() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("paused", True, "on hold"),
-        ("paused", False, "not on hold"),
+        ("paused", True, "paused"),
+        ("paused", False, "not paused"),
         ("paused", None, "not stated"),
         ("expires_on", None, "never"),
         ("expires_on", NOW, "1 Jun 2026 12:00 UTC"),

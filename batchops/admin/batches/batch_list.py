@@ -46,14 +46,14 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
         "identity",
         "campaign_and_mode",
         "status_and_drift",
-        "hold_and_why",
+        "pause_and_why",
         "expiry",
         "rate",
         "updated",
     )
     list_display_links = ("identity",)
     list_filter = (ShowFilter, *SELECTS, PastedFilter)
-    list_select_related = ("campaign", "hold")
+    list_select_related = ("campaign", "paused_by")
     search_fields = ("batch_id", "campaign__campaign_name")
 
     def get_urls(self) -> list[URLPattern]:
@@ -122,9 +122,9 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
         drift = pills.pill("Changed outside", Look("drift", "info")) if batch.drifted_at else ""
         return format_html("{} {} {}", pills.batch_status(batch), alarm, drift)
 
-    @admin.display(description="hold", ordering="paused")
-    def hold_and_why(self, batch: Batch) -> SafeString:
-        return columns.hold(batch)
+    @admin.display(description="paused", ordering="paused")
+    def pause_and_why(self, batch: Batch) -> SafeString:
+        return columns.pause(batch)
 
     @admin.display(description="expires", ordering="expires_on")
     def expiry(self, batch: Batch) -> SafeString:

@@ -86,7 +86,7 @@ class BatchPage(_Base):
         key = batch_id_of(object_id)
         # PostgreSQL takes no NUL in a text, and no batch can have one.
         found = Batch.objects.none() if "\0" in key else Batch.objects.filter(pk=key)
-        batch = found.select_related("campaign", "hold").first()
+        batch = found.select_related("campaign", "paused_by").first()
         if batch is None:
             raise Http404("The mirror does not know this batch.")
         return batch

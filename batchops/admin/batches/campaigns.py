@@ -52,7 +52,7 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
     """The mirror of the vendor's campaigns."""
 
     change_list_template = "batchops/batches/campaign_list.html"
-    list_display = ("named", "id", "mode", "labelled", "rate", "present", "on", "on_hold")
+    list_display = ("named", "id", "mode", "labelled", "rate", "present", "on", "paused")
     list_display_links = ("named",)
     list_filter = (CampaignModeFilter,)
     search_fields = ("campaign_name", "id")
@@ -65,7 +65,7 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
             .annotate(
                 present_batches=Count("batches", filter=PRESENT),
                 on_batches=Count("batches", filter=LIVE & ~Q(batches__paused=True)),
-                held_batches=Count("batches", filter=LIVE & Q(batches__paused=True)),
+                paused_batches=Count("batches", filter=LIVE & Q(batches__paused=True)),
             )
         )
 
@@ -89,7 +89,7 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
             "parts": bars.parts(numbers, total, bars.BATCH_STYLES),
             "total": total,
             "on": batches.live_and_not_paused().count(),
-            "on_hold": batches.on_hold().count(),
+            "paused": batches.paused().count(),
             "open_changes": _open_changes(campaign),
             **(extra_context or {}),
         }
@@ -127,9 +127,9 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
     def on(self, campaign: Any) -> str:
         return f"{campaign.on_batches:,}"
 
-    @admin.display(description="on hold", ordering="held_batches")
-    def on_hold(self, campaign: Any) -> str:
-        return f"{campaign.held_batches:,}"
+    @admin.display(description="paused", ordering="paused_batches")
+    def paused(self, campaign: Any) -> str:
+        return f"{campaign.paused_batches:,}"
 
 
 def _open_changes(campaign: Campaign) -> list[Change]:

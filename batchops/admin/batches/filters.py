@@ -80,12 +80,12 @@ class ShowFilter(BatchFilter):
     QUESTIONS: ClassVar[dict[str, tuple[str, Answer]]] = {
         "present": ("All present", lambda batches, _: batches.present()),
         "on": ("Live, not paused", lambda batches, _: batches.live_and_not_paused()),
-        "paused": ("On hold", lambda batches, _: batches.on_hold()),
-        "no_end": ("On hold with no end", lambda batches, _: batches.on_hold_with_no_end()),
+        "paused": ("Paused", lambda batches, _: batches.paused()),
+        "no_end": ("Paused with no end", lambda batches, _: batches.paused_with_no_end()),
         "mine": (
             "Paused by me",
-            lambda batches, request: batches.on_hold().filter(
-                hold__requested_by=current_user(request)
+            lambda batches, request: batches.paused().filter(
+                paused_by__requested_by=current_user(request)
             ),
         ),
         "expiring_24h": (
@@ -206,18 +206,18 @@ class LabelFilter(SelectFilter):
 
 
 class PausedByFilter(SelectFilter):
-    """Who paused what is on hold by a change of ours."""
+    """Who paused what is paused by a change of ours."""
 
     title = "paused by"
     parameter_name = "paused_by"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        held = Batch.objects.filter(hold__isnull=False).order_by()
-        names = held.values_list("hold__requested_by_name", flat=True).distinct()
+        paused = Batch.objects.filter(paused_by__isnull=False).order_by()
+        names = paused.values_list("paused_by__requested_by_name", flat=True).distinct()
         return [(name, name) for name in sorted(names)]
 
     def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
-        return batches.filter(paused=True, hold__requested_by_name=value)
+        return batches.filter(paused=True, paused_by__requested_by_name=value)
 
 
 class PastedFilter(BatchFilter):

@@ -197,7 +197,7 @@ class SetRateForm(PatchForm):
         return {"call_rate": self.cleaned_data["call_rate"]}
 
 
-HOLD: Final = (("leave", "Leave as it is"), ("pause", "Pause"), ("resume", "Resume"))
+PAUSE: Final = (("leave", "Leave as it is"), ("pause", "Pause"), ("resume", "Resume"))
 RATE: Final = (
     ("leave", "Leave as it is"),
     ("set", "Set to"),
@@ -223,7 +223,7 @@ def _choice(label: str, choices: tuple[tuple[str, str], ...]) -> forms.ChoiceFie
 class BatchForm(ExpiryMixin):
     """What a person may ask of one batch; everything is left as it is unless they say so."""
 
-    paused = _choice("Hold", HOLD)
+    paused = _choice("Pause or resume", PAUSE)
     rate = _choice("Call rate", RATE)
     call_rate = rate_field(required=False)
     auto_call_rate = _choice("Automatic pacing", PACING)
@@ -238,7 +238,7 @@ class BatchForm(ExpiryMixin):
         self.batch = batch
         if not may_release:
             del self.fields["auto_call_rate"]
-            self.set_choices("paused", HOLD[:2])
+            self.set_choices("paused", PAUSE[:2])
             self.set_choices("rate", RATE[:2])
 
     def clean(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def may_decide(change: Change, user: User) -> bool:
 
 def may_move_end(change: Change, user: User) -> bool:
     """Whether the person can set or move the end of a pause."""
-    return _is_pause_with_hold(change) and user.has_perm(permissions.RELEASE_CHANGE)
+    return _is_pause_in_force(change) and user.has_perm(permissions.RELEASE_CHANGE)
 
 
 def may_cancel_end(change: Change, user: User) -> bool:
@@ -88,7 +88,7 @@ def _proceed(progress: Progress, user: User) -> Button | None:
 def _resume(change: Change, user: User) -> Button | None:
     if change.state not in ENDED_STATES or not user.has_perm(permissions.RELEASE_CHANGE):
         return None
-    if not change.held_batches.exists():
+    if not change.paused_batches.exists():
         return None
     return Button("resume", "Resume exactly those", "play", "main")
 
@@ -115,10 +115,10 @@ def _may_ask(change: Change, user: User) -> bool:
     return user.has_perm(permissions.RELEASE_CHANGE if releasing else permissions.REQUEST_CHANGE)
 
 
-def _is_pause_with_hold(change: Change) -> bool:
+def _is_pause_in_force(change: Change) -> bool:
     if change.patch != BatchPatch(paused=True) or change.state in (
         ChangeState.REJECTED,
         *DRAFT_STATES,
     ):
         return False
-    return change.is_open or change.held_batches.exists()
+    return change.is_open or change.paused_batches.exists()

@@ -104,7 +104,7 @@ def _live_context(request: HttpRequest, change: Change) -> dict[str, Any]:
         "approval_until": approvals.expiry(change) if decides else None,
         "may_move_end": may_move_end(change, user),
         "may_cancel_end": may_cancel_end(change, user),
-        "held": change.held_batches.count(),
+        "still_paused": change.paused_batches.count(),
         "end_form": EndForm(initial={"resume_at": change.resume_at}),
         "presets": presets(),
         **_outcomes(request, change, progress),

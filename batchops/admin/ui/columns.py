@@ -1,4 +1,4 @@
-"""How a batch and a change are shown in one line: a hold, an expiry, what was asked."""
+"""How a batch and a change are shown in one line: a pause, an expiry, what was asked."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ REASON_SHOWN: Final = 45
 """Characters of a reason in a list."""
 
 
-def hold(batch: Batch) -> SafeString:
-    """Whether a batch is on hold, who paused it, until when and why."""
+def pause(batch: Batch) -> SafeString:
+    """Whether a batch is paused, who paused it, until when and why."""
     if batch.paused is None:
         return quiet("Not stated")
     if not batch.paused:
-        return format_html('<span class="quiet-note">{}Not on hold</span>', pills.icon("play"))
+        return format_html('<span class="quiet-note">{}Not paused</span>', pills.icon("play"))
     return format_html(
         '{}<span class="column-note">{}</span>',
-        pills.pill("On hold", Look("pause", "warn")),
-        hold_words(batch),
+        pills.pill("Paused", Look("pause", "warn")),
+        pause_words(batch),
     )
 
 
-def hold_words(batch: Batch) -> SafeString:
+def pause_words(batch: Batch) -> SafeString:
     """Who paused a batch: "paused by Olivia until Mon 08:00: wrong list"."""
-    change = batch.hold
+    change = batch.paused_by
     if change is None:
         return format_html("{}", "paused outside batchops")
     until = format_html(" until {}", times.moment(change.resume_at)) if change.resume_at else ""

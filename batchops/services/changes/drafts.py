@@ -138,7 +138,7 @@ def draft_undo(change: Change, *, user: User, actor: audit.Actor) -> Change:
 def draft_resume(
     change: Change, *, user: User, actor: audit.Actor, asked_from: str | None = None
 ) -> Change:
-    """A draft that resumes exactly the batches a change paused and that are still on its hold.
+    """A draft that resumes exactly the batches a change paused and that are still paused by it.
 
     `asked_from` is the address that the person asked from, where it is not the actor's.
     """
@@ -147,7 +147,9 @@ def draft_resume(
     if asked_from is not None:
         follower.requested_from = asked_from
     with _drafting(follower, actor):
-        freezing.selection(follower, Batch.objects.filter(hold=change, paused=True), timezone.now())
+        freezing.selection(
+            follower, Batch.objects.filter(paused_by=change, paused=True), timezone.now()
+        )
         return _finish_draft(follower, user, actor)
 
 

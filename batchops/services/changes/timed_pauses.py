@@ -156,8 +156,8 @@ def _resume(pause: Change, now: dt.datetime) -> Change | None:
         return None
     actor = audit.Actor.system_for_person(pause.resume_set_by_name, pause.resume_set_by_id)
     try:
-        if not pause.held_batches.filter(paused=True).exists():
-            raise EmptySelection("Nothing is on its hold any more.")
+        if not pause.paused_batches.filter(paused=True).exists():
+            raise EmptySelection("Nothing that it paused is still paused.")
         return _confirmed_resume(pause, actor, now)
     except WrongState:
         # Moved meanwhile, or ended by another worker.

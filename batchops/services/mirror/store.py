@@ -46,7 +46,7 @@ MIRROR_FIELDS: Final = (
     "written_at",
     "missing_since",
     "drifted_at",
-    "hold_id",
+    "paused_by_id",
 )
 CAMPAIGN_FIELDS: Final = (
     "campaign_name",
@@ -196,7 +196,7 @@ def differs(row: Batch, record: BatchRecord) -> bool:
 
 
 def take_over(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> None:
-    """Put a record's values into a row; a hold of ours ends with the pause itself.
+    """Put a record's values into a row; a pause of ours ends with the pause itself.
 
     A record of another campaign is about another batch: nothing of it is taken over.
     """
@@ -208,7 +208,7 @@ def take_over(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> None
     row.synced_at = timezone.now()
     row.missing_since = None
     if row.paused is not True:
-        row.hold_id = None
+        row.paused_by_id = None
 
 
 def write_rows(rows: Sequence[Batch]) -> None:

@@ -26,7 +26,7 @@ class Forecast:
     rate: int
     rate_is_campaigns: bool
     hours: CallingHours | None
-    on_hold: bool
+    paused: bool
     begins_at: dt.datetime
     done_at: dt.datetime | None
     expires_on: dt.datetime | None
@@ -39,7 +39,7 @@ class Forecast:
         if self.done_at is not None:
             takes = f"about {_length(self.done_at - self.begins_at)}"
         words = f"At {self.rate:,} an hour {takes}"
-        if self.on_hold:
+        if self.paused:
             words = f"Were it resumed now: at {self.rate:,} an hour {takes}"
         if self.expires_on is None:
             return f"{words}; it never expires."
@@ -84,7 +84,7 @@ def forecast(batch: Batch, waiting: int, now: dt.datetime) -> Forecast | None:
         rate=rate,
         rate_is_campaigns=not batch.call_rate,
         hours=hours,
-        on_hold=batch.paused is True,
+        paused=batch.paused is True,
         begins_at=now,
         done_at=_done_at(now, dt.timedelta(hours=waiting / rate), hours),
         expires_on=expiry,

@@ -32,7 +32,7 @@ EMERGENCY_REASONS: Final = (
     "Incident at the vendor",
 )
 FIELD_LABELS: Final = {
-    "paused": "Hold",
+    "paused": "Paused",
     "expires_on": "Expiry",
     "call_rate": "Call rate",
     "auto_call_rate": "Automatic pacing",

@@ -192,7 +192,7 @@ def _settle_row(row: Batch, outcome: Outcome, change: Change) -> bool:
     if applied:
         row.drifted_at = None
         if outcome.assignment.patch.paused is True:
-            row.hold = change
+            row.paused_by = change
     return True
 
 

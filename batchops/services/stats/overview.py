@@ -51,11 +51,11 @@ def _conditions(now: dt.datetime) -> dict[str, Q]:
     """What is counted; each is the condition of the filter of the same name on the batch list."""
     present = Q(deleted_at=None, missing_since=None)
     live = present & ~Q(status__in=ENDED_STATUSES)
-    on_hold = live & Q(paused=True)
+    paused = live & Q(paused=True)
     return {
         "on": live & (Q(paused=False) | Q(paused=None)),
-        "paused": on_hold,
-        "no_end": on_hold & Q(hold__resume_at=None),
+        "paused": paused,
+        "no_end": paused & Q(paused_by__resume_at=None),
         "expiring_24h": live & Q(expires_on__gt=now, expires_on__lte=now + dt.timedelta(hours=24)),
         "failed": present & Q(status=KnownStatus.FAILED),
         "drifted": present & Q(drifted_at__isnull=False),

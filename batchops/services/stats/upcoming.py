@@ -30,7 +30,7 @@ def upcoming() -> list[Event]:
         Change.objects.visible()
         .filter(resume_at__isnull=False)
         .exclude(state=ChangeState.REJECTED)
-        .annotate(held=Count("held_batches", filter=Q(held_batches__paused=True)))
+        .annotate(still_paused=Count("paused_batches", filter=Q(paused_batches__paused=True)))
     )
     ends = [event for pause in pauses if (event := _end(pause)).number]
     return sorted([*starts, *ends], key=lambda event: event.at)
@@ -40,5 +40,5 @@ def _end(pause: Change) -> Event:
     at = pause.resume_at
     assert at is not None  # noqa: S101 - selected by it
     opening = authorization.next_resume_opening(at)
-    number = getattr(pause, "held", 0) or (pause.item_count if pause.is_open else 0)
+    number = getattr(pause, "still_paused", 0) or (pause.item_count if pause.is_open else 0)
     return Event(at, pause, True, number, opening if opening > at else None)

@@ -124,14 +124,14 @@ def test_campaigns_are_chosen_by_name_mode_and_label(client: Client) -> None:
     assert found(client, "label=20") == set()
 
 
-def test_a_hold_tells_who_until_when_and_why(client: Client, operator: User) -> None:
+def test_a_pause_tells_who_until_when_and_why(client: Client, operator: User) -> None:
     paused_by(operator, "b-1", resume_at=in_hours(1))
     page = client.get(LIST).content.decode()
     assert "paused by <bdi>olivia</bdi> until <time" in page
     assert ": <bdi>wrong list</bdi>" in page
 
 
-def test_a_hold_of_others_is_said_to_come_from_outside(client: Client) -> None:
+def test_a_pause_of_others_is_said_to_come_from_outside(client: Client) -> None:
     world.batch("b-1", paused=True)
     assert "paused outside batchops" in client.get(LIST).content.decode()
 

@@ -105,7 +105,7 @@ def test_what_begins_a_new_change_leads_to_its_review(
     batches(3)
     done = ended(of_other(make_person))
     done.items.filter(batch="b-0").update(state="failed")
-    Batch.objects.filter(pk="b-0").update(paused=False, hold=None)
+    Batch.objects.filter(pk="b-0").update(paused=False, paused_by=None)
     text = do(client, person, done, action)
     may = role in ("operator", "administrator")
     assert ("selected will be changed" in text) is may

@@ -138,6 +138,6 @@ def test_a_pause_that_ended_is_not_to_come(client: Client, operator: User) -> No
     batch()
     done = ended(operator)
     Change.objects.filter(pk=done.pk).update(resume_at=timezone.now() + dt.timedelta(hours=1))
-    Batch.objects.update(paused=False, hold=None)
+    Batch.objects.update(paused=False, paused_by=None)
     client.force_login(operator)
     assert "Nothing is scheduled" in client.get(UPCOMING).content.decode()

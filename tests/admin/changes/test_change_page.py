@@ -326,7 +326,7 @@ def test_the_requester_is_not_offered_to_approve_their_own(
 def test_a_pause_tells_until_when_and_how_many_it_holds(client: Client, operator: User) -> None:
     batches(3)
     done = ended(operator, PAUSE)
-    assert "3 batches on its hold, <strong>with no end</strong>" in " ".join(
+    assert "3 batches still paused by it, <strong>with no end</strong>" in " ".join(
         shown(client, operator, done).split()
     )
     Change.objects.update(resume_at=timezone.now() + dt.timedelta(days=1))

@@ -48,7 +48,7 @@ def test_each_row_says_in_a_sentence_what_happened_and_what_differs(reader: Clie
     write()
     page = reader.get(address()).content.decode()
     assert "olivia paused 20260324.9 · wrong list · applied" in page
-    assert "not on hold" in page
+    assert "not paused" in page
     assert "Call rate" not in page
     assert "HTTP 200" in page
 

@@ -17,4 +17,4 @@ def test_a_skipped_batch_shows_no_new_value(operator: User) -> None:
     change = confirm(draft(operator), operator)
     skipped = change.items.get(batch="failed")
     (hold,) = summary.outcome(skipped, PAUSE)
-    assert (hold.before, hold.after) == ("not on hold", "not on hold")
+    assert (hold.before, hold.after) == ("not paused", "not paused")

@@ -53,7 +53,7 @@ def test_the_end_of_a_pause_becomes_a_linked_change_over_what_it_still_holds(
     batches(3)
     batch("paused-by-others", paused=True)
     pause = paused_until(operator, past())
-    Batch.objects.filter(pk="b-0").update(paused=False, hold=None)
+    Batch.objects.filter(pk="b-0").update(paused=False, paused_by=None)
     [resume] = timed_pauses.resume_due()
     assert (resume.state, resume.source, resume.follows) == (
         ChangeState.QUEUED,
@@ -76,10 +76,10 @@ def test_an_end_that_lies_ahead_waits(operator: User) -> None:
 def test_a_pause_that_holds_nothing_any_more_ends_without_a_change(operator: User) -> None:
     batches(2)
     paused_until(operator, past())
-    Batch.objects.update(paused=False, hold=None)
+    Batch.objects.update(paused=False, paused_by=None)
     assert timed_pauses.resume_due() == []
     entry = AuditEntry.objects.get(action="change.resume_cancelled")
-    assert entry.detail["why"] == "Nothing is on its hold any more."
+    assert entry.detail["why"] == "Nothing that it paused is still paused."
 
 
 def test_the_end_waits_for_an_open_window(operator: User, settings: Settings) -> None:
@@ -179,7 +179,7 @@ def test_what_is_to_come_lists_starts_and_ends_the_nearest_first(operator: User)
     batches(2)
     now = timezone.now()
     paused_until(operator, now + 2 * HOUR)
-    Batch.objects.filter(pk="b-0").update(paused=False, hold=None)
+    Batch.objects.filter(pk="b-0").update(paused=False, paused_by=None)
     confirm(draft(operator), operator, run_at=now + HOUR, resume_at=now + 5 * HOUR)
     cancelled = confirm(draft(operator), operator, run_at=now + HOUR, resume_at=now + 6 * HOUR)
     lifecycle.stop(cancelled, **by(operator))
@@ -221,4 +221,4 @@ def test_a_pause_ends_at_the_vendor(
         False,
         True,
     ]
-    assert not Batch.objects.filter(hold__isnull=False).exists()
+    assert not Batch.objects.filter(paused_by__isnull=False).exists()

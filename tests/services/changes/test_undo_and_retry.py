@@ -128,10 +128,10 @@ def test_retrying_an_undo_asks_each_batch_for_its_own_again(operator: User) -> N
     assert asked(retry) == {"a": BatchPatch(call_rate=10), "b": BatchPatch(call_rate=20)}
 
 
-def test_resume_takes_exactly_what_is_still_on_the_hold(operator: User) -> None:
+def test_resume_takes_exactly_what_is_still_paused_by_it(operator: User) -> None:
     batches(3)
     pause = ended(operator)
-    Batch.objects.filter(pk="b-1").update(hold=None)
+    Batch.objects.filter(pk="b-1").update(paused_by=None)
     resume = drafts.draft_resume(pause, **by(operator))
     assert set(asked(resume)) == {"b-0", "b-2"}
     assert resume.source == Source.RESUME

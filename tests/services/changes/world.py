@@ -82,5 +82,5 @@ def ended(user: User, patch: BatchPatch = PAUSE, state: str = "applied", **more:
 def _leave(row: Batch, values: Values, change: Change) -> None:
     row.paused, row.expires_on = values.paused, values.expires_on
     row.call_rate, row.auto_call_rate = values.call_rate, values.auto_call_rate
-    row.hold = change if change.patch.paused is True else None
+    row.paused_by = change if change.patch.paused is True else None
     row.save()

@@ -133,7 +133,7 @@ def test_a_change_made_outside_after_ours_marks_the_batch_as_drifted(
     assert [entry.actor_name for entry in changed] == ["console@example.com"]
     batch = Batch.objects.get()
     assert batch.drifted_at is not None
-    assert batch.hold is None
+    assert batch.paused_by is None
 
 
 def test_what_the_comparison_before_a_push_notices_is_recorded_too(

@@ -206,7 +206,7 @@ def test_a_batch_made_a_moment_ago_is_not_missing_since_a_read_does_not_know_it_
 def test_an_emergency_pause_holds_against_a_resume_that_has_only_begun(
     sandbox: EmbeddedSandbox, operator: User
 ) -> None:
-    """What is still on hold, and would be resumed in a moment, is paused as well."""
+    """What is still paused, and would be resumed in a moment, is paused as well."""
     fill(sandbox, 5, paused=True)
     resume = confirmed(operator, RESUME)
     actor = audit.Actor.of_user(operator)

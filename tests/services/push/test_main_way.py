@@ -50,7 +50,7 @@ def test_a_pause_reaches_the_vendor_the_mirror_and_the_trail(
     assert change.state == ChangeState.FINISHED
     assert lifecycle.counts(change) == {"applied": number}
     assert all(sandbox.batch(f"20261124.{index}")["paused"] for index in range(number))
-    assert Batch.objects.filter(paused=True, hold=change).count() == number
+    assert Batch.objects.filter(paused=True, paused_by=change).count() == number
     entries = AuditEntry.objects.filter(action="batch.applied", change_id=change.pk)
     assert entries.count() == number
     assert {entry.who for entry in entries} == {"batchops, for olivia"}

@@ -1,4 +1,4 @@
-"""What brings the mirror up to date is called a sync everywhere."""
+"""What brings the mirror up to date is called a sync, and batches are paused by changes."""
 
 from __future__ import annotations
 
@@ -34,5 +34,27 @@ class Migration(migrations.Migration):
                 "permissions": [("run_sync", "Can sync with the vendor now")],
                 "verbose_name_plural": "batches",
             },
+        ),
+        migrations.RemoveIndex("batch", "batch_held"),
+        migrations.RenameField("batch", "hold", "paused_by"),
+        migrations.AlterField(
+            "batch",
+            "paused_by",
+            models.ForeignKey(
+                null=True,
+                blank=True,
+                on_delete=models.deletion.SET_NULL,
+                related_name="paused_batches",
+                to="batchops.change",
+                help_text="The change of ours that paused the batch, while it is still paused.",
+            ),
+        ),
+        migrations.AddIndex(
+            "batch",
+            models.Index(
+                fields=["paused_by"],
+                name="batch_paused_by",
+                condition=models.Q(("paused_by__isnull", False)),
+            ),
         ),
     ]
