@@ -15,6 +15,8 @@ from pytest import MonkeyPatch
 from batchops import checks
 from tests.deployment.loading import BASE, load_gunicorn, load_settings
 
+REFERENCE = BASE / "docs" / "reference.md"
+
 BAD_VALUES = [
     ("SYLLABLE_MAX_IN_FLIGHT", "0", "a whole number from 1 to 256"),
     ("SYLLABLE_MAX_IN_FLIGHT", "many", "a whole number from 1 to 256"),
@@ -202,11 +204,11 @@ def test_the_example_file_states_the_defaults(tmp_path: Path) -> None:
         assert server[name] == defaults[name]
 
 
-def test_every_variable_is_documented_in_the_example_file_and_in_the_readme(
+def test_every_variable_is_documented_in_the_example_file_and_in_the_reference(
     tmp_path: Path,
 ) -> None:
     read = load_settings(tmp_path)["env"].read | load_gunicorn()["env"].read
-    table = set(re.findall(r"^\| `([A-Z_]+)` \|", (BASE / "README.md").read_text(), re.MULTILINE))
+    table = set(re.findall(r"^\| `([A-Z_]+)` \|", REFERENCE.read_text(), re.MULTILINE))
     assert _documented() == read
     assert table == read
 
