@@ -1,4 +1,4 @@
-"""Draws which package imports which, into docs/architecture.md; run after imports have changed.
+"""Lists the packages and what each imports in docs/architecture.md; run after imports changed.
 
     python -m tools.draw_imports
 
@@ -57,11 +57,11 @@ def floors(packages: Graph) -> list[list[str]]:
 def drawing() -> str:
     """The table for the document, the highest floor first."""
     packages = graph()
-    lines = ["| floor | package | imports |", "| ---: | --- | --- |"]
+    lines = ["| floor | package | what lives there | imports |", "| ---: | --- | --- | --- |"]
     for number, floor in reversed(list(enumerate(floors(packages)))):
         for name in floor:
             others = ", ".join(sorted(_short(other) for other in packages[name]))
-            lines.append(f"| {number} | `{_short(name)}` | {others} |")
+            lines.append(f"| {number} | `{_short(name)}` | {_words(name)} | {others} |")
     return "\n".join(lines)
 
 
@@ -83,6 +83,14 @@ def package_of(module: str) -> str:
 
 def _short(package: str) -> str:
     return package.removeprefix("batchops.").replace(".", "/")
+
+
+def _words(package: str) -> str:
+    """The first sentences of the package's docstring."""
+    path = BASE / package.replace(".", "/")
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    words = ast.get_docstring(ast.parse(file.read_text())) or ""
+    return " ".join(words.partition("\n\n")[0].split())
 
 
 def _module(path: Path) -> str:

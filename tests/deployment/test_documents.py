@@ -99,7 +99,7 @@ def test_a_pause_takes_the_way_that_the_walk_describes(
     )
     assert 5 <= len(walk) <= 8
     sandbox.add_batch(batch_id="20261124.7", campaign_id=1, status="ACTIVE", paused=False)
-    sync.pull(SyncRun.Kind.FULL)
+    sync.run_sync(SyncRun.Kind.FULL)
     client.force_login(operator)
     steps = Steps(set(walk))
     threading.setprofile(steps.note)

@@ -11,7 +11,6 @@ from tests.deployment.loading import BASE
 RUN, DEV = "requirements.txt", "requirements-dev.txt"
 INSTRUCTIONS = (
     "Makefile",
-    "README.md",
     "SECURITY.md",
     "CONTRIBUTING.md",
     "docs/how-to/administrator.md",
