@@ -110,7 +110,7 @@ def test_a_pause_takes_the_way_that_the_walk_describes(
             {"action": "pause", "index": "0", "_selected_action": "20261124.7"},
         )
         change = Change.objects.get()
-        page = reverse("admin:batchops_change_review", args=[change.pk])
+        page = reverse("admin:batchops_change_preview", args=[change.pk])
         client.post(page, {"reason": "wrong list", "seen": change.fingerprint})
         LANES["push"].step()
     finally:
