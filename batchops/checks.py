@@ -81,7 +81,7 @@ def approval_rule(**_: Any) -> list[CheckMessage]:
     return [
         Warning(
             "No change needs another person's approval.",
-            hint="Set APPROVAL_FOR=release, or APPROVAL_THRESHOLD to a number of batches.",
+            hint="Set APPROVAL_FOR=expanding, or APPROVAL_THRESHOLD to a number of batches.",
             id="batchops.W002",
         )
     ]

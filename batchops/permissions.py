@@ -8,7 +8,7 @@ VIEW_BATCHES: Final = "batchops.view_batch"
 RUN_SYNC: Final = "batchops.run_sync"
 VIEW_CHANGES: Final = "batchops.view_change"
 REQUEST_CHANGE: Final = "batchops.request_change"
-RELEASE_CHANGE: Final = "batchops.release_change"
+EXPAND_OUTREACH: Final = "batchops.expand_outreach"
 CONTROL_CHANGE: Final = "batchops.control_change"
 APPROVE_CHANGE: Final = "batchops.approve_change"
 VIEW_TRAIL: Final = "batchops.view_auditentry"
@@ -21,7 +21,7 @@ _VIEW: Final = ("view_batch", "view_campaign", "view_change", "view_changeitem",
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Viewer": _VIEW,
-    "Operator": (*_VIEW, "run_sync", "request_change", "release_change", "control_change"),
+    "Operator": (*_VIEW, "run_sync", "request_change", "expand_outreach", "control_change"),
     "Approver": (*_VIEW, "approve_change", "control_change"),
     "Auditor": (*_VIEW, "view_auditentry", "export_auditentry", "review_auditentry"),
 }

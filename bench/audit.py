@@ -174,7 +174,7 @@ def _entry(
         before={"paused": False, "expires_on": None, "call_rate": None, "status": "ACTIVE"},
         after={"paused": True, "expires_on": None, "call_rate": None, "status": "ACTIVE"},
         http_status=200 if outcome == "applied" else None,
-        detail={"asked": {"paused": True}, "message": "", "tries": [{"ms": number % 997}]},
+        detail={"requested": {"paused": True}, "message": "", "tries": [{"ms": number % 997}]},
         previous_hash=previous,
     )
     entry.hash = audit.chain_hash(previous, audit.canonical(entry))

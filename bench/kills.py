@@ -27,7 +27,7 @@ from tools import postgres
 
 HEAD: Final = """\
 | database | kills | batches | PUTs | settled by reading | without outcome | stuck | false facts \
-| not as asked | trail | minutes |
+| not as requested | trail | minutes |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|"""
 LONGEST_END_SECONDS: Final = 300.0
 
@@ -101,7 +101,7 @@ def audit_of(url: str) -> dict[str, object]:
         "without_outcome": sum(batch_id not in known for batch_id in sent),
         "stuck": Change.objects.open().count(),
         "false_facts": false_facts,
-        "not_as_asked": ChangeItem.objects.exclude(state="applied").count(),
+        "not_as_requested": ChangeItem.objects.exclude(state="applied").count(),
         "trail": "whole" if verification.verify().is_good else "BROKEN",
     }
 
@@ -149,7 +149,7 @@ def row(database: str, options: argparse.Namespace, database_url: str) -> str:
     return (
         f"| {database} | {options.kills} | {options.batches:,} | {found['puts']:,} | "
         f"{found['by_reading']:,} | {found['without_outcome']} | {found['stuck']} | "
-        f"{found['false_facts']} | {found['not_as_asked']} | {found['trail']} | "
+        f"{found['false_facts']} | {found['not_as_requested']} | {found['trail']} | "
         f"{found['minutes']:.1f} |"
     )
 

@@ -60,7 +60,7 @@ KEEP_PASTED_IDS_DAYS = env.whole("KEEP_PASTED_IDS_DAYS", 1, 1, 365)
 # The rules of the house ---------------------------------------------------------------------
 
 APPROVAL_THRESHOLD = env.whole("APPROVAL_THRESHOLD", 0, 0, 10_000_000)
-APPROVAL_FOR = env.choice("APPROVAL_FOR", "none", ("none", "release", "all"))
+APPROVAL_FOR = env.choice("APPROVAL_FOR", "none", ("none", "expanding", "all"))
 APPROVAL_HOURS = env.whole("APPROVAL_HOURS", 72, 0, 8_784)
 OPEN_DRAFTS = env.whole("OPEN_DRAFTS", 20, 1, 10_000)
 DENIALS_PER_MINUTE = env.whole("DENIALS_PER_MINUTE", 30, 1, 10_000)

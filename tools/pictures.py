@@ -124,7 +124,7 @@ def _batchops(folder: Path) -> Iterator[str]:
         "WEB_PORT": str(port),
         "SANDBOX_PORT": str(sandbox_port),
         "LOG_LEVEL": "WARNING",
-        "APPROVAL_FOR": "release",
+        "APPROVAL_FOR": "expanding",
     }
     process = subprocess.Popen(
         [sys.executable, str(BASE / "manage.py"), "start"],

@@ -38,7 +38,7 @@ PRODUCTION: Final = {
     "DATABASE_URL": "postgres://batchops@db.example.com/batchops",
     "QUEUE_URL": "redis://queue.example.com",
     "TRUSTED_PROXIES": "10.0.0.0/8",
-    "APPROVAL_FOR": "release",
+    "APPROVAL_FOR": "expanding",
     "AUDIT_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
     "AUDIT_ANCHOR_FILE": "/tmp/anchors.jsonl",  # noqa: S108 - only looked at
 }

@@ -21,7 +21,7 @@ TILES: Final = (
     ("no_end", "Paused with no end", "pause", "warn"),
     ("expiring_24h", "Expiring in 24 h", "hourglass", "info"),
     ("failed", "Failed", "cross", "bad"),
-    ("drifted", "Changed outside", "drift", "info"),
+    ("changed_externally", "Changed outside", "outside", "info"),
     ("shared_id", "Id in several campaigns", "warning", "bad"),
     ("missing", "Missing at the vendor", "question", "bad"),
 )

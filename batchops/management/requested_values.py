@@ -71,21 +71,21 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def patch_of(options: Mapping[str, Any], now: dt.datetime) -> BatchPatch:
     """The patch that the options ask for. Raises InvalidPatch."""
-    wishes: dict[str, Any] = {}
+    requested: dict[str, Any] = {}
     if options["pause"] or options["resume"]:
-        wishes["paused"] = options["pause"]
+        requested["paused"] = options["pause"]
     if options["clear_expiry"]:
-        wishes["expires_on"] = CLEAR
+        requested["expires_on"] = CLEAR
     elif options["expire_now"]:
-        wishes["expires_on"] = now
+        requested["expires_on"] = now
     elif options["expires_on"]:
-        wishes["expires_on"] = options["expires_on"]
+        requested["expires_on"] = options["expires_on"]
     if options["clear_call_rate"]:
-        wishes["call_rate"] = CLEAR
+        requested["call_rate"] = CLEAR
     elif options["call_rate"] is not None:
-        wishes["call_rate"] = options["call_rate"]
+        requested["call_rate"] = options["call_rate"]
     if options["auto_call_rate"]:
-        wishes["auto_call_rate"] = options["auto_call_rate"] == "on"
-    if not wishes:
+        requested["auto_call_rate"] = options["auto_call_rate"] == "on"
+    if not requested:
         raise InvalidPatch("", "Say what is to be changed, for example --pause.")
-    return BatchPatch(**wishes)
+    return BatchPatch(**requested)

@@ -89,7 +89,7 @@ def review_json(change: Change) -> dict[str, Any]:
     """The review for other programs."""
     seen = summary.review(change)
     return {
-        "asked": change.patch_json,
+        "requested": change.patch_json,
         "selection": change.selection,
         "total": seen.total,
         "acting": seen.acting,
@@ -201,7 +201,7 @@ def wait(change: Change, err: OutputWrapper) -> Progress:
 
 
 def exit_code(seen: Progress) -> int:
-    """0 when all batches are as asked, and no reading says otherwise; else 1."""
+    """0 when all batches are as requested, and no reading says otherwise; else 1."""
     well = set(seen.counts) <= set(SUCCESS_STATES) and not seen.not_confirmed
     return ALL_WELL if well else NOT_ALL
 
@@ -211,8 +211,8 @@ def write_progress(seen: Progress, out: OutputWrapper) -> None:
     out.write(f"Change {seen.change.short_id}: {one_line(seen.headline)}\n")
     for state, number in sorted(seen.counts.items()):
         out.write(f"  {number:>9,} {state.replace('_', ' ')}\n")
-    if seen.unasked:
-        out.write(f"  {seen.unasked:>9,} with a field that moved without being asked to\n")
+    if seen.unrequested:
+        out.write(f"  {seen.unrequested:>9,} with a field that changed without being requested\n")
     for one in seen.complaints:
         out.write(f"  {one.number:>9,} of them: {one_line(one.words)}\n")
     for words in (seen.change.halted_reason, seen.waiting, seen.silence):

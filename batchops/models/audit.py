@@ -31,7 +31,7 @@ class Action(models.TextChoices):
     RESUME_CANCELLED = "change.resume_cancelled", "End of a pause cancelled"
 
     BATCH_APPLIED = "batch.applied", "Applied"
-    BATCH_NOT_APPLIED = "batch.not_applied", "Not applied as asked"
+    BATCH_NOT_APPLIED = "batch.not_applied", "Not applied as requested"
     BATCH_REFUSED = "batch.refused", "Refused by the vendor"
     BATCH_FAILED = "batch.failed", "Failed"
     BATCH_UNCHANGED = "batch.unchanged", "Already so"
@@ -40,7 +40,7 @@ class Action(models.TextChoices):
     BATCH_POSTPONED = "batch.postponed", "Sent without a clear answer, and put off"
     BATCH_STOPPED = "batch.stopped", "Stopped before it was sent"
     BATCH_NOT_CONFIRMED = "batch.not_confirmed", "Accepted, not confirmed"
-    BATCH_MOVED_UNASKED = "batch.moved_unasked", "A field moved without being asked to"
+    BATCH_UNREQUESTED_CHANGE = "batch.unrequested_change", "A field changed without being requested"
     BATCH_CHANGED_OUTSIDE = "batch.changed_outside", "Changed outside batchops"
     BATCH_CHANGED_WITH_OUR_KEY = (
         "batch.changed_with_our_key",

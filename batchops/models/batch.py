@@ -92,9 +92,9 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         """Where a write of ours may have taken effect that nothing seen since has shown."""
         return self.filter(written_at__gt=F("observed_at"))
 
-    def drifted(self) -> BatchQuerySet:
+    def changed_externally(self) -> BatchQuerySet:
         """Changed outside since batchops last changed them."""
-        return self.present().filter(drifted_at__isnull=False)
+        return self.present().filter(changed_externally_at__isnull=False)
 
 
 class Batch(models.Model):
@@ -128,7 +128,7 @@ class Batch(models.Model):
         help_text="When a write of ours may last have taken effect at the vendor.",
     )
     missing_since = models.DateTimeField(null=True, blank=True)
-    drifted_at = models.DateTimeField(
+    changed_externally_at = models.DateTimeField(
         null=True,
         blank=True,
         help_text="When a change made outside was seen, after batchops had changed the batch.",

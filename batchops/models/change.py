@@ -156,7 +156,7 @@ class Change(models.Model):
     acting_count = models.PositiveIntegerField(
         default=0, help_text="Batches that it is foreseen to change."
     )
-    releasing_count = models.PositiveIntegerField(
+    expanding_count = models.PositiveIntegerField(
         default=0, help_text="Batches on which it lets outreach reach more people."
     )
     proceeded_by: models.ForeignKey[User | None, User | None] = models.ForeignKey(
@@ -178,7 +178,7 @@ class Change(models.Model):
         default_permissions = ("view",)
         permissions = [
             ("request_change", "Can pause batches and take outreach back"),
-            ("release_change", "Can resume batches, extend them and raise rates"),
+            ("expand_outreach", "Can resume batches, extend them and raise rates"),
             ("control_change", "Can stop, continue and retry changes"),
             ("approve_change", "Can approve and reject changes of others"),
         ]
@@ -223,6 +223,11 @@ class Change(models.Model):
     @property
     def responsible_name(self) -> str:
         return self.proceeded_by_name or self.requested_by_name
+
+    @property
+    def expands_outreach(self) -> bool:
+        """Whether it may let outreach reach more people."""
+        return bool(self.expanding_count) or self.patch_json.get("paused") is False
 
     @property
     def author_ids(self) -> set[int]:

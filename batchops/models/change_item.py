@@ -19,7 +19,7 @@ class ItemState(models.TextChoices):
     PENDING = "pending", "Pending"
     SENDING = "sending", "Sending"
     APPLIED = "applied", "Applied"
-    NOT_APPLIED = "not_applied", "Not applied as asked"
+    NOT_APPLIED = "not_applied", "Not applied as requested"
     REFUSED = "refused", "Refused by the vendor"
     FAILED = "failed", "Failed"
     UNCHANGED = "unchanged", "Already so"
@@ -58,7 +58,7 @@ class ChangeItem(models.Model):
     plan = models.CharField(
         max_length=8, choices=Plan, default=Plan.ACT, help_text="What was foreseen at review."
     )
-    releases = models.BooleanField(
+    expands_outreach = models.BooleanField(
         default=False, help_text="Whether it lets outreach reach more people."
     )
     patch_json = models.JSONField(
@@ -82,8 +82,8 @@ class ChangeItem(models.Model):
     confirmation = models.CharField(
         max_length=16, choices=Confirmation, default=Confirmation.NONE, blank=True
     )
-    unasked = models.JSONField(
-        default=list, blank=True, help_text="Fields that moved without being asked to."
+    unrequested = models.JSONField(
+        default=list, blank=True, help_text="Fields that changed without being requested."
     )
 
     class Meta:

@@ -198,7 +198,7 @@ def campaign_from_stored(values: Mapping[str, Any]) -> Campaign:
 
 
 def make_batch(**overrides: Any) -> Batch:
-    """A plain batch that may reach out (ACTIVE), changed as asked.
+    """A plain batch that may reach out (ACTIVE), changed as requested.
 
     Instants may be aware datetimes or ISO text. `status="PAUSED"`, `"PENDING"` or `"EXPIRED"`
     sets the fields that such a status follows from, unless they are given too.
@@ -229,7 +229,7 @@ def make_batch(**overrides: Any) -> Batch:
 
 
 def make_campaign(**overrides: Any) -> Campaign:
-    """A voice campaign with id 1, changed as asked; `labels` and `active_days` are tuples."""
+    """A voice campaign with id 1, changed as requested; `labels` and `active_days` are tuples."""
     created = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(days=90)
     defaults: Wire = {
         "id": 1,

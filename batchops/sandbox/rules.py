@@ -130,7 +130,7 @@ def updated(batch: Batch, values: Mapping[str, Any], now: dt.datetime, by: str) 
     return changed
 
 
-def with_unasked_change(batch: Batch, asked: Mapping[str, Any]) -> Batch:
+def with_unrequested_change(batch: Batch, asked: Mapping[str, Any]) -> Batch:
     """The batch with one more value moved that the update did not speak of."""
     if "call_rate" not in asked:
         rate = 77 if batch.call_rate != 77 else 78

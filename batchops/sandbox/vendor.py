@@ -17,7 +17,7 @@ from batchops.sandbox.queries import (
     read_page_request,
 )
 from batchops.sandbox.records import Batch, Wire, batch_on_the_wire, campaign_on_the_wire
-from batchops.sandbox.rules import Invalid, read_update, status_of, updated, with_unasked_change
+from batchops.sandbox.rules import Invalid, read_update, status_of, updated, with_unrequested_change
 from batchops.sandbox.world import World
 
 KEY_OWNER: Final = "integration@harborline.example"
@@ -113,7 +113,7 @@ class Vendor:
             return Reply(self._whole(shown, now, faults))
         kept = wanted
         if fault in (FaultKind.EXTRA_CHANGE, FaultKind.EXTRA_CHANGE_HIDDEN):
-            kept = with_unasked_change(wanted, values)
+            kept = with_unrequested_change(wanted, values)
         self.world.put(kept)
         shown = wanted if fault is FaultKind.EXTRA_CHANGE_HIDDEN else kept
         return Reply(self._whole(shown, now, faults), applied=True)

@@ -37,7 +37,7 @@ MISSING: Final = {
     permissions.REQUEST_CHANGE: (
         "You may not request changes. Ask an administrator for the role “Operator”."
     ),
-    permissions.RELEASE_CHANGE: (
+    permissions.EXPAND_OUTREACH: (
         "You may not let outreach reach more people (resume, extend, raise a rate). "
         "Ask an operator who may."
     ),
@@ -52,7 +52,7 @@ MISSING: Final = {
 _OF_CHANGES: Final = frozenset(
     {
         permissions.REQUEST_CHANGE,
-        permissions.RELEASE_CHANGE,
+        permissions.EXPAND_OUTREACH,
         permissions.CONTROL_CHANGE,
         permissions.APPROVE_CHANGE,
         "",
@@ -105,16 +105,23 @@ def records_denials(service: Callable[Arguments, Result]) -> Callable[Arguments,
 
 
 def require_any(user: User, actor: audit.Actor, change: Change | None = None) -> None:
-    """Raise NotAllowed unless the person may ask for changes of some kind."""
-    if not (user.is_active and user.has_perm(permissions.RELEASE_CHANGE)):
+    """Raise NotAllowed unless the person may request changes of some kind."""
+    if not (user.is_active and user.has_perm(permissions.EXPAND_OUTREACH)):
         require(user, permissions.REQUEST_CHANGE, actor, change)
 
 
 def require_for(change: Change, user: User, actor: audit.Actor) -> None:
-    """Raise NotAllowed unless the person may ask for this change."""
-    releasing = change.releasing_count or change.patch.paused is False
-    permission = permissions.RELEASE_CHANGE if releasing else permissions.REQUEST_CHANGE
-    require(user, permission, actor, change)
+    """Raise NotAllowed unless the person may request or continue this change."""
+    require(user, _permission_for(change), actor, change)
+
+
+def may_request(change: Change, user: User) -> bool:
+    """Whether the person may request or continue this change."""
+    return user.is_active and user.has_perm(_permission_for(change))
+
+
+def _permission_for(change: Change) -> str:
+    return permissions.EXPAND_OUTREACH if change.expands_outreach else permissions.REQUEST_CHANGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +167,7 @@ def next_resume_opening(after: dt.datetime) -> dt.datetime:
 def require_open_window(change: Change, moment: dt.datetime | None = None) -> None:
     """Raise ResumeWindowClosed when a change that reaches more people would start at a bad hour."""
     moment = moment or timezone.now()
-    if change.releasing_count and not resume_allowed_at(moment):
+    if change.expanding_count and not resume_allowed_at(moment):
         raise ResumeWindowClosed(
             f"Resuming and extending are allowed only {settings.RESUME_WINDOWS} "
             f"({settings.TIME_ZONE}). Schedule the change for such an hour.",
@@ -177,7 +184,7 @@ def approval_reason(change: Change) -> str:
         return ""
     if settings.APPROVAL_FOR == "all":
         return "Every change needs the approval of another person."
-    if settings.APPROVAL_FOR == "release" and change.releasing_count:
+    if settings.APPROVAL_FOR == "expanding" and change.expanding_count:
         return "It lets outreach reach more people."
     threshold = settings.APPROVAL_THRESHOLD
     if not threshold or not change.acting_count:

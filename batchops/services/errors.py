@@ -1,4 +1,4 @@
-"""What can go wrong between a person's wish and a change; each message says what to do."""
+"""What can go wrong between a request and a change; each message says what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ChangeError(Exception):
-    """A wish that cannot be followed. `field` names the input it is about, where there is one."""
+    """A request that cannot be carried out. `field` names the input it is about, if any."""
 
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
 """BatchPatch: what one change asks of a batch, as a value.
 
-The one place that knows how a wish becomes a PUT body, a sentence for people, stored JSON, and a
-comparison with the values a batch has.
+The one place that knows how requested values become a PUT body, a sentence for people, stored
+JSON, and a comparison with the values a batch has.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LEAVE: Final = Marker.LEAVE
 CLEAR: Final = Marker.CLEAR
 
 Value = TypeVar("Value")
-Wish: TypeAlias = Value | Marker
+Requested: TypeAlias = Value | Marker
 
 PATCH_FIELDS: Final = ("paused", "expires_on", "call_rate", "auto_call_rate")
 """The fields of a batch that the vendor lets an update change, under the vendor's names."""
@@ -108,10 +108,10 @@ class BatchPatch:
     Raises `InvalidPatch` when made with a value that the vendor's API rules out.
     """
 
-    paused: Wish[bool] = LEAVE
-    expires_on: Wish[dt.datetime] = LEAVE
-    call_rate: Wish[int] = LEAVE
-    auto_call_rate: Wish[bool] = LEAVE
+    paused: Requested[bool] = LEAVE
+    expires_on: Requested[dt.datetime] = LEAVE
+    call_rate: Requested[int] = LEAVE
+    auto_call_rate: Requested[bool] = LEAVE
 
     def __post_init__(self) -> None:
         _check_switch("paused", self.paused, "Pausing")
@@ -128,21 +128,21 @@ class BatchPatch:
     def __bool__(self) -> bool:
         return bool(self.touched)
 
-    def wishes(self) -> Iterator[tuple[str, Any]]:
+    def requested_values(self) -> Iterator[tuple[str, Any]]:
         """Each field that is to change, with the value it should have (None: cleared)."""
         for field in fields(self):
-            wish = getattr(self, field.name)
-            if wish is not LEAVE:
-                yield field.name, None if wish is CLEAR else wish
+            value = getattr(self, field.name)
+            if value is not LEAVE:
+                yield field.name, None if value is CLEAR else value
 
     @property
     def touched(self) -> tuple[str, ...]:
         """The names of the fields that are to change."""
-        return tuple(name for name, _ in self.wishes())
+        return tuple(name for name, _ in self.requested_values())
 
     def body(self) -> dict[str, Any]:
         """The JSON body of the vendor's PUT: only what changes; clearing is an explicit null."""
-        return {name: _json_value(value) for name, value in self.wishes()}
+        return {name: _json_value(value) for name, value in self.requested_values()}
 
     to_json = body
 
@@ -154,19 +154,19 @@ class BatchPatch:
         unknown = sorted(set(data) - set(PATCH_FIELDS))
         if unknown:
             raise InvalidPatch(unknown[0], f"A batch has no changeable field {unknown[0][:60]!r}.")
-        wishes: dict[str, Any] = {
+        requested: dict[str, Any] = {
             name: CLEAR if value is None else value for name, value in data.items()
         }
-        if isinstance(wishes.get("expires_on"), str):
+        if isinstance(requested.get("expires_on"), str):
             try:
-                wishes["expires_on"] = parse_instant(wishes["expires_on"])
+                requested["expires_on"] = parse_instant(requested["expires_on"])
             except ValueError as error:
                 raise InvalidPatch("expires_on", str(error)) from error
-        return cls(**wishes)
+        return cls(**requested)
 
     def applied_to(self, values: BatchValues) -> Values:
         """The values a batch has once this patch is carried out."""
-        return replace(Values.of(values), **dict(self.wishes()))
+        return replace(Values.of(values), **dict(self.requested_values()))
 
     def is_satisfied_by(self, values: BatchValues) -> bool:
         """Whether the batch is already as wanted."""
@@ -176,8 +176,8 @@ class BatchPatch:
         """The fields whose value is not the wanted one."""
         return tuple(
             name
-            for name, wish in self.wishes()
-            if not same_value(name, wish, getattr(values, name))
+            for name, value in self.requested_values()
+            if not same_value(name, value, getattr(values, name))
         )
 
     def conflicts(self, seen: BatchValues, now: BatchValues) -> tuple[str, ...]:
@@ -188,7 +188,7 @@ class BatchPatch:
             if not same_value(name, getattr(seen, name), getattr(now, name))
         )
 
-    def unasked(self, before: BatchValues, after: BatchValues) -> tuple[str, ...]:
+    def unrequested(self, before: BatchValues, after: BatchValues) -> tuple[str, ...]:
         """The fields that moved although the patch leaves them alone."""
         return tuple(
             name
@@ -208,7 +208,7 @@ class BatchPatch:
                 former[name] = bool(former[name])
         return BatchPatch(**{n: CLEAR if value is None else value for n, value in former.items()})
 
-    def releases(self, values: BatchValues, now: dt.datetime) -> bool:
+    def expands_outreach(self, values: BatchValues, now: dt.datetime) -> bool:
         """Whether carrying this out on such a batch lets outreach reach more people.
 
         Resuming, a later or no expiry, a higher or no rate, and any change of automatic pacing
@@ -224,9 +224,13 @@ class BatchPatch:
             )
         )
 
-    def may_release(self) -> bool:
-        """Whether this could let outreach reach more people on some batch."""
-        return bool(set(self.touched) - {"paused"}) or self.paused is False
+    def may_expand_outreach(self, now: dt.datetime) -> bool:
+        """Whether this could let outreach reach more people on a batch that is not known."""
+        later = self.expires_on is CLEAR or (
+            isinstance(self.expires_on, dt.datetime) and self.expires_on > now
+        )
+        rates = {"call_rate", "auto_call_rate"} & set(self.touched)
+        return self.paused is False or later or bool(rates)
 
     def _extends(self, current: dt.datetime | None, now: dt.datetime) -> bool:
         if self.expires_on is CLEAR:
@@ -242,7 +246,10 @@ class BatchPatch:
 
     def describe(self, zone: dt.tzinfo = dt.UTC) -> str:
         """A sentence part for people: "pause, expire on 1 Jan 2027 06:00 UTC"."""
-        return ", ".join(_phrase(name, value, zone) for name, value in self.wishes()) or "nothing"
+        return (
+            ", ".join(_phrase(name, value, zone) for name, value in self.requested_values())
+            or "nothing"
+        )
 
 
 def describe_value(field: str, value: Any, zone: dt.tzinfo = dt.UTC) -> str:
@@ -279,32 +286,32 @@ def _phrase(field: str, value: Any, zone: dt.tzinfo) -> str:
     return "automatic pacing on" if value else "automatic pacing off"
 
 
-def _check_switch(field: str, wish: object, what: str) -> None:
-    if wish is not LEAVE and not isinstance(wish, bool):
+def _check_switch(field: str, value: object, what: str) -> None:
+    if value is not LEAVE and not isinstance(value, bool):
         raise InvalidPatch(field, f"{what} is switched on or off, nothing else.")
 
 
-def _check_call_rate(wish: object) -> None:
-    if isinstance(wish, Marker):
+def _check_call_rate(value: object) -> None:
+    if isinstance(value, Marker):
         return
-    if not isinstance(wish, int) or isinstance(wish, bool):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidPatch("call_rate", "A call rate is a whole number.")
-    if not CALL_RATE_MINIMUM <= wish <= CALL_RATE_MAXIMUM:
+    if not CALL_RATE_MINIMUM <= value <= CALL_RATE_MAXIMUM:
         raise InvalidPatch(
             "call_rate",
             f"A call rate lies between {CALL_RATE_MINIMUM} and {CALL_RATE_MAXIMUM} an hour.",
         )
 
 
-def _checked_expiry(wish: object) -> Wish[dt.datetime]:
-    if isinstance(wish, Marker):
-        return wish
-    if not isinstance(wish, dt.datetime):
+def _checked_expiry(value: object) -> Requested[dt.datetime]:
+    if isinstance(value, Marker):
+        return value
+    if not isinstance(value, dt.datetime):
         raise InvalidPatch("expires_on", "An expiry is a date and time.")
-    if wish.utcoffset() is None:
+    if value.utcoffset() is None:
         raise InvalidPatch("expires_on", "An expiry needs a time zone.")
     try:
-        return wish.astimezone(dt.UTC)
+        return value.astimezone(dt.UTC)
     except OverflowError:
         raise InvalidPatch("expires_on", "An expiry lies within the calendar.") from None
 

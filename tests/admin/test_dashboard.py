@@ -145,7 +145,7 @@ def all_kinds(user: User) -> None:
     world.batch("failed", 2, status="FAILED", paused=True)
     world.batch("expired", 3, status="EXPIRED")
     world.batch("odd", 3, status="SLEEPING", id_shared_since=now)
-    world.batch("drifted", drifted_at=now)
+    world.batch("changed_externally", changed_externally_at=now)
     world.batch("missing", missing_since=now)
     world.batch("deleted", deleted_at=now, missing_since=now)
     world.batch("held")

@@ -106,7 +106,7 @@ def end_pause(world: World) -> None:
 
 def postpone(world: World) -> None:
     change = world.draft()
-    Change.objects.filter(pk=change.pk).update(state=ChangeState.QUEUED, releasing_count=1)
+    Change.objects.filter(pk=change.pk).update(state=ChangeState.QUEUED, expanding_count=1)
     change.refresh_from_db()
     tomorrow = f"{later():%a}".lower()
     world.settings.RESUME_WINDOWS = f"{tomorrow} 00:00-24:00"

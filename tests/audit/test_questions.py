@@ -186,7 +186,7 @@ def test_an_entry_reads_as_a_sentence() -> None:
                 outcome="refused",
                 batch_id="20260324.9",
                 http_status=409,
-                detail={"asked": {"paused": True}},
+                detail={"requested": {"paused": True}},
             ),
             "olivia asked to pause: 20260324.9 · refused by the vendor · HTTP 409",
         ),

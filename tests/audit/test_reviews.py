@@ -142,13 +142,13 @@ def test_bad_wishes_are_refused_with_the_field_they_are_about(auditor: User) -> 
     now = timezone.now()
     sequence = AuditEntry.objects.latest("sequence").sequence
     who = by(auditor)
-    wishes: dict[str, Callable[[], object]] = {
+    requested: dict[str, Callable[[], object]] = {
         "comment": lambda: sign_offs.mark_entries([sequence], comment=" ", **who),
         "": lambda: sign_offs.mark_entries([99_999], comment="seen", **who),
         "size": lambda: sign_offs.draw_sample(TrailFilter(), 0, **who),
         "until": lambda: sign_offs.sign_off(now, now + dt.timedelta(days=1), comment="seen", **who),
     }
-    for field, wish in wishes.items():
+    for field, wish in requested.items():
         with pytest.raises(InvalidInput) as caught:
             wish()
         assert caught.value.field == field

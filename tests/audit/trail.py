@@ -34,7 +34,7 @@ def fact(index: int, **more: Any) -> audit.Fact:
         "reason": "wrong list",
         "before": {"paused": False, "status": "ACTIVE"},
         "after": {"paused": True, "status": "ACTIVE"},
-        "detail": {"asked": {"paused": True}, "number": index},
+        "detail": {"requested": {"paused": True}, "number": index},
     }
     return audit.Fact(Action.BATCH_APPLIED, OLIVIA, **(values | more))
 

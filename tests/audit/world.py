@@ -52,7 +52,7 @@ class World:
         return change
 
     def awaiting(self) -> Change:
-        self.settings.APPROVAL_FOR = "release"
+        self.settings.APPROVAL_FOR = "expanding"
         Batch.objects.update(paused=True)
         self.sandbox.edit_batch(BATCH, paused=True)
         return self.confirmed(patch={"paused": False})

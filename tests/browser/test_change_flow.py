@@ -64,7 +64,7 @@ def test_a_pause_is_reviewed_confirmed_and_watched_to_its_end(
     accessible(page)
     page.get_by_label("Why").fill("wrong list")
     page.get_by_role("button", name="Confirm: Pause").click()
-    expect_headline(page, "Finished: 12 of 12 as asked")
+    expect_headline(page, "Finished: 12 of 12 as requested")
     expect(page).to_have_title(re.compile("^Finished"))
     expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "13")
     expect(page.get_by_text("12 confirmed by reading back")).to_be_visible(timeout=LONG)
@@ -100,7 +100,7 @@ def test_from_the_list_to_the_trail_with_the_keyboard_alone(
     page.keyboard.type("wrong list")
     press_until(page, "Tab", "Confirm: Pause")
     page.keyboard.press("Enter")
-    expect_headline(page, "Finished: 1 of 1 as asked")
+    expect_headline(page, "Finished: 1 of 1 as requested")
     page.reload()
     trail = page.locator(".timeline")
     expect(trail).to_contain_text("wrong list")
@@ -131,7 +131,7 @@ def test_a_running_change_is_stopped_and_continued(
     accessible(page)
     world.clear_faults()
     page.get_by_role("button", name="Continue").click()
-    expect_headline(page, "Finished: 12 of 12 as asked")
+    expect_headline(page, "Finished: 12 of 12 as requested")
 
 
 def test_a_change_is_undone_through_a_review_of_its_own(
@@ -143,12 +143,12 @@ def test_a_change_is_undone_through_a_review_of_its_own(
 ) -> None:
     page = sign_in(operator)
     open_page(page, live_server, confirm(draft(operator), operator))
-    expect_headline(page, "Finished: 12 of 12 as asked")
+    expect_headline(page, "Finished: 12 of 12 as requested")
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("Outreach starts again on 12 batches")).to_be_visible()
     page.get_by_label("Why").fill("it was the right list")
     page.get_by_role("button", name=re.compile("^Confirm: Put back")).click()
-    expect_headline(page, "Finished: 12 of 12 as asked")
+    expect_headline(page, "Finished: 12 of 12 as requested")
     assert not Batch.objects.filter(paused=True).exists()
 
 
@@ -166,12 +166,12 @@ def test_everything_is_paused_in_three_clicks_and_exactly_those_are_resumed(
     page.get_by_role("button", name="Wrong list").click()
     expect(page.get_by_label("Why")).to_have_value("Wrong list")
     page.get_by_role("button", name="Confirm: Pause").click()
-    expect_headline(page, "Finished: 12 of 12 as asked")
+    expect_headline(page, "Finished: 12 of 12 as requested")
     assert all(world.batch(f"20261124.{index}")["paused"] for index in range(12))
     page.get_by_role("button", name="Resume exactly those").click()
     page.get_by_label("Why").fill("list is right again")
     page.get_by_role("button", name="Confirm: Resume").click()
-    expect_headline(page, "Finished: 12 of 12 as asked")
+    expect_headline(page, "Finished: 12 of 12 as requested")
     assert not any(world.batch(f"20261124.{index}")["paused"] for index in range(12))
 
 
@@ -195,7 +195,7 @@ def test_another_person_approves_and_the_requesters_page_follows(
     expect(page.get_by_text("Say why it is rejected.")).to_be_visible()
     page.get_by_label("Comment").fill("checked with the team")
     page.get_by_role("button", name="Approve").click()
-    expect_headline(page, "Finished: 12 of 12 as asked")
+    expect_headline(page, "Finished: 12 of 12 as requested")
     expect(page.get_by_text("checked with the team")).to_be_visible()
 
 

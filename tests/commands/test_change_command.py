@@ -273,7 +273,7 @@ def worked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_change, "time", Clock)
 
 
-def test_waiting_ends_with_0_when_all_is_as_asked(
+def test_waiting_ends_with_0_when_all_is_as_requested(
     sandbox: EmbeddedSandbox, operator: User, worked_at: None
 ) -> None:
     fill(sandbox, 3)

@@ -30,7 +30,7 @@ BAD_VALUES = [
     ("FULL_SYNC_INTERVAL", "1h", "a whole number from 60 to 604800"),
     ("MIRROR_MAX_AGE", "-1", "a whole number from 30 to 604800"),
     ("APPROVAL_THRESHOLD", "-5", "a whole number from 0 to 10000000"),
-    ("APPROVAL_FOR", "resume", "one of none, release, all"),
+    ("APPROVAL_FOR", "resume", "one of none, expanding, all"),
     ("APPROVAL_HOURS", "-1", "a whole number from 0 to 8784"),
     ("OPEN_DRAFTS", "0", "a whole number from 1 to 10000"),
     ("DENIALS_PER_MINUTE", "0", "a whole number from 1 to 10000"),

@@ -61,7 +61,7 @@ class TestTheDeploymentChecks:
                     "TRUSTED_PROXIES": "",
                 },
                 {
-                    "W002": "Set APPROVAL_FOR=release, or APPROVAL_THRESHOLD",
+                    "W002": "Set APPROVAL_FOR=expanding, or APPROVAL_THRESHOLD",
                     "W003": "manage.py generate_audit_key",
                     "W004": "Set AUDIT_ANCHOR_FILE",
                     "W007": "Run manage.py collectstatic",

@@ -92,7 +92,7 @@ def test_each_field_is_set_and_cleared(vendor: EmbeddedSandbox, client: Syllable
         before = Values.of(client.get_batch("b").record)
         after = client.update_batch("b", patch)
         assert patch.is_satisfied_by(after)
-        assert patch.unasked(before, after) == ()
+        assert patch.unrequested(before, after) == ()
         assert patch.is_satisfied_by(client.get_batch("b").record)
 
 

@@ -153,14 +153,14 @@ def test_a_batch_that_was_patched_is_as_wanted(patch: BatchPatch, before: Values
     after = patch.applied_to(before)
     assert patch.is_satisfied_by(after)
     assert patch.unmet_by(after) == ()
-    assert patch.unasked(before, after) == ()
+    assert patch.unrequested(before, after) == ()
     assert patch.conflicts(before, after) == ()
 
 
 @given(patches(), VALUES)
 def test_nothing_conflicts_with_what_the_person_saw(patch: BatchPatch, seen: Values) -> None:
     assert patch.conflicts(seen, seen) == ()
-    assert patch.unasked(seen, seen) == ()
+    assert patch.unrequested(seen, seen) == ()
 
 
 @given(patches(), VALUES, VALUES)
@@ -168,7 +168,7 @@ def test_what_is_met_or_unmet_or_conflicting_was_asked_for(
     patch: BatchPatch, seen: Values, now: Values
 ) -> None:
     assert set(patch.conflicts(seen, now)) <= set(patch.unmet_by(now)) <= set(patch.touched)
-    assert not set(patch.unasked(seen, now)) & set(patch.touched)
+    assert not set(patch.unrequested(seen, now)) & set(patch.touched)
 
 
 @given(patches(), VALUES)
@@ -177,7 +177,7 @@ def test_a_patch_can_be_reversed(patch: BatchPatch, before: Values) -> None:
     reverse = patch.reverse(before)
     assert reverse.touched == patch.touched
     restored = reverse.applied_to(patch.applied_to(before))
-    assert patch.unasked(before, restored) == ()
+    assert patch.unrequested(before, restored) == ()
     for field in set(patch.touched) - {"paused", "auto_call_rate"}:
         assert getattr(restored, field) == getattr(before, field)
     for field in set(patch.touched) & {"paused", "auto_call_rate"}:
@@ -201,7 +201,7 @@ def test_a_field_that_someone_else_changed_conflicts() -> None:
 def test_a_field_that_moved_by_itself_is_told() -> None:
     before = Values(paused=False, expires_on=NOW, call_rate=5)
     after = Values(paused=True, expires_on=None, call_rate=5)
-    assert BatchPatch(paused=True).unasked(before, after) == ("expires_on",)
+    assert BatchPatch(paused=True).unrequested(before, after) == ("expires_on",)
 
 
 def test_instants_are_met_to_the_second() -> None:
@@ -222,7 +222,7 @@ def test_a_pause_that_is_not_stated_is_not_taken_for_granted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("patch", "values", "releases"),
+    ("patch", "values", "expands_outreach"),
     [
         (BatchPatch(paused=True), Values(paused=False), False),
         (BatchPatch(paused=False), Values(paused=True), True),
@@ -247,15 +247,17 @@ def test_a_pause_that_is_not_stated_is_not_taken_for_granted() -> None:
     ],
 )
 def test_what_reaches_more_people_is_known(
-    patch: BatchPatch, values: Values, releases: bool
+    patch: BatchPatch, values: Values, expands_outreach: bool
 ) -> None:
-    assert patch.releases(values, NOW) is releases
+    assert patch.expands_outreach(values, NOW) is expands_outreach
 
 
 @given(patches(), VALUES)
-def test_what_releases_some_batch_may_release(patch: BatchPatch, values: Values) -> None:
-    assert patch.may_release() or not patch.releases(values, NOW)
-    assert not BatchPatch(paused=True).may_release()
+def test_a_patch_that_reaches_more_people_on_some_batch_may_do_so_on_an_unknown_one(
+    patch: BatchPatch, values: Values
+) -> None:
+    assert patch.may_expand_outreach(NOW) or not patch.expands_outreach(values, NOW)
+    assert not BatchPatch(paused=True).may_expand_outreach(NOW)
 
 
 def test_a_patch_speaks() -> None:

@@ -55,8 +55,8 @@ class BatchActions(_Base):
     def has_request_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(permissions.REQUEST_CHANGE)
 
-    def has_release_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(permissions.RELEASE_CHANGE)
+    def has_expand_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(permissions.EXPAND_OUTREACH)
 
     def has_sync_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(permissions.RUN_SYNC)
@@ -93,7 +93,7 @@ class BatchActions(_Base):
     def pause(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
         return self._draft(request, batches, BatchPatch(paused=True))
 
-    @admin.action(description="Resume", permissions=["release"])
+    @admin.action(description="Resume", permissions=["expand"])
     def resume(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
         return self._draft(request, batches, BatchPatch(paused=False))
 
@@ -106,7 +106,7 @@ class BatchActions(_Base):
         patch = BatchPatch(expires_on=timezone.now().replace(microsecond=0))
         return self._draft(request, batches, patch, expire_now=True)
 
-    @admin.action(description="Clear expiry", permissions=["release"])
+    @admin.action(description="Clear expiry", permissions=["expand"])
     def clear_expiry(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
         return self._draft(request, batches, BatchPatch(expires_on=CLEAR))
 
@@ -114,17 +114,17 @@ class BatchActions(_Base):
     def set_call_rate(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse:
         return self._ask(request, batches, "set_call_rate", SetRateForm)
 
-    @admin.action(description="Clear call rate", permissions=["release"])
+    @admin.action(description="Clear call rate", permissions=["expand"])
     def clear_call_rate(
         self, request: HttpRequest, batches: QuerySet[Batch]
     ) -> HttpResponse | None:
         return self._draft(request, batches, BatchPatch(call_rate=CLEAR))
 
-    @admin.action(description="Automatic pacing on", permissions=["release"])
+    @admin.action(description="Automatic pacing on", permissions=["expand"])
     def pacing_on(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
         return self._draft(request, batches, BatchPatch(auto_call_rate=True))
 
-    @admin.action(description="Automatic pacing off", permissions=["release"])
+    @admin.action(description="Automatic pacing off", permissions=["expand"])
     def pacing_off(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
         return self._draft(request, batches, BatchPatch(auto_call_rate=False))
 

@@ -45,7 +45,7 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
     list_display = (
         "identity",
         "campaign_and_mode",
-        "status_and_drift",
+        "status_and_flags",
         "pause_and_why",
         "expiry",
         "rate",
@@ -117,10 +117,12 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
         )
 
     @admin.display(description="status", ordering="status")
-    def status_and_drift(self, batch: Batch) -> SafeString:
+    def status_and_flags(self, batch: Batch) -> SafeString:
         alarm = pills.pill("Id in several campaigns", SHARED) if batch.shares_its_id else ""
-        drift = pills.pill("Changed outside", Look("drift", "info")) if batch.drifted_at else ""
-        return format_html("{} {} {}", pills.batch_status(batch), alarm, drift)
+        changed = ""
+        if batch.changed_externally_at:
+            changed = pills.pill("Changed outside", Look("outside", "info"))
+        return format_html("{} {} {}", pills.batch_status(batch), alarm, changed)
 
     @admin.display(description="paused", ordering="paused")
     def pause_and_why(self, batch: Batch) -> SafeString:

@@ -47,9 +47,9 @@ class BatchPage(_Base):
     ) -> HttpResponse:
         batch = self._batch(request, object_id)
         may_request = request.user.has_perm(permissions.REQUEST_CHANGE)
-        may_release = request.user.has_perm(permissions.RELEASE_CHANGE)
+        may_expand = request.user.has_perm(permissions.EXPAND_OUTREACH)
         posted = request.method == "POST"
-        form = BatchForm(batch, request.POST if posted else None, may_release=may_release)
+        form = BatchForm(batch, request.POST if posted else None, may_expand=may_expand)
         if posted:
             if not may_request:
                 raise PermissionDenied

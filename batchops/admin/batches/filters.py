@@ -97,7 +97,7 @@ class ShowFilter(BatchFilter):
             lambda batches, _: batches.expiring_within(dt.timedelta(days=7)),
         ),
         "failed": ("Failed", lambda batches, _: batches.failed()),
-        "drifted": ("Changed outside", lambda batches, _: batches.drifted()),
+        "changed_externally": ("Changed outside", lambda batches, _: batches.changed_externally()),
         "shared_id": ("Id in several campaigns", lambda batches, _: batches.sharing_their_id()),
         "missing": (
             "Missing",

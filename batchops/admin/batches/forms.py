@@ -23,7 +23,7 @@ from batchops.syllable.patch import (
     LEAVE,
     BatchPatch,
     InvalidPatch,
-    Wish,
+    Requested,
 )
 
 RATE_LIMITS: Final = f"Between {CALL_RATE_MINIMUM} and {CALL_RATE_MAXIMUM:,} an hour."
@@ -69,13 +69,13 @@ class PatchForm(forms.Form):
         if not self.is_valid():
             return None
         try:
-            return BatchPatch(**self.wishes())
+            return BatchPatch(**self.requested_values())
         except InvalidPatch as error:
             self.add_error(error.field if error.field in self.fields else None, str(error))
             return None
 
-    def wishes(self) -> dict[str, Any]:
-        """Each field of the patch that is to change, with its wish."""
+    def requested_values(self) -> dict[str, Any]:
+        """Each field of the patch that is to change, with its requested value."""
         return {}
 
     @property
@@ -130,7 +130,7 @@ class ExpiryMixin(PatchForm):
     def zone(self) -> str:
         """The zone that the form carries, where it asks for an expiry."""
         given = self._carried_zone
-        return given.key if given and self.wish_for_expiry() is not LEAVE else ""
+        return given.key if given and self.requested_expiry() is not LEAVE else ""
 
     @property
     def _carried_zone(self) -> ZoneInfo | None:
@@ -141,7 +141,7 @@ class ExpiryMixin(PatchForm):
         self._check_pair("expiry", Expiry.AT, "expires_on", "Give a date and a time.")
         return cleaned
 
-    def wish_for_expiry(self) -> Wish[dt.datetime]:
+    def requested_expiry(self) -> Requested[dt.datetime]:
         """What the choice asks of the expiry."""
         choice = self.cleaned_data.get("expiry") or Expiry.LEAVE
         if choice == Expiry.AT:
@@ -166,8 +166,8 @@ class SetExpiryForm(ExpiryMixin):
         super().__init__(*args, choices=choices, **more)
         self.fields["expiry"].required = True
 
-    def wishes(self) -> dict[str, Any]:
-        return {"expires_on": self.wish_for_expiry()}
+    def requested_values(self) -> dict[str, Any]:
+        return {"expires_on": self.requested_expiry()}
 
 
 def rate_field(**more: Any) -> WholeNumberField:
@@ -193,7 +193,7 @@ class SetRateForm(PatchForm):
 
     call_rate = rate_field()
 
-    def wishes(self) -> dict[str, Any]:
+    def requested_values(self) -> dict[str, Any]:
         return {"call_rate": self.cleaned_data["call_rate"]}
 
 
@@ -230,13 +230,13 @@ class BatchForm(ExpiryMixin):
 
     field_order = ("paused", "expiry", "expires_on", "rate", "call_rate", "auto_call_rate")
 
-    def __init__(self, batch: Batch, *args: Any, may_release: bool, **more: Any) -> None:
+    def __init__(self, batch: Batch, *args: Any, may_expand: bool, **more: Any) -> None:
         choices = [Expiry.LEAVE, Expiry.AT, *PRESETS, Expiry.NOW]
-        if may_release:
+        if may_expand:
             choices.append(Expiry.CLEAR)
         super().__init__(*args, choices=choices, **more)
         self.batch = batch
-        if not may_release:
+        if not may_expand:
             del self.fields["auto_call_rate"]
             self.set_choices("paused", PAUSE[:2])
             self.set_choices("rate", RATE[:2])
@@ -248,12 +248,12 @@ class BatchForm(ExpiryMixin):
             self.add_error("auto_call_rate", NEEDS_EXPIRY)
         return cleaned
 
-    def wishes(self) -> dict[str, Any]:
+    def requested_values(self) -> dict[str, Any]:
         chosen = self.cleaned_data
         rates: dict[str, Any] = {"set": chosen.get("call_rate"), "clear": CLEAR}
         return {
             "paused": {"pause": True, "resume": False}.get(chosen.get("paused", ""), LEAVE),
-            "expires_on": self.wish_for_expiry(),
+            "expires_on": self.requested_expiry(),
             "call_rate": rates.get(chosen.get("rate", ""), LEAVE),
             "auto_call_rate": {"on": True, "off": False}.get(
                 chosen.get("auto_call_rate", ""), LEAVE

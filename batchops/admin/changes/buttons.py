@@ -15,6 +15,7 @@ from batchops.models import (
     ChangeState,
     ItemState,
 )
+from batchops.services.authorization import may_request
 from batchops.services.stats.progress import Progress
 from batchops.syllable.patch import BatchPatch
 
@@ -56,7 +57,7 @@ def may_decide(change: Change, user: User) -> bool:
 
 def may_move_end(change: Change, user: User) -> bool:
     """Whether the person can set or move the end of a pause."""
-    return _is_pause_in_force(change) and user.has_perm(permissions.RELEASE_CHANGE)
+    return _is_pause_in_force(change) and user.has_perm(permissions.EXPAND_OUTREACH)
 
 
 def may_cancel_end(change: Change, user: User) -> bool:
@@ -82,11 +83,11 @@ def _proceed(progress: Progress, user: User) -> Button | None:
         return None
     if change.approval_required and change.decided_by_id == user.pk:
         return None
-    return Button("continue", "Continue", "play", "main") if _may_ask(change, user) else None
+    return Button("continue", "Continue", "play", "main") if may_request(change, user) else None
 
 
 def _resume(change: Change, user: User) -> Button | None:
-    if change.state not in ENDED_STATES or not user.has_perm(permissions.RELEASE_CHANGE):
+    if change.state not in ENDED_STATES or not user.has_perm(permissions.EXPAND_OUTREACH):
         return None
     if not change.paused_batches.exists():
         return None
@@ -97,7 +98,7 @@ def _retry(progress: Progress, user: User) -> Button | None:
     trouble = sum(progress.counts.get(state, 0) for state in TROUBLE_STATES)
     if not trouble or progress.change.state not in ENDED_STATES:
         return None
-    if not user.has_perm(permissions.CONTROL_CHANGE) or not _may_ask(progress.change, user):
+    if not user.has_perm(permissions.CONTROL_CHANGE) or not may_request(progress.change, user):
         return None
     return Button("retry", f"Retry failed ({trouble:,})", "sync")
 
@@ -108,11 +109,6 @@ def _undo(progress: Progress, user: User) -> Button | None:
     if not applied or not ended or not user.has_perm(permissions.REQUEST_CHANGE):
         return None
     return Button("undo", "Undo", "undo")
-
-
-def _may_ask(change: Change, user: User) -> bool:
-    releasing = change.releasing_count or change.patch.paused is False
-    return user.has_perm(permissions.RELEASE_CHANGE if releasing else permissions.REQUEST_CHANGE)
 
 
 def _is_pause_in_force(change: Change) -> bool:

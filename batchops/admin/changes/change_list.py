@@ -62,7 +62,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
         applied = int(counts.get("applied", 0)) + int(counts.get("unchanged", 0))
         trouble = sum(int(counts.get(state, 0)) for state in TROUBLE_STATES)
         words = f"{applied:,} of {change.item_count:,}"
-        return f"{words}, {trouble:,} not as asked" if trouble else words
+        return f"{words}, {trouble:,} not as requested" if trouble else words
 
     @admin.display(description="Reason", ordering="reason")
     def reason_given(self, change: Change) -> str:

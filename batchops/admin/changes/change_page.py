@@ -115,7 +115,7 @@ def _outcomes(request: HttpRequest, change: Change, progress: Progress) -> dict[
     """The batches of the tab that is open, a page of them."""
     outcome, text = request.GET.get("outcome", ""), searched(request)
     require_choice(
-        "outcome", outcome, (*ItemState.values, progresses.UNCONFIRMED, progresses.UNASKED)
+        "outcome", outcome, (*ItemState.values, progresses.UNCONFIRMED, progresses.UNREQUESTED)
     )
     tabs = _tabs(progress)
     page = page_of_tab(request, progresses.outcome_rows(change, outcome, text), tabs, outcome, text)
@@ -139,8 +139,8 @@ def _tabs(progress: Progress) -> list[Tab]:
     if progress.not_confirmed:
         words = "Accepted, not confirmed"
         tabs.append((progresses.UNCONFIRMED, words, progress.not_confirmed))
-    if progress.unasked:
-        tabs.append((progresses.UNASKED, "Moved unasked", progress.unasked))
+    if progress.unrequested:
+        tabs.append((progresses.UNREQUESTED, "Unrequested change", progress.unrequested))
     return tabs
 
 

@@ -68,8 +68,8 @@ def preview_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRe
 
 def _expiry(change: Change) -> dt.datetime | None:
     """The expiry that all batches of a draft are to have, where it is one."""
-    wish = change.patch.expires_on
-    return wish if isinstance(wish, dt.datetime) else None
+    expiry = change.patch.expires_on
+    return expiry if isinstance(expiry, dt.datetime) else None
 
 
 def _in_zone_of_form(request: HttpRequest) -> str:

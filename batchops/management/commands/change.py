@@ -19,7 +19,7 @@ from batchops.syllable.patch import InvalidPatch
 
 
 class Command(TerminalCommand):
-    """Exits with 0 when it is under way (with --wait: when all is as asked), 1 when it is not,
+    """Exits with 0 when it is under way (with --wait: when all is as requested), 1 when it is not,
     and 2 when the command line cannot be followed and nothing was done."""
 
     help = "Pause, resume, expire or pace batches, with review, approval and trail as everywhere."

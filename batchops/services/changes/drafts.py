@@ -64,12 +64,12 @@ def draft(
     now = timezone.now()
     authorization.require_any(user, actor)
     if patch.paused is False:
-        authorization.require(user, permissions.RELEASE_CHANGE, actor)
+        authorization.require(user, permissions.EXPAND_OUTREACH, actor)
     check_patch(patch, now, expire_now=expire_now)
     change = _new_change(user, actor, source, patch, selection=selection, priority=priority)
-    if not user.has_perm(permissions.RELEASE_CHANGE):
-        _require_nothing_released(
-            batches.filter(eligibility.releases(patch, now)), patch, user, actor
+    if not user.has_perm(permissions.EXPAND_OUTREACH):
+        _require_nothing_expanded(
+            batches.filter(eligibility.expands_outreach(patch, now)), patch, user, actor
         )
     with _drafting(change, actor):
         freezing.selection(change, batches, now)
@@ -136,16 +136,16 @@ def draft_undo(change: Change, *, user: User, actor: audit.Actor) -> Change:
 
 @authorization.records_denials
 def draft_resume(
-    change: Change, *, user: User, actor: audit.Actor, asked_from: str | None = None
+    change: Change, *, user: User, actor: audit.Actor, requested_from: str | None = None
 ) -> Change:
     """A draft that resumes exactly the batches a change paused and that are still paused by it.
 
-    `asked_from` is the address that the person asked from, where it is not the actor's.
+    `requested_from` is the address that the person asked from, where it is not the actor's.
     """
-    authorization.require(user, permissions.RELEASE_CHANGE, actor, change)
+    authorization.require(user, permissions.EXPAND_OUTREACH, actor, change)
     follower = _follower(change, Source.RESUME, BatchPatch(paused=False), user, actor)
-    if asked_from is not None:
-        follower.requested_from = asked_from
+    if requested_from is not None:
+        follower.requested_from = requested_from
     with _drafting(follower, actor):
         freezing.selection(
             follower, Batch.objects.filter(paused_by=change, paused=True), timezone.now()
@@ -219,12 +219,12 @@ def _require_room(change: Change, actor: audit.Actor) -> None:
         )
 
 
-def _require_nothing_released(
-    releasing: QuerySet[Batch], patch: BatchPatch, user: User, actor: audit.Actor
+def _require_nothing_expanded(
+    expanding: QuerySet[Batch], patch: BatchPatch, user: User, actor: audit.Actor
 ) -> None:
     """Raise NotAllowed where a person who may only pause would let outreach reach more people."""
-    if releasing.exclude(eligibility.ineligible(patch)).exists():
-        authorization.require(user, permissions.RELEASE_CHANGE, actor)
+    if expanding.exclude(eligibility.ineligible(patch)).exists():
+        authorization.require(user, permissions.EXPAND_OUTREACH, actor)
 
 
 def _new_change(
@@ -247,10 +247,10 @@ def _finish_draft(change: Change, user: User, actor: audit.Actor) -> Change:
     counted = change.items.aggregate(
         items=Count("pk"),
         acting=Count("pk", filter=Q(plan=Plan.ACT)),
-        releasing=Count("pk", filter=Q(plan=Plan.ACT, releases=True)),
+        expanding=Count("pk", filter=Q(plan=Plan.ACT, expands_outreach=True)),
     )
     change.item_count, change.acting_count = counted["items"], counted["acting"]
-    change.releasing_count = counted["releasing"]
+    change.expanding_count = counted["expanding"]
     if not change.item_count:
         raise EmptySelection("No batch is selected. Select at least one, then try again.")
     authorization.require_for(change, user, actor)
@@ -280,11 +280,11 @@ def _drafted_each(
     change: Change, planned: Callable[[], Iterator[ChangeItem]], user: User, actor: audit.Actor
 ) -> Change:
     """A draft whose batches are each asked for something of their own."""
-    releases = permissions.RELEASE_CHANGE
     acting = (item for item in planned() if item.plan == Plan.ACT)
     # Looked at before anything is written, however many they are.
-    if not user.has_perm(releases) and any(item.releases for item in acting):
-        authorization.require(user, releases, actor, change.follows)
+    may_expand = user.has_perm(permissions.EXPAND_OUTREACH)
+    if not may_expand and any(item.expands_outreach for item in acting):
+        authorization.require(user, permissions.EXPAND_OUTREACH, actor, change.follows)
     with _drafting(change, actor):
         freezing.each(planned())
         return _finish_draft(change, user, actor)
@@ -317,7 +317,7 @@ def _item(
         change=change,
         batch=batch,
         before_status=batch.status,
-        releases=eligibility.releases_on(batch, patch, now),
+        expands_outreach=eligibility.expands_outreach_on(batch, patch, now),
         patch_json=None if patch == change.patch else patch.to_json(),
     )
     item.before = left

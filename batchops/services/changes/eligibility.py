@@ -117,13 +117,13 @@ def revives(patch: BatchPatch) -> bool:
 def satisfied(patch: BatchPatch) -> Q:
     """Batches that are already as wanted."""
     conditions = Q()
-    for name, wish in patch.wishes():
-        conditions &= _has(name, wish)
+    for name, value in patch.requested_values():
+        conditions &= _has(name, value)
     return conditions
 
 
-def releases(patch: BatchPatch, now: dt.datetime) -> Q:
-    """Batches on which the patch lets outreach reach more people; see `BatchPatch.releases`."""
+def expands_outreach(patch: BatchPatch, now: dt.datetime) -> Q:
+    """Batches on which a patch lets outreach reach more people, as `BatchPatch` says it."""
     conditions = Q(pk__in=[])
     if patch.paused is False:
         conditions |= Q(paused=True) | Q(paused=None)
@@ -139,20 +139,14 @@ def releases(patch: BatchPatch, now: dt.datetime) -> Q:
         conditions |= Q(auto_call_rate=False) | Q(auto_call_rate=None)
     elif patch.auto_call_rate is False:
         conditions |= Q(auto_call_rate=True)
-    return conditions | IN_DOUBT if _may_release(patch, now) else conditions
+    return conditions | IN_DOUBT if patch.may_expand_outreach(now) else conditions
 
 
-def releases_on(batch: Batch, patch: BatchPatch, now: dt.datetime) -> bool:
+def expands_outreach_on(batch: Batch, patch: BatchPatch, now: dt.datetime) -> bool:
     """The same for a row at hand. In doubt it may, whatever the mirror still shows."""
-    return patch.releases(batch, now) or (batch.is_in_doubt and _may_release(patch, now))
-
-
-def _may_release(patch: BatchPatch, now: dt.datetime) -> bool:
-    """Whether it would reach more people on a batch of which nothing is known."""
-    expiry = patch.expires_on
-    later = expiry is CLEAR or (isinstance(expiry, dt.datetime) and expiry > now)
-    rates = {"call_rate", "auto_call_rate"} & set(patch.touched)
-    return patch.paused is False or later or bool(rates)
+    return patch.expands_outreach(batch, now) or (
+        batch.is_in_doubt and patch.may_expand_outreach(now)
+    )
 
 
 def plan(patch: BatchPatch) -> Case:
@@ -174,14 +168,14 @@ def skip_message(patch: BatchPatch) -> Case:
     )
 
 
-def _has(name: str, wish: object) -> Q:
-    if wish is None:
+def _has(name: str, value: object) -> Q:
+    if value is None:
         return Q(**{f"{name}__isnull": True})
-    if isinstance(wish, dt.datetime):
-        return _within_a_second(name, wish)
-    if name == "auto_call_rate" and wish is False:
+    if isinstance(value, dt.datetime):
+        return _within_a_second(name, value)
+    if name == "auto_call_rate" and value is False:
         return Q(auto_call_rate=False) | Q(auto_call_rate=None)
-    return Q(**{name: wish})
+    return Q(**{name: value})
 
 
 def _within_a_second(name: str, instant: dt.datetime) -> Q:

@@ -44,7 +44,7 @@ def _maybe_reaching() -> QuerySet[Batch]:
     """Batches on which outreach is made, as far as is known, or may be or begin by our doing."""
     under_way = ChangeItem.objects.filter(
         Q(state=ItemState.SENDING)
-        | Q(state=ItemState.PENDING, change__state__in=RUNNABLE_STATES, releases=True),
+        | Q(state=ItemState.PENDING, change__state__in=RUNNABLE_STATES, expands_outreach=True),
         batch=OuterRef("pk"),
     )
     live = Batch.objects.live_and_not_paused() | Batch.objects.present().in_doubt()

@@ -83,8 +83,8 @@ def _insert(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
             default=Value(ItemState.PENDING.value),
             output_field=CharField(),
         ),
-        "releases": Case(
-            When(eligibility.releases(patch, now), then=Value(True)),
+        "expands_outreach": Case(
+            When(eligibility.expands_outreach(patch, now), then=Value(True)),
             default=Value(False),
             output_field=BooleanField(),
         ),
@@ -97,7 +97,7 @@ def _insert(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
         "attempts": Value(0, SmallIntegerField()),
         "lease": Value("", CharField()),
         "confirmation": Value("", CharField()),
-        "unasked": Value([], JSONField()),
+        "unrequested": Value([], JSONField()),
     }
     annotations = {
         f"{name}_": value for name, value in columns.items() if not isinstance(value, str)

@@ -192,7 +192,7 @@ def queue_due() -> int:
     """
     due = Q(state=ChangeState.SCHEDULED, run_at__lte=timezone.now())
     waiting = Q(state=ChangeState.QUEUED, started_at=None)
-    for change in Change.objects.filter(due | waiting, releasing_count__gt=0):
+    for change in Change.objects.filter(due | waiting, expanding_count__gt=0):
         postpone(change)
     return update_in_order(Change.objects.filter(due), state=ChangeState.QUEUED)
 
@@ -229,7 +229,7 @@ def postpone(change: Change) -> bool:
 def open_window(change: Change) -> bool:
     """Set `run_at` to when resuming is allowed again, if it would start at a closed hour."""
     start = max(timezone.now(), change.run_at or timezone.now())
-    if not change.releasing_count or authorization.resume_allowed_at(start):
+    if not change.expanding_count or authorization.resume_allowed_at(start):
         return False
     change.run_at = authorization.next_resume_opening(start)
     return True
@@ -328,7 +328,7 @@ def _require_may_confirm(
         raise authorization.denied("Only its author can confirm a draft.", actor, change)
     authorization.require_for(change, user, actor)
     if resume_at is not None:
-        authorization.require(user, permissions.RELEASE_CHANGE, actor, change)
+        authorization.require(user, permissions.EXPAND_OUTREACH, actor, change)
     _require_draft(change)
 
 

@@ -86,7 +86,7 @@ def move_resume(
 @authorization.records_denials
 def require_may_set_end(change: Change, user: User, actor: audit.Actor) -> None:
     """Raise NotAllowed for whoever may not let a pause end."""
-    authorization.require(user, permissions.RELEASE_CHANGE, actor, change)
+    authorization.require(user, permissions.EXPAND_OUTREACH, actor, change)
 
 
 def resume_due() -> list[Change]:
@@ -171,7 +171,9 @@ def _confirmed_resume(pause: Change, actor: audit.Actor, now: dt.datetime) -> Ch
     user = pause.resume_set_by
     if user is None or not user.is_active:
         raise NotAllowed("The account of whoever set this end is not active any more.")
-    change = drafts.draft_resume(pause, user=user, actor=actor, asked_from=pause.resume_set_from)
+    change = drafts.draft_resume(
+        pause, user=user, actor=actor, requested_from=pause.resume_set_from
+    )
     opening = authorization.next_resume_opening(now)
     try:
         return lifecycle.confirm(

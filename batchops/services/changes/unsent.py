@@ -81,7 +81,7 @@ def record_items(
                 reason=change.reason,
                 reference=change.reference,
                 before={**item.before.to_json(), "status": item.before_status},
-                detail={"asked": item.wanted(change).to_json(), "why": message or item.message},
+                detail={"requested": item.wanted(change).to_json(), "why": message or item.message},
             )
             for item in items
         )

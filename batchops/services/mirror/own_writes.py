@@ -130,6 +130,6 @@ def _asked(item: ChangeItem, record: BatchRecord) -> set[str]:
     """The fields in which a batch is as an item asked."""
     return {
         name
-        for name, wish in item.wanted(item.change).wishes()
-        if same_value(name, wish, getattr(record, name))
+        for name, value in item.wanted(item.change).requested_values()
+        if same_value(name, value, getattr(record, name))
     }

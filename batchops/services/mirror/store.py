@@ -45,7 +45,7 @@ MIRROR_FIELDS: Final = (
     "observed_at",
     "written_at",
     "missing_since",
-    "drifted_at",
+    "changed_externally_at",
     "paused_by_id",
 )
 CAMPAIGN_FIELDS: Final = (
@@ -320,10 +320,10 @@ def _take_over_what_others_did(
     if late is not None:
         facts.append(_carried_out_after_all(row, record, late, late_fields))
         if last is not None and last.pk != late.pk:
-            row.drifted_at = timezone.now()
+            row.changed_externally_at = timezone.now()
     if (others or deleted) and (deleted or not own.was_never_kept(row, record, others)):
         if last is not None:
-            row.drifted_at = timezone.now()
+            row.changed_externally_at = timezone.now()
         facts.append(_changed_outside(row, record, others, own.names))
     elif row.status != record.status and not moved:
         facts.append(_status_moved(row, record))
@@ -383,7 +383,7 @@ def _carried_out_after_all(
         Action.BATCH_CARRIED_OUT_LATE,
         audit.SYSTEM,
         row,
-        outcome="as_asked",
+        outcome="as_requested",
         change_id=item.change_id,
         reason=item.change.reason,
         reference=item.change.reference,

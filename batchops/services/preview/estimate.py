@@ -27,10 +27,10 @@ def outlook(change: Change) -> Outlook | None:
 
     None for any other, and where the vendor does not tell: nobody waits long for it.
     """
-    if change.releasing_count != 1:
+    if change.expanding_count != 1:
         return None
     item = (
-        change.items.filter(plan=ChangeItem.Plan.ACT, releases=True)
+        change.items.filter(plan=ChangeItem.Plan.ACT, expands_outreach=True)
         .select_related("batch__campaign")
         .get()
     )

@@ -30,7 +30,7 @@ class Risk:
 def risks_of(change: Change, acting: int, campaigns: Shares) -> tuple[Risk, ...]:
     """The risks of a draft that changes `acting` batches of these campaigns."""
     found = (
-        _releases(change),
+        _expands_outreach(change),
         _ends_at_once(change, acting),
         _takes_expiry_from_automatic_rates(change),
         _cuts_hours(change, campaigns),
@@ -42,8 +42,8 @@ def risks_of(change: Change, acting: int, campaigns: Shares) -> tuple[Risk, ...]
     return tuple(risk for risk in found if risk is not None)
 
 
-def _releases(change: Change) -> Risk | None:
-    number = change.releasing_count
+def _expands_outreach(change: Change) -> Risk | None:
+    number = change.expanding_count
     if not number:
         return None
     resumes = change.patch.paused is False or change.source == Change.Source.UNDO

@@ -133,7 +133,7 @@ def differences(item: ChangeItem, patch: BatchPatch) -> list[Difference]:
 def outcome(item: ChangeItem, patch: BatchPatch) -> list[Difference]:
     """What became of a batch: the fields that were asked for, and those that moved besides."""
     left = item.after_values or item.before
-    moved = [name for name in PATCH_FIELDS if name in patch.touched or name in item.unasked]
+    moved = [name for name in PATCH_FIELDS if name in patch.touched or name in item.unrequested]
     return _compare(item.before, left, moved)
 
 

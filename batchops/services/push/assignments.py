@@ -141,7 +141,7 @@ class Outcome:
     began: float = 0.0
     record: BatchRecord | None = None
     seen_at: dt.datetime = field(default_factory=timezone.now)
-    unasked: tuple[str, ...] = ()
+    unrequested: tuple[str, ...] = ()
     gone: bool = False
 
     @property

@@ -116,7 +116,7 @@ def _send(
     if not is_ours():
         return Outcome(assignment, put_back=True)
     if assignment.base is None:
-        # What was known before the first try stays what unasked changes are judged by.
+        # What was known before the first try stays what unrequested changes are judged by.
         known = assignment.known
         assignment = replace(assignment, base=known.values, judged=not known.is_in_doubt)
     assignment = replace(assignment, failed_reads=0)
@@ -126,18 +126,18 @@ def _send(
         return _failed_try(client, limit, assignment, error)
     limit.succeeded()
     base = assignment.base
-    unasked = assignment.patch.unasked(base, record) if base and assignment.judged else ()
+    unrequested = assignment.patch.unrequested(base, record) if base and assignment.judged else ()
     unmet = assignment.patch.unmet_by(record)
     message = f"The vendor accepted it, but did not change: {', '.join(unmet)}." if unmet else ""
-    if unasked:
-        message = f"{message} Moved without being asked to: {', '.join(unasked)}.".strip()
+    if unrequested:
+        message = f"{message} Changed without being requested: {', '.join(unrequested)}.".strip()
     return Outcome(
         assignment.tried("200", may_have_applied=False),
         ItemState.NOT_APPLIED if unmet else ItemState.APPLIED,
         message=message,
         http_status=200,
         record=record,
-        unasked=unasked,
+        unrequested=unrequested,
     )
 
 
@@ -249,7 +249,7 @@ def _settled_by(assignment: Assignment, found: Found) -> Outcome:
         # It must not be sent again, and no answer proves anything yet.
         return Outcome(assignment, put_back=True)
     if assignment.read_only:
-        message = "Stopped; the batch is not as asked."
+        message = "Stopped; the batch is not as requested."
         return Outcome(assignment, ItemState.STOPPED, message=message, record=record)
     shown = assignment.found.record if assignment.found else None
     return Outcome(assignment, ItemState.FAILED, message=_given_up(assignment), record=shown)

@@ -57,7 +57,7 @@ def _was_compared(assignment: Assignment) -> bool:
 
 
 def already_so(assignment: Assignment, record: BatchRecord | None) -> Outcome | None:
-    """It is as asked: how it came to be so, as far as is known. None: another PUT will tell."""
+    """It is as requested: how it came to be so, as far as is known. None: another PUT will tell."""
     if record is None or not assignment.in_doubt:
         message = "Already so at the vendor."
         return Outcome(assignment, ItemState.UNCHANGED, message=message, record=record)
@@ -72,9 +72,13 @@ def already_so(assignment: Assignment, record: BatchRecord | None) -> Outcome | 
         return None
     by = record.last_updated_by or "somebody"
     if not assignment.own_names:
-        message = f"As asked when read back, changed last by {by}; no reply of ours has arrived."
+        message = (
+            f"As requested when read back, changed last by {by}; no reply of ours has arrived."
+        )
         return Outcome(assignment, ItemState.APPLIED, message=message, record=record)
-    message = f"As asked at the vendor, changed last by {by}. Whether by our request is not known."
+    message = (
+        f"As requested at the vendor, changed last by {by}. Whether by our request is not known."
+    )
     return Outcome(assignment, ItemState.UNCHANGED, message=message, record=record)
 
 
@@ -94,16 +98,18 @@ def applied_unseen(assignment: Assignment, record: BatchRecord) -> Outcome:
     return Outcome(
         assignment,
         ItemState.APPLIED,
-        message="As asked when read back; an earlier try had no clear answer.",
+        message="As requested when read back; an earlier try had no clear answer.",
         record=record,
-        unasked=assignment.patch.unasked(base, record) if base and assignment.judged else (),
+        unrequested=assignment.patch.unrequested(base, record)
+        if base and assignment.judged
+        else (),
     )
 
 
 def was_carried_out(assignment: Assignment, record: BatchRecord) -> bool:
     """Whether an answer, however old, shows what an earlier try of ours asked for.
 
-    The batch is as asked, and was changed later than anything known, with our key.
+    The batch is as requested, and was changed later than anything known, with our key.
     """
     shown, seen = record.last_updated_at, assignment.known.last_updated_at
     return (

@@ -35,7 +35,7 @@ SETTLED_FIELDS: Final = (
     "message",
     "after",
     "settled_at",
-    "unasked",
+    "unrequested",
 )
 
 
@@ -164,7 +164,7 @@ def _settled_values(
         outcome.message,
         store.snapshot(outcome.record) if outcome.record else None,
         timezone.now(),
-        list(outcome.unasked),
+        list(outcome.unrequested),
     )
     return assignment.item_id, values
 
@@ -190,7 +190,7 @@ def _settle_row(row: Batch, outcome: Outcome, change: Change) -> bool:
     if outcome.by_reply:
         row.written_at = outcome.seen_at
     if applied:
-        row.drifted_at = None
+        row.changed_externally_at = None
         if outcome.assignment.patch.paused is True:
             row.paused_by = change
     return True
@@ -216,14 +216,14 @@ def _facts(outcome: Outcome, row: Batch, change: Change) -> list[audit.Fact]:
             **about,
         )
     ]
-    if outcome.unasked:
+    if outcome.unrequested:
         facts.append(
             audit.Fact.about_batch(
-                Action.BATCH_MOVED_UNASKED,
+                Action.BATCH_UNREQUESTED_CHANGE,
                 audit.VENDOR,
                 row,
-                outcome="unasked",
-                detail={"fields": list(outcome.unasked)},
+                outcome="unrequested",
+                detail={"fields": list(outcome.unrequested)},
                 **about,
             )
         )
@@ -242,7 +242,7 @@ def _about(change: Change) -> dict[str, Any]:
 def _detail(assignment: Assignment, message: str) -> dict[str, Any]:
     """What was asked, and how each try was answered: one word for each PUT."""
     return {
-        "asked": assignment.patch.to_json(),
+        "requested": assignment.patch.to_json(),
         "message": message,
         "tries": list(assignment.tries),
         "in_doubt": assignment.in_doubt,

@@ -93,29 +93,23 @@ def claimants(now: dt.datetime, *, only_emergency: bool = False) -> list[Claiman
     if only_emergency:
         found = [runnable(now).filter(priority=Change.Priority.EMERGENCY)]
     names = (
-        "pk",
         "priority",
-        "releasing_count",
+        "expanding_count",
         "patch_json",
         "proceeded_by_id",
         "requested_by_id",
         "requested_by_name",
     )
-    rows = [row for some in found for row in some.values_list(*names)]
+    changes = [one for some in found for one in some.select_related(None).only(*names)]
     return [
         Claimant(
-            key,
-            proceeded_by or requested_by or name,
-            is_emergency=priority == Change.Priority.EMERGENCY,
-            narrows=not _expands(expanding, patch_json),
+            change.pk,
+            change.proceeded_by_id or change.requested_by_id or change.requested_by_name,
+            is_emergency=change.priority == Change.Priority.EMERGENCY,
+            narrows=not change.expands_outreach,
         )
-        for key, priority, expanding, patch_json, proceeded_by, requested_by, name in rows
+        for change in changes
     ]
-
-
-def _expands(expanding_count: int, patch_json: Mapping[str, object]) -> bool:
-    """Whether a change may let outreach reach more people."""
-    return bool(expanding_count) or patch_json.get("paused") is False
 
 
 def claimable(change_id: UUID, now: dt.datetime) -> Change | None:
@@ -197,7 +191,7 @@ def claim(
         free = free.filter(_readable(timezone.now()), attempts__gt=0)
     if among is not None:
         free = free.filter(batch__in=among)
-    if _expands(change.releasing_count, change.patch_json):
+    if change.expands_outreach:
         free = free.exclude(Exists(_earlier(change)))
     free = free.order_by(order, "id")
     free = free.select_related("batch").only(*NEEDED)
@@ -237,7 +231,7 @@ def _earlier(change: Change) -> QuerySet[ChangeItem]:
 def overtaken(change: Change, items: Iterable[ChangeItem]) -> dict[int, Change]:
     """Items of which a later change has asked something else meanwhile, with that change.
 
-    The later wish counts, also where it found the batch as it should be and sent nothing.
+    The later change counts, also where it found the batch as it should be and sent nothing.
     """
     wanted = {item.batch_id: (item.pk, item.wanted(change)) for item in items}
     later = ChangeItem.objects.filter(
@@ -274,8 +268,8 @@ def made_since(change: Change, items: Iterable[ChangeItem]) -> dict[int, Values]
 
 
 def _contradict(first: BatchPatch, second: BatchPatch) -> bool:
-    wishes = dict(first.wishes())
-    return any(name in wishes and wishes[name] != value for name, value in second.wishes())
+    values, others = dict(first.requested_values()), dict(second.requested_values())
+    return any(values[name] != others[name] for name in values.keys() & others.keys())
 
 
 def renew(lease: str, keys: Collection[int]) -> set[int]:

@@ -243,7 +243,8 @@ def _judge(change: Change, shown: Mapping[int, BatchRecord], sent_at: dt.datetim
             confirmation=Confirmation.CONFIRMED
         )
         ChangeItem.objects.bulk_update(
-            [*verdicts.moved, *verdicts.refuted], ["unasked", "state", "message", "confirmation"]
+            [*verdicts.moved, *verdicts.refuted],
+            ["unrequested", "state", "message", "confirmation"],
         )
         audit.record(
             *(_moved_fact(change, item, shown[item.pk]) for item in verdicts.moved),
@@ -257,8 +258,8 @@ def _weigh(item: ChangeItem, patch: BatchPatch, record: BatchRecord, verdicts: V
     if patch.is_satisfied_by(record) or _is_rightly_skipped(item, patch, record):
         verdicts.confirmed.append(item.pk)
         left = item.after_values
-        if item.state == ItemState.APPLIED and left and (fields := patch.unasked(left, record)):
-            item.unasked, item.confirmation = list(fields), Confirmation.CONFIRMED
+        if item.state == ItemState.APPLIED and left and (fields := patch.unrequested(left, record)):
+            item.unrequested, item.confirmation = list(fields), Confirmation.CONFIRMED
             verdicts.moved.append(item)
         return
     item.confirmation = Confirmation.NOT_CONFIRMED
@@ -315,7 +316,9 @@ def _end(change: Change) -> None:
     read = change.items.exclude(confirmation=Confirmation.NONE)
     confirmed = read.filter(confirmation=Confirmation.CONFIRMED).count()
     open_count = read.filter(confirmation=Confirmation.NOT_CONFIRMED).count()
-    moved = change.items.exclude(unasked=[]).order_by("batch_id").values_list("batch_id", flat=True)
+    moved = (
+        change.items.exclude(unrequested=[]).order_by("batch_id").values_list("batch_id", flat=True)
+    )
     with transaction.atomic():
         ended = Change.objects.filter(pk=change.pk, read_back_at=None).update(
             read_back_at=timezone.now()
@@ -330,7 +333,7 @@ def _end(change: Change) -> None:
                     detail={
                         "confirmed": confirmed,
                         "not_confirmed": open_count,
-                        "moved_unasked": list(moved[:NAMES_KEPT]),
+                        "unrequested": list(moved[:NAMES_KEPT]),
                     },
                 )
             )
@@ -350,19 +353,19 @@ def _refuted_fact(change: Change, item: ChangeItem, record: BatchRecord | None) 
         reference=change.reference,
         before=item.after or store.snapshot(item.batch),
         after=store.snapshot(record) if record else None,
-        detail={"asked": item.wanted(change).to_json(), "why": "" if sent else item.message},
+        detail={"requested": item.wanted(change).to_json(), "why": "" if sent else item.message},
     )
 
 
 def _moved_fact(change: Change, item: ChangeItem, record: BatchRecord) -> audit.Fact:
     return audit.Fact.about_batch(
-        Action.BATCH_MOVED_UNASKED,
+        Action.BATCH_UNREQUESTED_CHANGE,
         audit.VENDOR,
         item.batch,
-        outcome="unasked",
+        outcome="unrequested",
         change_id=change.pk,
         reason=change.reason,
         before=item.after,
         after=store.snapshot(record),
-        detail={"fields": item.unasked, "asked": Values.of(record).to_json()},
+        detail={"fields": item.unrequested, "requested": Values.of(record).to_json()},
     )

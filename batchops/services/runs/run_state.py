@@ -59,12 +59,12 @@ def start(change: Change) -> bool:
 
 def check_requester(change: Change) -> None:
     """Raise ChangeError when nobody who may do so stands behind outreach that would start."""
-    if not change.releasing_count:
+    if not change.expanding_count:
         return
     person = change.responsible
     if person is None or not person.is_active:
         raise ChangeError("The account of its author is not active any more.")
-    if not person.has_perm(permissions.RELEASE_CHANGE):
+    if not person.has_perm(permissions.EXPAND_OUTREACH):
         raise ChangeError("Its author may not let outreach reach more people any more.")
 
 
@@ -103,7 +103,7 @@ def wait(change: Change, reason: str) -> None:
         return
     since = change.waiting_since or now
     has_long_waited = now - since > GIVE_UP_AFTER and change.state != ChangeState.STOPPED
-    if has_long_waited and change.releasing_count:
+    if has_long_waited and change.expanding_count:
         lifecycle.halt(change, f"The vendor is down since {since:%d %b %H:%M} UTC: {reason}")
         return
     step = min(int(max(now - since, dt.timedelta()) / LONGER_AFTER), len(WAITS_SECONDS) - 1)

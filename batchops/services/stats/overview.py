@@ -58,7 +58,7 @@ def _conditions(now: dt.datetime) -> dict[str, Q]:
         "no_end": paused & Q(paused_by__resume_at=None),
         "expiring_24h": live & Q(expires_on__gt=now, expires_on__lte=now + dt.timedelta(hours=24)),
         "failed": present & Q(status=KnownStatus.FAILED),
-        "drifted": present & Q(drifted_at__isnull=False),
+        "changed_externally": present & Q(changed_externally_at__isnull=False),
         "shared_id": present & Q(id_shared_since__isnull=False),
         "missing": Q(missing_since__isnull=False, deleted_at=None),
         "present": present,

@@ -29,7 +29,7 @@ RATE_SPAN: Final = dt.timedelta(seconds=15)
 MESSAGES_SHOWN: Final = 12
 READ_BACK_WITHIN: Final = dt.timedelta(minutes=5)
 """For how long after its end the page watches for the reading back."""
-UNCONFIRMED, UNASKED = "not_confirmed", "unasked"
+UNCONFIRMED, UNREQUESTED = "not_confirmed", "unrequested"
 NOT_SENT: Final = (ItemState.SKIPPED, ItemState.STOPPED)
 
 
@@ -59,7 +59,7 @@ class Progress:
     counts: Mapping[str, int]
     confirmed: int
     not_confirmed: int
-    unasked: int
+    unrequested: int
     rate: float
     complaints: tuple[Complaint, ...]
     silence: str = ""
@@ -101,7 +101,7 @@ class Progress:
         if self.change.is_open:
             return self._tone_while_open()
         if self.change.state == ChangeState.FINISHED:
-            return "warn" if self.trouble or self.not_confirmed or self.unasked else "good"
+            return "warn" if self.trouble or self.not_confirmed or self.unrequested else "good"
         return "warn"
 
     @property
@@ -166,7 +166,7 @@ class Progress:
             "remaining_seconds": round(self.remaining.total_seconds()) if self.remaining else None,
             "confirmed": self.confirmed,
             "not_confirmed": self.not_confirmed,
-            "moved_unasked": self.unasked,
+            "unrequested": self.unrequested,
             "nothing_is_sent": self.silence,
             "halted": change.halted_reason,
             "waiting": change.waiting_reason,
@@ -190,9 +190,9 @@ class Progress:
 
     def _finished(self) -> str:
         if self.trouble:
-            return f"Finished, but {self.trouble:,} of {self.total:,} are not as asked"
+            return f"Finished, but {self.trouble:,} of {self.total:,} are not as requested"
         asked = self.total - self._sum(NOT_SENT)
-        words = f"Finished: {self.well:,} of {asked:,} as asked"
+        words = f"Finished: {self.well:,} of {asked:,} as requested"
         return (
             f"{words}, {self.not_confirmed:,} of them not confirmed"
             if self.not_confirmed
@@ -226,7 +226,7 @@ def progress(change: Change) -> Progress:
     seen = applied.aggregate(
         confirmed=Count("id", filter=Q(confirmation=ChangeItem.Confirmation.CONFIRMED)),
         not_confirmed=Count("id", filter=Q(confirmation=ChangeItem.Confirmation.NOT_CONFIRMED)),
-        unasked=Count("id", filter=~Q(unasked=[])),
+        unrequested=Count("id", filter=~Q(unrequested=[])),
     )
     return Progress(
         change=change,
@@ -267,8 +267,8 @@ def outcome_rows(change: Change, outcome: str = "", text: str = "") -> QuerySet[
         items = items.filter(
             state=ItemState.APPLIED, confirmation=ChangeItem.Confirmation.NOT_CONFIRMED
         )
-    elif outcome == UNASKED:
-        items = items.exclude(unasked=[])
+    elif outcome == UNREQUESTED:
+        items = items.exclude(unrequested=[])
     if text:
         items = items.filter(Q(batch__batch_id__icontains=text) | Q(message__icontains=text))
     return items

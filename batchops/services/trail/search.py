@@ -40,7 +40,7 @@ FAILED_OUTCOMES: Final = (
     "with failures",
     "not_confirmed",
     "refuted",
-    "unasked",
+    "unrequested",
     "broken",
 )
 """Outcomes that say that something did not go as it was asked."""

@@ -47,7 +47,7 @@ _DID: Final[dict[str, str]] = {
     Action.CHANGE_DENIED: "was denied a change",
     Action.RESUME_MOVED: "moved the end of a pause",
     Action.RESUME_CANCELLED: "cancelled the end of a pause",
-    Action.BATCH_MOVED_UNASKED: "moved a field unasked on",
+    Action.BATCH_UNREQUESTED_CHANGE: "found an unrequested change of",
     Action.BATCH_CHANGED_OUTSIDE: "changed, outside batchops,",
     Action.BATCH_CHANGED_WITH_OUR_KEY: "changed, with the key of batchops but not through it,",
     Action.BATCH_CARRIED_OUT_LATE: "saw carried out after all what was asked of",
@@ -88,7 +88,7 @@ _DID: Final[dict[str, str]] = {
 }
 _ENDS: Final[dict[str, str]] = {
     "applied": "applied",
-    "not_applied": "not applied as asked",
+    "not_applied": "not applied as requested",
     "refused": "refused by the vendor",
     "failed": "failed",
     "unchanged": "already so",
@@ -100,9 +100,9 @@ _ENDS: Final[dict[str, str]] = {
     "denied": "denied",
     "ok": "",
     "outside": "",
-    "as_asked": "",
+    "as_requested": "",
     "halted": "",
-    "unasked": "",
+    "unrequested": "",
 }
 _TRIED: Final = frozenset(_ENDS) - {"applied"}
 
@@ -177,7 +177,7 @@ def _who_did_what(entry: AuditEntry, zone: dt.tzinfo) -> str:
     who += "," if ", " in who else ""
     name = entry.action.removeprefix("batch.")
     detail = _mapping(entry.detail)
-    asked = _patch(detail.get("asked"))
+    asked = _patch(detail.get("requested"))
     if entry.action.startswith("batch.") and name in _ENDS and asked and asked.touched:
         return f"{who} {_asked_of(asked, shown(entry.batch_id), name != 'applied', zone)}"
     did = _DID.get(entry.action)

@@ -69,7 +69,7 @@ def test_a_keeper_gives_what_they_hold(client: Client, make_person: Callable[...
 
 def test_and_nothing_else(client: Client, make_person: Callable[..., User]) -> None:
     otto = make_person("otto")
-    release = Permission.objects.get(codename="release_change")
+    release = Permission.objects.get(codename="expand_outreach")
     for more in (
         {"groups": [group("Operator").pk]},
         {"user_permissions": [release.pk]},
@@ -78,7 +78,7 @@ def test_and_nothing_else(client: Client, make_person: Callable[..., User]) -> N
         assert change(client, otto, **more) == 403
     otto.refresh_from_db()
     assert not otto.is_superuser
-    assert not otto.has_perm("batchops.release_change")
+    assert not otto.has_perm("batchops.expand_outreach")
     assert len(denied()) == 3
     page = client.get(reverse("admin:auth_user_change", args=[otto.pk])).content.decode()
     assert "Viewer" in page
@@ -138,7 +138,7 @@ def test_nor_their_own_password_without_the_old_one_however_their_number_is_writ
 
 
 def test_nor_the_groups_they_are_in_or_that_give_more(client: Client) -> None:
-    release = Permission.objects.get(codename="release_change")
+    release = Permission.objects.get(codename="expand_outreach")
     view = Permission.objects.get(codename="view_batch")
     for name in ("Viewer", "Operator"):
         address = reverse("admin:auth_group_change", args=[group(name).pk])

@@ -56,7 +56,7 @@ def all_kinds(operator: User) -> None:
     world.batch("expired", status="EXPIRED", expires_on=in_hours(-3))
     world.batch("new-kind", status="SLEEPING")
     world.batch("silent", status="", paused=None)
-    world.batch("drifted", drifted_at=timezone.now())
+    world.batch("changed_externally", changed_externally_at=timezone.now())
     world.batch("missing", missing_since=timezone.now())
     world.batch("deleted", deleted_at=timezone.now())
     paused_by(operator, "held-by-me")
@@ -72,7 +72,7 @@ PRESENT = {
     "expired",
     "new-kind",
     "silent",
-    "drifted",
+    "changed_externally",
     "held-by-me",
     "held-until",
 }
@@ -91,7 +91,7 @@ HELD = {"held-outside", "held-by-me", "held-until"}
         ("show=expiring_24h", {"tomorrow"}),
         ("show=expiring_7d", {"tomorrow", "next-week"}),
         ("show=failed", {"failed"}),
-        ("show=drifted", {"drifted"}),
+        ("show=changed_externally", {"changed_externally"}),
         ("show=missing", {"missing"}),
         ("show=everything", PRESENT | {"missing", "deleted"}),
         ("status=SLEEPING", {"new-kind"}),
@@ -101,7 +101,7 @@ HELD = {"held-outside", "held-by-me", "held-until"}
         ("paused_by=nobody", set()),
         ("q=held-", HELD),
         ("q=campaign+1&show=failed", {"failed"}),
-        ("campaign=1&show=drifted", {"drifted"}),
+        ("campaign=1&show=changed_externally", {"changed_externally"}),
         ("campaign=2", set()),
         ("campaign=x%27", set()),
         ("pasted=99", set()),

@@ -168,7 +168,7 @@ def test_releasing_choices_are_kept_from_those_who_may_not(
     person.user_permissions.set(
         permission
         for permission in operator.groups.get().permissions.all()
-        if permission.codename != "release_change"
+        if permission.codename != "expand_outreach"
     )
     client.force_login(person)
     world.batch(paused=True, expires_on=TOMORROW)

@@ -53,7 +53,7 @@ def under_way(user: User) -> Change:
 
 
 def waiting(user: User, settings: Settings) -> Change:
-    settings.APPROVAL_FOR = "release"
+    settings.APPROVAL_FOR = "expanding"
     batches(2, paused=True)
     return confirm(draft(user, RESUME), user)
 

@@ -50,7 +50,7 @@ def several(operator: User, make_person: Callable[..., User], settings: Settings
     confirm(
         draft(make_person("otto", "Operator")), User.objects.get(username="otto"), reason="of otto"
     )
-    settings.APPROVAL_FOR = "release"
+    settings.APPROVAL_FOR = "expanding"
     confirm(draft(operator, RESUME), operator, reason="waiting")
     draft(operator)
 
@@ -89,7 +89,7 @@ def test_the_list_takes_few_queries(client: Client, operator: User, several: Non
         text = client.get(LIST).content.decode()
     assert len(queries) <= 20
     assert "Finished, 1 not done" in text
-    assert "2 of 3, 1 not as asked" in text
+    assert "2 of 3, 1 not as requested" in text
 
 
 def test_the_list_offers_no_way_to_add_edit_or_delete(

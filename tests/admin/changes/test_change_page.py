@@ -106,13 +106,13 @@ def test_an_end_with_failures_is_never_shown_as_plain_success(
 ) -> None:
     batches(3)
     done = ended(operator)
-    assert "Finished: 3 of 3 as asked" in shown(client, operator, done)
+    assert "Finished: 3 of 3 as requested" in shown(client, operator, done)
     done.items.filter(batch="b-1").update(
         state="refused", http_status=404, message="batch not found"
     )
     lifecycle.refresh_counts(done)
     text = shown(client, operator, done)
-    assert "Finished, but 1 of 3 are not as asked" in text
+    assert "Finished, but 1 of 3 are not as requested" in text
     assert "status-warn" in text
     assert "Finished, 1 not done" in text
     assert "<title>1 not done · pause | batchops</title>" in text
@@ -171,22 +171,22 @@ def test_the_page_beyond_the_last_is_the_last(client: Client, operator: User) ->
     assert "26 to 30 of 30" in shown(client, operator, ended(operator), "?p=9999")
 
 
-def test_confirmed_not_confirmed_and_moved_unasked_are_told_apart(
+def test_confirmed_not_confirmed_and_unrequested_changes_are_told_apart(
     client: Client, operator: User
 ) -> None:
     batches(4)
     done = ended(operator)
     done.items.filter(batch__in=["b-0", "b-1"]).update(confirmation="confirmed")
     done.items.filter(batch="b-2").update(confirmation="not_confirmed")
-    done.items.filter(batch="b-3").update(confirmation="confirmed", unasked=["call_rate"])
+    done.items.filter(batch="b-3").update(confirmation="confirmed", unrequested=["call_rate"])
     text = shown(client, operator, done)
     assert "3 confirmed by reading back" in text
     assert "1 accepted, not confirmed" in text
-    assert "1 with a value that moved unasked" in text
-    assert "Finished: 4 of 4 as asked, 1 of them not confirmed" in text
-    unasked = shown(client, operator, done, "?outcome=unasked")
-    assert "moved unasked: call_rate" in unasked
-    assert "<bdi>b-0</bdi>" not in unasked
+    assert "1 with an unrequested change" in text
+    assert "Finished: 4 of 4 as requested, 1 of them not confirmed" in text
+    unrequested = shown(client, operator, done, "?outcome=unrequested")
+    assert "changed without being requested: call_rate" in unrequested
+    assert "<bdi>b-0</bdi>" not in unrequested
 
 
 @pytest.mark.usefixtures("running_worker")
@@ -306,7 +306,7 @@ def test_the_decision_is_offered_to_approvers_with_the_risks(
     who: str,
     decides: bool,
 ) -> None:
-    settings.APPROVAL_FOR = "release"
+    settings.APPROVAL_FOR = "expanding"
     batch(paused=True)
     change = confirm(draft(operator, RESUME), operator)
     text = shown(client, request.getfixturevalue(who), change)
@@ -317,7 +317,7 @@ def test_the_decision_is_offered_to_approvers_with_the_risks(
 def test_the_requester_is_not_offered_to_approve_their_own(
     client: Client, administrator: User, settings: Settings
 ) -> None:
-    settings.APPROVAL_FOR = "release"
+    settings.APPROVAL_FOR = "expanding"
     batch(paused=True)
     change = confirm(draft(administrator, RESUME), administrator)
     assert "Your decision" not in shown(client, administrator, change)

@@ -183,7 +183,7 @@ def test_an_old_mirror_and_many_batches_are_flagged(
 def test_it_says_that_and_why_another_person_has_to_approve(
     signed_in: Client, operator: User, settings: Settings
 ) -> None:
-    settings.APPROVAL_FOR = "release"
+    settings.APPROVAL_FOR = "expanding"
     batch(paused=True)
     change = draft(operator, RESUME)
     assert "Another person has to approve it. It lets outreach" in text(signed_in, change)

@@ -33,7 +33,7 @@ def write(
         "before": {**VALUES, "status": "ACTIVE"},
         "after": {**VALUES, "paused": True, "status": "PAUSED"},
         "http_status": 200,
-        "detail": {"asked": {"paused": True}, "message": ""},
+        "detail": {"requested": {"paused": True}, "message": ""},
     } | more
     fact = audit.Fact(action, audit.Actor(name, ip="192.0.2.7"), **fields)
     if at is None:

@@ -48,7 +48,7 @@ def test_batches_that_are_already_so_do_not_count(operator: User, settings: Sett
 
 
 def test_every_resume_waits_where_that_is_asked_for(operator: User, settings: Settings) -> None:
-    settings.APPROVAL_FOR = "release"
+    settings.APPROVAL_FOR = "expanding"
     batch("held", paused=True)
     batch("live")
     assert confirm(draft(operator, RESUME), operator).state == ChangeState.AWAITING_APPROVAL

@@ -57,7 +57,7 @@ def due(pause: Change) -> list[Change]:
 def test_who_moves_the_end_of_anothers_pause_asks_for_the_resume_and_may_not_approve_it(
     operator: User, both: User, approver: User, settings: Settings
 ) -> None:
-    settings.APPROVAL_FOR = "release"
+    settings.APPROVAL_FOR = "expanding"
     batches(2)
     pause = ended(operator)
     timed_pauses.move_resume(pause, timezone.now() + HOUR, reason="list is clean", **by(both))
@@ -349,7 +349,7 @@ def test_an_approval_that_has_expired_does_not_start_a_change(
 def test_what_the_schedule_moves_by_rule_stays_approved(
     operator: User, approver: User, settings: Settings
 ) -> None:
-    settings.APPROVAL_FOR = "release"
+    settings.APPROVAL_FOR = "expanding"
     batches(2, paused=True)
     change = confirm(draft(operator, RESUME), operator)
     change = approvals.approve(change, seen=change.fingerprint, **by(approver))

@@ -134,7 +134,7 @@ def test_a_permission_taken_away_after_the_review_stops_the_confirmation(operato
     assert change.state == ChangeState.DRAFT
     denied = AuditEntry.objects.get(action="change.denied")
     assert denied.outcome == "denied"
-    assert denied.detail["permission"] == permissions.RELEASE_CHANGE
+    assert denied.detail["permission"] == permissions.EXPAND_OUTREACH
 
 
 def test_who_may_only_pause_cannot_resume_and_the_try_is_recorded(

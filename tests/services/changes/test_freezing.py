@@ -69,7 +69,7 @@ def test_a_selection_that_is_a_question_is_frozen_by_its_answer(operator: User) 
 def test_an_undo_of_many_puts_back_each_once(operator: User) -> None:
     batches(8)
     undo = drafts.draft_undo(ended(operator), **by(operator))
-    assert undo.item_count == undo.acting_count == undo.releasing_count == 8
+    assert undo.item_count == undo.acting_count == undo.expanding_count == 8
 
 
 @pytest.mark.parametrize("drafting", ["selection", "undo", "retry"])

@@ -95,7 +95,7 @@ def test_the_end_waits_for_an_open_window(operator: User, settings: Settings) ->
 def test_the_end_waits_for_approval_where_resuming_needs_it(
     operator: User, settings: Settings
 ) -> None:
-    settings.APPROVAL_FOR = "release"
+    settings.APPROVAL_FOR = "expanding"
     batches(2)
     paused_until(operator, past())
     [resume] = timed_pauses.resume_due()

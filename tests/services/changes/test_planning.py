@@ -52,22 +52,22 @@ rows = st.lists(
 @st.composite
 def patches(draw: st.DrawFn) -> BatchPatch:
     """Any patch that asks for something the vendor's API allows."""
-    wishes: dict[str, Any] = {
+    requested: dict[str, Any] = {
         "paused": draw(st.sampled_from([LEAVE, True, False])),
         "expires_on": draw(st.sampled_from([LEAVE, CLEAR]) | instants),
         "call_rate": draw(st.sampled_from([LEAVE, CLEAR, 1, 60, 61, 3600])),
         "auto_call_rate": draw(st.sampled_from([LEAVE, True, False])),
     }
-    if wishes["expires_on"] is CLEAR and wishes["auto_call_rate"] is True:
-        wishes["auto_call_rate"] = LEAVE
-    return BatchPatch(**wishes)
+    if requested["expires_on"] is CLEAR and requested["auto_call_rate"] is True:
+        requested["auto_call_rate"] = LEAVE
+    return BatchPatch(**requested)
 
 
 def foreseen(batch: Batch, patch: BatchPatch) -> tuple[str, bool, str]:
     """Plan, whether outreach can reach more people, and why it is skipped, by the row alone."""
     why = eligibility.why_not(batch, patch)
     plan = Plan.SKIP if why else Plan.ALREADY if patch.is_satisfied_by(batch) else Plan.ACT
-    return plan.value, patch.releases(batch, NOW), why
+    return plan.value, patch.expands_outreach(batch, NOW), why
 
 
 @given(rows, patches().filter(bool))
@@ -82,7 +82,7 @@ def test_the_database_foresees_what_the_patch_says(
             for index, row in enumerate(values)
         )
         releases = Case(
-            When(eligibility.releases(patch, NOW), then=Value(True)),
+            When(eligibility.expands_outreach(patch, NOW), then=Value(True)),
             default=Value(False),
             output_field=BooleanField(),
         )
@@ -103,4 +103,4 @@ def test_what_releases_nothing_cannot_release_when_done_twice(
     for row in values:
         batch = Batch(batch_id="b", **row)
         done = patch.applied_to(batch)
-        assert not patch.releases(done, NOW)
+        assert not patch.expands_outreach(done, NOW)

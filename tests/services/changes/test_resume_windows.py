@@ -108,7 +108,7 @@ class TestAtAClosedHour:
 def test_an_approval_at_a_closed_hour_waits_for_the_opening(
     operator: User, approver: User, settings: Settings
 ) -> None:
-    settings.APPROVAL_FOR = "release"
+    settings.APPROVAL_FOR = "expanding"
     with time_machine.travel(MONDAY, tick=False):
         batch(paused=True)
         change = confirm(draft(operator, RESUME), operator)

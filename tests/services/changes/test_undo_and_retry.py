@@ -85,11 +85,11 @@ def test_a_batch_that_failed_since_is_skipped_with_the_same_words_as_anywhere(
 def test_undoing_a_pause_lets_outreach_start_and_needs_that_permission(
     operator: User, approver: User, settings: Settings
 ) -> None:
-    settings.APPROVAL_FOR = "release"
+    settings.APPROVAL_FOR = "expanding"
     batches(2)
     done = ended(operator)
     undo = drafts.draft_undo(done, **by(operator))
-    assert undo.releasing_count == 2
+    assert undo.expanding_count == 2
     assert confirm(undo, operator).state == ChangeState.AWAITING_APPROVAL
     with pytest.raises(NotAllowed):
         drafts.draft_undo(done, **by(approver))

@@ -121,7 +121,7 @@ def test_what_the_vendor_accepted_but_never_kept_was_changed_by_nobody(
     assert outside() == []
 
 
-def test_a_change_made_outside_after_ours_marks_the_batch_as_drifted(
+def test_a_change_made_outside_after_ours_marks_the_batch_as_changed_externally(
     sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     sandbox.add_batch(batch_id=BATCH, campaign_id=1, status="ACTIVE", paused=False)
@@ -132,7 +132,7 @@ def test_a_change_made_outside_after_ours_marks_the_batch_as_drifted(
     changed = [e for e in outside() if e.action == Action.BATCH_CHANGED_OUTSIDE]
     assert [entry.actor_name for entry in changed] == ["console@example.com"]
     batch = Batch.objects.get()
-    assert batch.drifted_at is not None
+    assert batch.changed_externally_at is not None
     assert batch.paused_by is None
 
 

@@ -99,14 +99,14 @@ class World:
         change = confirmed(self.operator, wish, self.chosen(numbers))
         for item in leases.claim(change, "of a worker that died", 2):
             if arrived:
-                values = dict(wish.wishes())
+                values = dict(wish.requested_values())
                 self.sandbox.edit_batch(item.batch_id, **values, last_updated_by=KEY_OWNER)
         # By the clock of the database, which does not travel.
         long_ago = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
         change.items.filter(state="sending").update(lease_until=long_ago)
 
     def edit_outside(self, number: int, wish: BatchPatch) -> None:
-        self._edit(number, **dict(wish.wishes()))
+        self._edit(number, **dict(wish.requested_values()))
 
     def rate_outside(self, number: int, rate: int) -> None:
         self._edit(number, call_rate=rate)
@@ -169,7 +169,7 @@ def check(world: World) -> None:
             done = (entry.batch_id, name, (entry.after or {})[name])
             assert done in world.others, describe(world, entry)
     touched = {batch_id for batch_id, _, _ in world.others}
-    for entry in ours.filter(outcome__in=["unasked", "not_confirmed", "refuted"]):
+    for entry in ours.filter(outcome__in=["unrequested", "not_confirmed", "refuted"]):
         assert entry.batch_id in touched, describe(world, entry)
     for entry in ours.filter(action=Action.BATCH_APPLIED, detail__in_doubt=False):
         if entry.batch_id not in touched:
@@ -187,7 +187,7 @@ def assert_last_wish(row: Batch) -> None:
     carried_out = row.change_items.filter(state__in=["applied", "unchanged"])
     wished: dict[str, object] = {"paused": False, "call_rate": 5}
     for item in carried_out.select_related("change").order_by("settled_at"):
-        wished |= dict(item.wanted(item.change).wishes())
+        wished |= dict(item.wanted(item.change).requested_values())
     assert {name: getattr(row, name) for name in wished} == wished
     assert not row.change_items.filter(state__in=["failed", "refused", "not_applied"]).exists()
 

@@ -236,7 +236,7 @@ def test_what_others_changed_besides_is_still_theirs(
     assert lifecycle.counts(change) == {"applied": 1}
     (applied,) = [e for e in facts(Action.BATCH_APPLIED) if e.change_id == change.pk]
     assert (applied.before["paused"], applied.before["call_rate"]) == (False, 50)  # type: ignore[index]
-    assert not facts(Action.BATCH_MOVED_UNASKED)
+    assert not facts(Action.BATCH_UNREQUESTED_CHANGE)
 
 
 def test_a_request_that_failed_and_was_carried_out_after_all_is_told_as_ours(
@@ -275,7 +275,7 @@ def test_another_try_that_takes_effect_late_and_undoes_a_later_change_is_told_as
         sandbox.edit_batch(batch_id, paused=True, last_updated_by=KEY_OWNER)
         sync_all()
     assert batch.get().paused is True
-    assert batch.get().drifted_at is not None
+    assert batch.get().changed_externally_at is not None
     told = facts(Action.BATCH_CARRIED_OUT_LATE), facts(Action.BATCH_CHANGED_WITH_OUR_KEY)
     assert [len(entries) for entries in told] == [int(is_ours), int(not is_ours)]
     if is_ours:

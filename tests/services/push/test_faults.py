@@ -298,7 +298,7 @@ def test_what_the_vendor_only_pretends_is_not_confirmed(
 
 
 @pytest.mark.parametrize("kind", [FaultKind.EXTRA_CHANGE, FaultKind.EXTRA_CHANGE_HIDDEN])
-def test_a_field_that_moved_without_being_asked_is_flagged(
+def test_a_field_that_changed_without_being_requested_is_flagged(
     sandbox: EmbeddedSandbox, operator: User, kind: FaultKind
 ) -> None:
     fill(sandbox, FEW)
@@ -306,7 +306,7 @@ def test_a_field_that_moved_without_being_asked_is_flagged(
     sandbox.set_faults(**{kind: 1.0})
     driver.drive()
     read_back.read_back(change)
-    assert all(item.unasked for item in change.items.all())
+    assert all(item.unrequested for item in change.items.all())
 
 
 def test_reads_that_lag_behind_are_waited_for(

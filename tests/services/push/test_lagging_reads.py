@@ -49,7 +49,7 @@ def shown_at_the_vendor(sandbox: EmbeddedSandbox, field: str) -> set[object]:
 
 def false_facts() -> list[str]:
     """Nobody but batchops touches the vendor in these tests, unless they say so."""
-    suspect = (*OUTSIDE, Action.BATCH_MOVED_UNASKED, Action.BATCH_NOT_CONFIRMED)
+    suspect = (*OUTSIDE, Action.BATCH_UNREQUESTED_CHANGE, Action.BATCH_NOT_CONFIRMED)
     return [
         f"{e.action} {e.batch_id} {e.before} {e.after}"
         for e in AuditEntry.objects.filter(action__in=suspect)

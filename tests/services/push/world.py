@@ -103,7 +103,7 @@ def assert_every_item_has_one_entry(some: Iterable[Change]) -> None:
         items = change.items.exclude(plan=ChangeItem.Plan.SKIP).values_list("batch_id", "state")
         entries = AuditEntry.objects.filter(change_id=change.pk, action__startswith="batch.")
         outcomes = entries.exclude(
-            action__in=["batch.postponed", "batch.moved_unasked", "batch.not_confirmed"]
+            action__in=["batch.postponed", "batch.unrequested_change", "batch.not_confirmed"]
         )
         assert sorted(outcomes.values_list("batch_id", "outcome")) == sorted(items)
 
