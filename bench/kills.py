@@ -116,7 +116,7 @@ def main() -> None:
     databases = ["SQLite", "PostgreSQL"]
     parser.add_argument("--databases", nargs="+", choices=databases, default=databases)
     options = parser.parse_args()
-    postgres.leave_in_order()
+    postgres.unwind_on_signals()
     print(HEAD, flush=True)
     with empty_databases("PostgreSQL" in options.databases) as new_database:
         for database in options.databases:

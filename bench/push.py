@@ -362,7 +362,7 @@ def empty_databases(wanted: bool) -> Iterator[Callable[[], str]]:
 def main() -> None:
     """Print the table for all cases asked for."""
     options = arguments().parse_args()
-    postgres.leave_in_order()
+    postgres.unwind_on_signals()
     needs_postgres = "PostgreSQL" in options.databases and BATCHOPS in options.contenders
     with empty_databases(needs_postgres) as new_database:
         print(HEAD, flush=True)

@@ -76,7 +76,7 @@ def main(command: Sequence[str]) -> int:
     """Run a command with `DATABASE_URL` naming a server of its own; returns its exit code."""
     if not command:
         sys.exit("Usage: python -m tools.postgres COMMAND [ARGUMENT ...]")
-    leave_in_order()
+    unwind_on_signals()
     try:
         with server() as url:
             return run(command, os.environ | {"DATABASE_URL": url})
@@ -94,9 +94,12 @@ def run(command: Sequence[str], environment: dict[str, str]) -> int:
                 process.terminate()
 
 
-def leave_in_order() -> None:
-    """Make the signals that end this process unwind it, so that nothing stays behind."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+def unwind_on_signals() -> None:
+    """Make the signals that end this process unwind it, so that nothing stays behind.
+
+    SIGINT too: Python leaves it ignored where whoever started it had it ignored, as nohup may.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
 
 
@@ -179,7 +182,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    # To PostgreSQL, SIGINT means: break connections off, then end in good order.
+    # To PostgreSQL, SIGINT means: break connections off, then end cleanly.
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         if process.poll() is None:
             process.send_signal(number)

@@ -9,11 +9,14 @@ import base64
 import contextlib
 import os
 import secrets
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,8 +27,8 @@ from tools import postgres
 BASE: Final = Path(__file__).resolve().parent.parent
 RESULTS: Final = BASE / "var" / "test-results"
 SUMMARY: Final = RESULTS / "summary.txt"
-PROCESSES: Final = os.environ.get("TEST_PROCESSES", str(min(4, (os.cpu_count() or 1) + 1)))
-"""One more than processors, since many tests wait for a started program or a page."""
+PROCESSORS: Final = int(os.environ.get("TEST_PROCESSES", os.cpu_count() or 1))
+"""So many processes test on SQLite, and half as many, with fewer tests, on PostgreSQL."""
 REQUIRE_ALL: Final = "BATCHOPS_REQUIRE_ALL"
 """Environment variable: a skipped test is a failure."""
 PYTHON: Final = sys.executable
@@ -55,6 +58,9 @@ DEPLOYMENT_CHECK: Final = (*MANAGE, "check", "--deploy", "--fail-level", "WARNIN
 NEEDS_THE_DATABASE: Final = ("-m", "not browser and not once")
 """pytest's arguments for the tests that can tell one database from the other."""
 
+_running: list[subprocess.Popen[str]] = []
+_is_over = threading.Event()
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -72,32 +78,42 @@ class Outcome:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run all steps, the later ones too when one fails; returns the exit code."""
+    """Run all steps, the later ones too when one fails; returns the exit code.
+
+    The checks and the tests on either database run side by side: each often waits.
+    """
     os.chdir(BASE)
-    postgres.leave_in_order()
+    postgres.unwind_on_signals()
     make_folder(RESULTS)
     SUMMARY.unlink(missing_ok=True)
-    outcomes: list[Outcome] = []
-    for step in _checks() if not arguments else ():
-        outcomes.append(step)
-    outcomes.append(_tests("SQLite", arguments, {"DATABASE_URL": ""}))
-    outcomes.append(_tests_on_postgres(arguments))
-    return _conclude(outcomes)
+    started = time.monotonic()
+    lanes: list[Callable[[], list[Outcome]]] = [
+        lambda: [_tests("SQLite", arguments, {"DATABASE_URL": ""}, PROCESSORS)],
+        lambda: [_tests_on_postgres(arguments)],
+    ]
+    if not arguments:
+        lanes.append(_checks)
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        futures = [pool.submit(lane) for lane in lanes]
+        try:
+            outcomes = [outcome for future in futures for outcome in future.result()]
+        finally:
+            _end_what_runs()
+    return _conclude(outcomes, time.monotonic() - started)
 
 
-def _checks() -> Iterator[Outcome]:
+def _checks() -> list[Outcome]:
     with tempfile.TemporaryDirectory() as folder:
         aside = {"ENV_FILE": os.devnull, "DATA_DIR": folder, "STATIC_ROOT": f"{folder}/static"}
-        for name, command in CHECKS.items():
-            yield _check(name, command, aside)
-        yield _check("static files", COLLECT, aside)
-        yield _check("check --deploy", DEPLOYMENT_CHECK, aside | PRODUCTION)
+        outcomes = [_check(name, command, aside) for name, command in CHECKS.items()]
+        outcomes.append(_check("static files", COLLECT, aside))
+        outcomes.append(_check("check --deploy", DEPLOYMENT_CHECK, aside | PRODUCTION))
+    return outcomes
 
 
 def _check(name: str, command: Sequence[str], environment: dict[str, str]) -> Outcome:
-    _announce(name)
     started = time.monotonic()
-    ok = postgres.run(command, os.environ | environment) == 0
+    ok = _run(name, command, environment) == 0
     return Outcome(name, int(ok), int(not ok), seconds=time.monotonic() - started)
 
 
@@ -106,22 +122,46 @@ def _tests_on_postgres(arguments: Sequence[str]) -> Outcome:
         try:
             url = os.environ.get("TEST_POSTGRES_URL") or stack.enter_context(postgres.server())
         except postgres.Unobtainable as error:
-            print(f"\nThe tests on PostgreSQL are skipped: {error}")
+            print(f"The tests on PostgreSQL are skipped: {error}")
             return Outcome("PostgreSQL", skipped=1)
-        return _tests("PostgreSQL", arguments or NEEDS_THE_DATABASE, {"DATABASE_URL": url})
+        only = arguments or NEEDS_THE_DATABASE
+        return _tests("PostgreSQL", only, {"DATABASE_URL": url}, max(1, PROCESSORS // 2))
 
 
-def _tests(name: str, arguments: Sequence[str], environment: dict[str, str]) -> Outcome:
-    _announce(f"tests on {name}")
+def _tests(
+    name: str, arguments: Sequence[str], environment: dict[str, str], processes: int
+) -> Outcome:
     report = RESULTS / f"{name.lower()}.xml"
     report.unlink(missing_ok=True)
     started = time.monotonic()
-    spread = ("-n", PROCESSES, "--dist", "loadgroup")
-    code = postgres.run(
-        (PYTHON, "-m", "pytest", *spread, f"--junitxml={report}", *arguments),
-        os.environ | environment,
-    )
+    spread = ("-n", str(processes), "--dist", "loadgroup")
+    command = (PYTHON, "-m", "pytest", "-q", *spread, f"--junitxml={report}", *arguments)
+    code = _run(name, command, environment)
     return _counted(name, report, code, time.monotonic() - started)
+
+
+def _run(name: str, command: Sequence[str], environment: dict[str, str]) -> int:
+    """Run a command to its end; what it prints appears line by line behind its name."""
+    if _is_over.is_set():
+        return 1
+    with subprocess.Popen(
+        command,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        _running.append(process)
+        for line in process.stdout or ():
+            print(f"{name:14} | {line.rstrip()}", flush=True)
+        return process.wait()
+
+
+def _end_what_runs() -> None:
+    _is_over.set()
+    for process in _running:
+        process.terminate()
 
 
 def _counted(name: str, report: Path, code: int, seconds: float) -> Outcome:
@@ -135,7 +175,7 @@ def _counted(name: str, report: Path, code: int, seconds: float) -> Outcome:
     return Outcome(name, passed, max(failed, int(code != 0)), skipped, seconds)
 
 
-def _conclude(outcomes: Sequence[Outcome]) -> int:
+def _conclude(outcomes: Sequence[Outcome], seconds: float) -> int:
     print()
     for outcome in outcomes:
         print(f"{outcome.name:16} {outcome.seconds:6.1f} s  {outcome}")
@@ -146,15 +186,11 @@ def _conclude(outcomes: Sequence[Outcome]) -> int:
         sum(outcome.skipped for outcome in outcomes),
     )
     SUMMARY.write_text(f"{total}\n")
-    print(f"{'all':16} {sum(outcome.seconds for outcome in outcomes):6.1f} s  {total}")
+    print(f"{'all':16} {seconds:6.1f} s  {total}")
     if total.skipped and os.environ.get(REQUIRE_ALL):
         print(f"{REQUIRE_ALL} is set, so what was skipped counts as failed.")
         return 1
     return int(total.failed > 0)
-
-
-def _announce(step: str) -> None:
-    print(f"\n--- {step} ---", flush=True)
 
 
 if __name__ == "__main__":

@@ -44,15 +44,15 @@ def test_a_run_without_tests_has_failed(tmp_path: Path) -> None:
 
 
 def test_the_summary_is_the_sum(summary: Path) -> None:
-    assert quality._conclude([Outcome("a", 3), Outcome("b", 4, 0, 1)]) == 0
+    assert quality._conclude([Outcome("a", 3), Outcome("b", 4, 0, 1)], 0) == 0
     assert summary.read_text() == "7 passed, 0 failed, 1 skipped\n"
 
 
 def test_one_failure_anywhere_fails_the_whole(summary: Path) -> None:
-    assert quality._conclude([Outcome("a", 3), Outcome("b", 4, 1)]) == 1
+    assert quality._conclude([Outcome("a", 3), Outcome("b", 4, 1)], 0) == 1
     assert summary.read_text() == "7 passed, 1 failed\n"
 
 
 def test_where_all_is_required_a_skip_fails_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(quality.REQUIRE_ALL, "1")
-    assert quality._conclude([Outcome("a", 3, 0, 1)]) == 1
+    assert quality._conclude([Outcome("a", 3, 0, 1)], 0) == 1
