@@ -91,7 +91,7 @@ def check(
         need(fits, f"Entry {data['sequence']} is not the one that the anchor confirms.")
         first, last, entries = first or data, data, entries + 1
         if data["action"] == "audit.anchored":
-            chain.take(data, begins=first["sequence"] == 1)
+            chain.take(data, first)
     if end is None or first is None or last is None:
         raise Broken("The file is cut off: its last line is missing.")
     need(header["entries"] == entries, f"The header counts other entries; there are {entries}.")
@@ -123,11 +123,11 @@ def _header(lines: Iterator[tuple[int, bytes]]) -> Object:
     except (ValueError, RecursionError):
         header = None
     kinds = {"format": str, "entries": int, "whole": bool}
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    found = header if isinstance(header, dict) else {}
+    is_sound = all(type(found.get(name)) is kind for name, kind in kinds.items())
+    if not is_sound or found["format"] != FORMAT:
         raise NotAnExport(f"This is no export of the audit trail in the format {FORMAT}.")
-    if any(type(header.get(name)) is not kind for name, kind in kinds.items()):
-        raise NotAnExport("The first line is no header of an export.")
-    return header
+    return found
 
 
 def _object(line: bytes, number: int) -> Object:
@@ -178,8 +178,7 @@ def _check_ends(first: Object, last: Object, head: Object, after: str, whole: bo
     left_out = head["sequence"] - last["sequence"]
     need(left_out >= 0, "The file holds entries behind its own head.")
     need(not whole or left_out == 0, f"The last {left_out} entries before the head are missing.")
-    fits = left_out > 0 or last["hash"] == head["hash"]
-    need(fits, "The last entry has another hash than the head.")
+    need(left_out > 0 or last["hash"] == head["hash"], "The last entry is not the head's.")
 
 
 def _is_hash(value: Any) -> bool:
@@ -200,13 +199,13 @@ class Anchors:
         self.latest: Object | None = None
         self.fault = ""
 
-    def take(self, entry: Object, begins: bool) -> None:
-        """Go on to the anchor in an entry. Raises Broken."""
+    def take(self, entry: Object, first: Object) -> None:
+        """Go on to the anchor in an entry of a file with this first entry. Raises Broken."""
         anchor, before, where = entry["detail"], self.latest, f"entry {entry['sequence']}"
         need(is_anchor(anchor), f"The anchor in {where} cannot be read.")
         place = (entry["sequence"] - 1, entry["previous_hash"])
-        is_here = (anchor["sequence"], anchor["hash"]) == place
-        need(is_here, f"The anchor in {where} is not the one of the entry before.")
+        need((anchor["sequence"], anchor["hash"]) == place, f"The anchor in {where} is misplaced.")
+        begins = first["sequence"] == 1
         previous = digest(before) if before else GENESIS if begins else anchor["previous"]
         follows = anchor["previous"] == previous or not self.whole
         need(follows, f"The anchor in {where} does not follow the anchor before.")
@@ -218,7 +217,7 @@ class Anchors:
             self.notes.append(f"{said} after this: {self.fault}" if self.fault else said)
             self.fault = ""
         elif self.whole:
-            self.fault = self.fault or self._judge(before, anchor, where, begins)
+            self.fault = self.fault or self._judge(before, anchor, where, first)
         self.latest = anchor
 
     def end(self, end: Object, last: Object) -> None:
@@ -251,13 +250,16 @@ class Anchors:
         is_true = verify_signature(key, signed, _decoded(anchor["signature"]))
         need(is_true, f"The signature of the anchor in {where} is false.")
 
-    def _judge(self, before: Object | None, anchor: Object, where: str, begins: bool) -> str:
-        due = before["number"] + 1 if before else 1 if begins else anchor["number"]
+    def _judge(self, before: Object | None, anchor: Object, where: str, first: Object) -> str:
+        start = 1 if first["sequence"] == 1 else anchor["number"]
+        due = before["number"] + 1 if before else start
         if anchor["number"] != due:
             return f"Anchor {due} is missing before {where}."
-        if not self.keys or before is None or not before["key_id"]:
+        is_begun = before is not None and before["key_id"]
+        if not self.keys or not (is_begun or anchor["key_id"]):
             return ""
-        late = f"The anchor in {where} came late." if is_late(before, anchor["at"]) else ""
+        earlier = before if before and is_begun else {**anchor, "at": first["at"]}
+        late = f"The anchor in {where} came late." if is_late(earlier, anchor["at"]) else ""
         return late if anchor["key_id"] else f"The anchor in {where} is not signed."
 
 
@@ -327,8 +329,7 @@ def _encode(point: Point) -> bytes:
 def _add(first: Point, second: Point) -> Point:
     a = (first[1] - first[0]) * (second[1] - second[0]) % PRIME
     b = (first[1] + first[0]) * (second[1] + second[0]) % PRIME
-    c = 2 * first[3] * second[3] * D % PRIME
-    d = 2 * first[2] * second[2] % PRIME
+    c, d = 2 * first[3] * second[3] * D % PRIME, 2 * first[2] * second[2] % PRIME
     e, f, g, h = b - a, d - c, d + c, b + a
     return e * f % PRIME, g * h % PRIME, f * g % PRIME, e * h % PRIME
 

@@ -116,6 +116,62 @@ def test_a_rewritten_trail_with_dropped_anchors_is_not_good() -> None:
     assert "no signed anchor" in broken(verify())
 
 
+@pytest.mark.parametrize("unsigned", [True, False])
+def test_a_trail_that_lost_its_signed_anchors_is_signed_anew_only_when_a_person_says_so(
+    signing: Settings, administrator: User, unsigned: bool
+) -> None:
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for _ in range(4):
+            trail.fill(3)
+            anchoring.anchor_head()
+            clock.shift(dt.timedelta(hours=1))
+        with trail.triggers_dropped():
+            if unsigned:
+                give_anchors(lambda anchor: replace(anchor, key_id="", signature=""))
+            else:
+                anchors = AuditEntry.objects.filter(action=Action.AUDIT_ANCHORED)
+                for sequence in list(anchors.values_list("sequence", flat=True)):
+                    trail.delete(sequence)
+                    trail.shift(sequence + 1, -1)
+                trail.compute_anew(1)
+        # A worker on a host that has never seen this trail.
+        trail.forget()
+        assert anchoring.anchor_if_due() is None
+        with pytest.raises(NotVerified, match="anchors were removed"):
+            anchoring.anchor_head()
+        verdict = AuditEntry.objects.get(action=Action.AUDIT_VERIFIED)
+        assert "anchors were removed" in verdict.detail["faults"][0]
+        assert "anchors were removed" in watch.alarm_text()
+
+        who: dict[str, Any] = {
+            "user": administrator,
+            "actor": audit.Actor.of_user(administrator),
+        }
+        anchoring.acknowledge("signing begins today", **who)
+        trail.fill(1)
+        assert anchoring.anchor_head() is not None
+        judged = verify()
+        assert judged.is_good
+        assert "signing begins today" in judged.acknowledged[0]
+
+
+def test_a_first_signed_anchor_long_after_the_first_entry_is_a_fault(signing: Settings) -> None:
+    with time_machine.travel(START, tick=False) as clock:
+        trail.fill(2)
+        clock.shift(dt.timedelta(hours=3))
+        # As somebody would who holds the key, or an older version did.
+        anchoring._record(AuditHead.objects.get())
+        assert "anchors were removed" in broken(verify())
+
+
+def test_the_first_worker_may_start_within_two_intervals(signing: Settings) -> None:
+    with time_machine.travel(START, tick=False) as clock:
+        trail.fill(2)
+        clock.shift(dt.timedelta(hours=2))
+        assert anchoring.anchor_if_due() is not None
+        assert verify().is_good
+
+
 @pytest.mark.usefixtures("anchored")
 def test_a_dropped_anchor_in_the_middle_is_missed() -> None:
     with trail.triggers_dropped():

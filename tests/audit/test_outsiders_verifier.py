@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib.auth.models import User
+from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
@@ -310,6 +312,23 @@ def test_an_outsider_misses_an_anchor_that_was_dropped(
     objects = anchored_export(auditor, tmp_path, settings)
     del objects[objects.index(anchor_entries(objects)[0])]
     assert outcome_of(rebuilt(objects, signed)) == 1
+
+
+def test_an_outsider_misses_the_anchors_before_a_first_signed_one_that_came_late(
+    auditor: User, tmp_path: Path, settings: Settings
+) -> None:
+    objects = anchored_export(auditor, tmp_path, settings)
+    day_before = timezone.now() - dt.timedelta(days=1)
+    objects[1]["at"] = f"{day_before:%Y-%m-%dT%H:%M:%S.%f}+00:00"
+    assert outcome_of(rebuilt(objects, signed)) == 1
+    assert outcome_of(rebuilt(objects, lambda anchor: acknowledged(anchor, of=1))) == 0
+    assert outcome_of(rebuilt(objects, signed), with_key=False) == 0
+
+
+def acknowledged(anchor: Anchor, *, of: int) -> Anchor:
+    """Signed, and the one of that number with a person's reason."""
+    reason = "signing begins" if anchor.number == of else ""
+    return signed(replace(anchor, reason=reason))
 
 
 def test_a_name_that_stands_twice_in_a_line_is_found() -> None:

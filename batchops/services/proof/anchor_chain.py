@@ -1,8 +1,9 @@
 """The rules that the anchors stored in the trail follow, one after the other.
 
-They are numbered without a gap, name the anchor before, come in time, and are signed where a key
-is known. What is wrong with their order is a fault until a signed anchor says that a person has
-looked into it; what is wrong with their content is one for ever.
+They are numbered without a gap, name the anchor before, come in time (the first of them after the
+first entry), and are signed where a key is known. What is wrong with their order is a fault until a
+signed anchor says that a person has looked into it; what is wrong with their content is one for
+ever.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class AnchorChain:
     keys: Mapping[str, Ed25519PublicKey]
     begins_here: bool = True
     """Whether the first anchor met has to be the first that there is."""
+    begun_at: str = ""
+    """When the first entry met was written."""
     latest: Anchor | None = None
     signed: int = 0
     signed_through: int | None = None
@@ -70,7 +73,8 @@ class AnchorChain:
                 Kind.NOT_ANCHORED,
                 next_entry,
                 "A signing key is known, but no signed anchor confirms the trail up to here. "
-                "On a new trail, sign the first: manage.py anchor_audit.",
+                "On a new trail, sign the first: manage.py anchor_audit. Where signing begins on "
+                "an older one, say so: manage.py acknowledge_audit.",
             )
         if moment is not None and latest.is_late(moment):
             return Fault(
@@ -81,6 +85,23 @@ class AnchorChain:
             )
         return None
 
+    def unsigned_too_long(self, moment: dt.datetime | None, interval: int) -> Fault | None:
+        """The fault of a trail whose first signed anchor comes at this moment, if it is too late.
+
+        Whoever removes all anchors leaves a trail that looks as if signing were about to begin.
+        """
+        is_begun = self.latest is not None and bool(self.latest.key_id)
+        first = Anchor(0, GENESIS, self.begun_at, interval=interval)
+        if not self.keys or is_begun or not self.begun_at or not first.is_late(moment):
+            return None
+        return Fault(
+            Kind.NOT_ANCHORED,
+            (self.latest.entry if self.latest else 0) + 1,
+            f"No signed anchor confirms what was recorded from {self.begun_at} on. Either signing "
+            "begins only now, or anchors were removed: find out, then say so: "
+            "manage.py acknowledge_audit.",
+        )
+
     def _judge(self, anchor: Anchor, entry: int) -> None:
         before = self.latest
         expected = before.number + 1 if before else 1 if self.begins_here else anchor.number
@@ -89,8 +110,10 @@ class AnchorChain:
         if not self.keys:
             return
         if before is None or not before.key_id:
-            return
-        if not anchor.key_id:
+            if anchor.key_id:
+                late = self.unsigned_too_long(anchor.moment, anchor.interval)
+                self.fault = self.fault or late
+        elif not anchor.key_id:
             self._blame(entry, "The anchor in it is not signed, though the one before is.")
         elif before.is_late(anchor.moment):
             self._blame(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
@@ -142,7 +143,8 @@ def verify(
 def verified_since_last_anchor(head: AuditHead) -> tuple[Verdict, Walk]:
     """Check what came since the last signed anchor, up to a head; before it is signed itself.
 
-    Where there is no signed anchor, all that is there is checked. Being late is no fault here.
+    Where there is no signed anchor, all that is there is checked, and must not be older than what a
+    first one may take. After that, being late is no fault here.
     Raises `audit_keys.BadKey`.
     """
     walk, verdict = Walk(AnchorChain(signing_keys.public_keys())), Verdict()
@@ -167,7 +169,9 @@ def continue_to(head: AuditHead, verdict: Verdict, walk: Walk) -> None:
         verdict.integrity = Fault(
             Kind.REWRITTEN, head.sequence, "The last entry is not the one that the head names."
         )
-    verdict.anchoring = walk.anchors.fault
+    verdict.anchoring = walk.anchors.fault or walk.anchors.unsigned_too_long(
+        timezone.now(), settings.AUDIT_ANCHOR_INTERVAL
+    )
     verdict.last, verdict.last_hash = walk.expected - 1, walk.previous_hash
 
 

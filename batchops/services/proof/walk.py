@@ -6,7 +6,7 @@ The rows may come from archive files first and from the database then: one chain
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -69,12 +69,13 @@ class Walk:
         if first:
             self.first = sequence
         self.anchors.begins_here = sequence == 1
-        self.anchors.latest = None
+        self.anchors.latest, self.anchors.begun_at = None, ""
         self.expected, self.previous_hash = sequence, previous_hash
         self.last_confirmed = sequence - 1
 
-    def follow(self, rows: Iterable[Row]) -> Fault | None:
+    def follow(self, rows: Sequence[Row]) -> Fault | None:
         """Follow the chain through a slice; the first fault in it."""
+        self.anchors.begun_at = self.anchors.begun_at or str(rows[0].at)
         expected, previous = self.expected, self.previous_hash
         sha256, outside = hashlib.sha256, self.outside
         for row in rows:
