@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from django.db import connection, transaction
-from django.db.models import Case, JSONField, QuerySet, UUIDField, Value, When
+from django.db.models import Case, F, JSONField, QuerySet, UUIDField, Value, When
 from django.db.models.fields import BooleanField, CharField, SmallIntegerField
 
 from batchops.models import Batch, Change, ChangeItem, ItemState
-from batchops.services.bulk import sql_of
+from batchops.services.bulk import in_chunks, sql_of
 from batchops.services.changes import eligibility
 
 SELECTED_AT_ONCE: Final = 4_000
@@ -37,7 +37,7 @@ def selection(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> Non
 
 def each(items: Iterable[ChangeItem]) -> None:
     """Write items that are each made by themselves."""
-    for chunk in _chunks(items):
+    for chunk in in_chunks(items, WRITTEN_AT_ONCE):
         with transaction.atomic():
             ChangeItem.objects.bulk_create(chunk)
 
@@ -76,7 +76,7 @@ def _insert(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
     skipped = {"plan_": Plan.SKIP}
     columns: dict[str, Any] = {
         "change_id": Value(change.pk, UUIDField()),
-        "batch_id": "batch_id",
+        "batch_id": F("batch_id"),
         "plan": eligibility.plan(patch),
         "state": Case(
             When(**skipped, then=Value(ItemState.SKIPPED.value)),
@@ -89,26 +89,22 @@ def _insert(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
             output_field=BooleanField(),
         ),
         "message": eligibility.skip_message(patch),
-        "before_paused": "paused",
-        "before_expires_on": "expires_on",
-        "before_call_rate": "call_rate",
-        "before_auto_call_rate": "auto_call_rate",
-        "before_status": "status",
+        "before_paused": F("paused"),
+        "before_expires_on": F("expires_on"),
+        "before_call_rate": F("call_rate"),
+        "before_auto_call_rate": F("auto_call_rate"),
+        "before_status": F("status"),
         "attempts": Value(0, SmallIntegerField()),
         "lease": Value("", CharField()),
         "confirmation": Value("", CharField()),
         "unrequested": Value([], JSONField()),
     }
-    annotations = {
-        f"{name}_": value for name, value in columns.items() if not isinstance(value, str)
-    }
+    selected = {f"{name}_": value for name, value in columns.items()}
     source = (
         Batch.objects.filter(pk__in=batches.values("pk"))
-        .annotate(**annotations)
+        .annotate(**selected)
         .order_by("batch_id")
-        .values_list(
-            *(value if isinstance(value, str) else f"{name}_" for name, value in columns.items())
-        )
+        .values_list(*selected)
     )
     query = sql_of(source)
     if query is None:
@@ -118,14 +114,3 @@ def _insert(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
     table = connection.ops.quote_name(ChangeItem._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {table} ({names}) {select}", parameters)
-
-
-def _chunks(items: Iterable[ChangeItem]) -> Iterator[list[ChangeItem]]:
-    chunk: list[ChangeItem] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == WRITTEN_AT_ONCE:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

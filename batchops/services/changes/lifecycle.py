@@ -295,12 +295,6 @@ def sweep_stopped(change: Change) -> bool:
     return done
 
 
-def in_chunks(keys: Iterable[Any], size: int = CHUNK) -> Iterable[list[Any]]:
-    """Lists of at most `size` keys; all are read before the first is given out."""
-    everything = list(keys)
-    return (everything[start : start + size] for start in range(0, len(everything), size))
-
-
 def locked(change: Change) -> Change:
     """The change as it is now, locked until the transaction ends."""
     return Change.objects.select_for_update(no_key=True, of=("self",)).get(pk=change.pk)

@@ -21,6 +21,7 @@ from django.utils import timezone
 from batchops import audit
 from batchops.models import Action, Batch, KnownStatus, SyncRun
 from batchops.services import vendor
+from batchops.services.bulk import in_chunks
 from batchops.services.mirror import list_pages, shared_ids, single_reads, store
 from batchops.services.mirror.evidence import read_lag
 from batchops.services.mirror.list_pages import Fetched
@@ -266,8 +267,8 @@ def _read_absent(work: _Sync, started_at: dt.datetime) -> None:
             "If they are really gone, run: manage.py sync --full --accept-missing"
         )
     left_out = 0
-    for start in range(0, len(absent), READ_AT_ONCE):
-        readings = single_reads.read(work.client, absent[start : start + READ_AT_ONCE], work.alive)
+    for chunk in in_chunks(absent, READ_AT_ONCE):
+        readings = single_reads.read(work.client, chunk, work.alive)
         work.run.missing += readings.missing
         left_out += readings.present
         _bear(work, readings.errors)

@@ -114,7 +114,7 @@ class Engine:
         self.dispatcher.start()
         try:
             while not self.is_asked_to_end() and self._go_on():
-                self._collect(PAGE_POLL_SECONDS if self.supply.refreshes else POLL_SECONDS)
+                self._collect(PAGE_POLL_SECONDS if self.supply.preflights else POLL_SECONDS)
                 self.dispatcher.send_due()
         finally:
             self._close()
@@ -125,7 +125,7 @@ class Engine:
         try:
             self._take_unknown()
             claimed = self._tend()
-            more = bool(claimed or self.supply.held or self.supply.refreshes) or self._has_more()
+            more = bool(claimed or self.supply.held or self.supply.preflights) or self._has_more()
         except DatabaseError as error:
             self._bear(error)
             return True
@@ -142,7 +142,7 @@ class Engine:
         if self.buffer.is_due(len(self.supply.held)):
             self._write()
         self._apply_waits()
-        for change, error in self.supply.advance_refreshes():
+        for change, error in self.supply.advance_preflights():
             words = self.outages.words(Kind.READ, error.message)
             self._wait_or_halt(change, halting(error), words)
         if self.renewing.is_due():
@@ -356,9 +356,9 @@ class Engine:
         self.buffer.settle(self.denials.of_the_batches(0))
         self.buffer.give_back([*unsent, *self.dispatcher.take_back()], "The worker was ended.")
         self._write_the_last()
-        for refresh in self.supply.refreshes.values():
+        for reading in self.supply.preflights.values():
             with suppress(DatabaseError):
-                refresh.close()
+                reading.close()
 
     def _write_the_last(self) -> None:
         deadline = time.monotonic() + LAST_WRITE_SECONDS

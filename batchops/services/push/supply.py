@@ -53,7 +53,7 @@ class Supply:
         self.changes: dict[UUID, Change] = {}
         self.held: dict[int, Assignment] = {}
         self.unsent: list[Outcome] = []
-        self.refreshes: dict[UUID, preflight.Refresh] = {}
+        self.preflights: dict[UUID, preflight.Preflight] = {}
         self._dispatcher = dispatcher
         self._only_emergency = only_emergency
         self._maximum = maximum
@@ -153,8 +153,8 @@ class Supply:
             return self._claim(change, size) if lifecycle.sweep_stopped(change) else 0
         if self.prepare(change):
             return self._claim(change, size)
-        if change.pk in self.refreshes:
-            return self._claim(change, size, among=self.refreshes[change.pk].take_seen())
+        if change.pk in self.preflights:
+            return self._claim(change, size, among=self.preflights[change.pk].take_seen())
         return 0
 
     def prepare(self, change: Change) -> bool:
@@ -169,25 +169,25 @@ class Supply:
         now = timezone.now()
         if is_urgent(change) or preflight.is_fresh(change, now):
             return True
-        if change.pk in self.refreshes:
+        if change.pk in self.preflights:
             return False
         if change.pk in self._read_each or preflight.reads_each(change):
             self._read_each.add(change.pk)
             return True
         if preflight.take_turn(change, now):
-            self.refreshes[change.pk] = preflight.Refresh(change, vendor.client())
+            self.preflights[change.pk] = preflight.Preflight(change, vendor.client())
         return False
 
-    def advance_refreshes(self) -> Iterator[tuple[Change, SyllableError]]:
+    def advance_preflights(self) -> Iterator[tuple[Change, SyllableError]]:
         """Write what came in for comparison; yields what broke off, with its error."""
-        for key, refresh in list(self.refreshes.items()):
+        for key, reading in list(self.preflights.items()):
             try:
-                if not refresh.step():
+                if not reading.step():
                     continue
             except SyllableError as error:
-                yield refresh.change, error
-            self._unread[key] = refresh.unread
-            self.refreshes.pop(key).close()
+                yield reading.change, error
+            self._unread[key] = reading.unread
+            self.preflights.pop(key).close()
 
     def _claim(self, change: Change, size: int, among: Collection[str] | None = None) -> int:
         """Take items and send them; `among` names the batches that were just compared."""
@@ -231,8 +231,8 @@ class Supply:
         """When list pages were last read for a change; None: each batch is read by itself."""
         if change.pk in self._read_each:
             return None
-        refresh = self.refreshes.get(change.pk)
-        return refresh.started_at if refresh else change.preflight_at
+        reading = self.preflights.get(change.pk)
+        return reading.started_at if reading else change.preflight_at
 
 
 def is_urgent(change: Change) -> bool:

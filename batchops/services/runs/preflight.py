@@ -10,6 +10,7 @@ import math
 import queue
 import threading
 import time
+from enum import Enum, auto
 from typing import Final
 
 from django.db.models import Q
@@ -17,6 +18,7 @@ from django.utils import timezone
 
 from batchops.models import Batch, Change, ItemState
 from batchops.services import vendor
+from batchops.services.bulk import in_chunks
 from batchops.services.mirror import list_pages, single_reads, store
 from batchops.services.runs import leases
 from batchops.syllable.client import SyllableClient
@@ -32,8 +34,16 @@ READ_AT_ONCE: Final = 4
 """Batches that were on no page and are read in one step."""
 POLL_SECONDS: Final = 0.1
 
-HandedOver = list_pages.Fetched[BatchRecord] | list[single_reads.Answer] | BaseException | None
-"""A page, batches that were on none, what went wrong, or None at the end of either."""
+
+class End(Enum):
+    """What the vendor was asked for, when all of it has come."""
+
+    OF_PAGES = auto()
+    OF_SINGLE_READS = auto()
+
+
+Message = list_pages.Fetched[BatchRecord] | list[single_reads.Answer] | End | BaseException
+"""From the thread that asks the vendor to the steps: first all pages, then what was on none."""
 
 
 def reads_each(change: Change) -> bool:
@@ -53,7 +63,7 @@ def is_fresh(change: Change, now: dt.datetime) -> bool:
 
 
 def take_turn(change: Change, now: dt.datetime) -> bool:
-    """Let one worker alone refresh the mirror for a change."""
+    """Let one worker alone compare the mirror with the vendor for a change."""
     free = (
         Q(preflight_lease_until=None)
         | Q(preflight_lease_until__lt=now)
@@ -64,7 +74,7 @@ def take_turn(change: Change, now: dt.datetime) -> bool:
     return bool(turn.update(preflight_lease_until=now + leases.lease_time()))
 
 
-class Refresh:
+class Preflight:
     """Reads all list pages into the mirror, in steps between which other work goes on.
 
     A thread asks the vendor; the steps, which use the database and never wait, are the caller's.
@@ -81,9 +91,8 @@ class Refresh:
         self._just_seen: list[str] = []
         self.unread: set[str] = set()
         self._absent: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
-        self._has_all_pages = False
-        self._pages: queue.Queue[HandedOver] = queue.Queue(PAGES_WAITING)
-        self._broken_off = threading.Event()
+        self._messages: queue.Queue[Message] = queue.Queue(PAGES_WAITING)
+        self._closed = threading.Event()
         threading.Thread(target=self._fetch, name="preflight", daemon=True).start()
 
     def step(self) -> bool:
@@ -93,25 +102,24 @@ class Refresh:
         """
         self._keep_turn()
         try:
-            fetched = self._pages.get_nowait()
+            message = self._messages.get_nowait()
         except queue.Empty:
             return False
-        if isinstance(fetched, BaseException):
-            raise fetched
-        if isinstance(fetched, list):
-            self.unread.update(single_reads.write(fetched).errors)
-        elif fetched is not None:
-            store.apply_page(fetched.page.items, fetched.sent_at)
-            self._just_seen += [item.batch_id for item in fetched.page.items]
-            self._seen.update(self._just_seen)
-        elif self._has_all_pages:
-            self.change.preflight_at = self.started_at
-            Change.objects.filter(pk=self.change.pk).update(preflight_at=self.started_at)
-            return True
-        else:
-            self._absent.put(self._on_no_page())
-            self._has_all_pages = True
-        return False
+        match message:
+            case list_pages.Fetched(page, sent_at):
+                store.apply_page(page.items, sent_at)
+                self._just_seen += [item.batch_id for item in page.items]
+                self._seen.update(self._just_seen)
+            case End.OF_PAGES:
+                self._absent.put(self._on_no_page())
+            case list():
+                self.unread.update(single_reads.write(message).errors)
+            case End.OF_SINGLE_READS:
+                self.change.preflight_at = self.started_at
+                Change.objects.filter(pk=self.change.pk).update(preflight_at=self.started_at)
+            case BaseException():
+                raise message
+        return message is End.OF_SINGLE_READS
 
     def take_seen(self) -> list[str]:
         """The batches compared since the last call: they need not wait for the others."""
@@ -119,8 +127,8 @@ class Refresh:
         return seen
 
     def close(self) -> None:
-        """Break off what is under way, and let another worker have its turn."""
-        self._broken_off.set()
+        """Stop what is under way, and let another worker have its turn."""
+        self._closed.set()
         self._absent.put([])
         Change.objects.filter(pk=self.change.pk).update(preflight_lease_until=None)
 
@@ -139,22 +147,20 @@ class Refresh:
     def _fetch(self) -> None:
         try:
             for fetched in list_pages.all_batches(self._client):
-                if not self._hand_over(fetched):
+                if not self._send(fetched):
                     return
-            self._hand_over(None)
-            absent = self._absent.get()
-            for start in range(0, len(absent), READ_AT_ONCE):
-                part = absent[start : start + READ_AT_ONCE]
-                if not self._hand_over(single_reads.ask(self._client, part)):
+            self._send(End.OF_PAGES)
+            for chunk in in_chunks(self._absent.get(), READ_AT_ONCE):
+                if not self._send(single_reads.ask(self._client, chunk)):
                     return
-            self._hand_over(None)
+            self._send(End.OF_SINGLE_READS)
         except BaseException as error:  # noqa: BLE001  the next step raises it
-            self._hand_over(error)
+            self._send(error)
 
-    def _hand_over(self, fetched: HandedOver) -> bool:
-        while not self._broken_off.is_set():
+    def _send(self, message: Message) -> bool:
+        while not self._closed.is_set():
             try:
-                self._pages.put(fetched, timeout=POLL_SECONDS)
+                self._messages.put(message, timeout=POLL_SECONDS)
             except queue.Full:
                 continue
             return True

@@ -29,6 +29,7 @@ from batchops.models import (
     ItemState,
 )
 from batchops.services import vendor
+from batchops.services.bulk import in_chunks
 from batchops.services.changes import eligibility, lifecycle
 from batchops.services.mirror import list_pages, store
 from batchops.services.mirror.evidence import Known, lag_has_passed, read_lag
@@ -47,6 +48,7 @@ TRY_AGAIN_AFTER: Final = dt.timedelta(seconds=30)
 """How long a vendor that fails is left alone."""
 TRIED_FOR: Final = dt.timedelta(days=1)
 """After so long without a reading, what was accepted stays unconfirmed."""
+RECORDED_AT_ONCE: Final = 1_000
 NAMES_KEPT: Final = 100
 
 Confirmation = ChangeItem.Confirmation
@@ -297,7 +299,7 @@ def _end_or_look_again(change: Change, began: dt.datetime) -> None:
 def _give_up(change: Change) -> None:
     """What still does not show is accepted, but not confirmed."""
     accepted = _open_items(change).filter(state=ItemState.APPLIED)
-    for chunk in lifecycle.in_chunks(accepted.values_list("pk", flat=True)):
+    for chunk in in_chunks(list(accepted.values_list("pk", flat=True)), RECORDED_AT_ONCE):
         with transaction.atomic():
             # Locked, so that of two workers who read back only one records it.
             items = list(

@@ -9,7 +9,6 @@ crash left between is finished or taken back by whoever reviews next.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from array import array
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -17,6 +16,7 @@ from typing import Any, Final
 from django.db.models import QuerySet
 
 from batchops.models import Action, AuditEntry, AuditReviewedRange
+from batchops.services.bulk import in_chunks
 from batchops.services.trail.slices import STEP_ROWS, Lease, in_slices
 
 CHUNK: Final = 5_000
@@ -33,7 +33,7 @@ class Covered:
         self._listed: list[int] = []
         self._digest = hashlib.sha256()
         self._firsts, self._lasts = array("q"), array("q")
-        for chunk in iter(lambda: list(itertools.islice(sequences, CHUNK)), []):
+        for chunk in in_chunks(sequences, CHUNK):
             self._count(chunk)
             known = _Known(chunk[0], chunk[-1])
             for first, last in ranges(number for number in chunk if number not in known):
