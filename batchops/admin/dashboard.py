@@ -12,7 +12,7 @@ from batchops import permissions
 from batchops.admin.ui import bars
 from batchops.models import AuditEntry, Change, ChangeState
 from batchops.services.stats import overview
-from batchops.services.stats.overview import Row
+from batchops.services.stats.overview import CampaignRow
 
 ENTRIES_SHOWN: Final = 8
 TILES: Final = (
@@ -80,7 +80,7 @@ def _tiles(figures: dict[str, int]) -> list[Tile]:
     ]
 
 
-def _bars(rows: tuple[Row, ...]) -> list[CampaignBar]:
+def _bars(rows: tuple[CampaignRow, ...]) -> list[CampaignBar]:
     widest = max((row.total for row in rows), default=0)
     return [
         CampaignBar(
@@ -95,7 +95,7 @@ def _bars(rows: tuple[Row, ...]) -> list[CampaignBar]:
     ]
 
 
-def _legend(rows: tuple[Row, ...]) -> list[bars.Part]:
+def _legend(rows: tuple[CampaignRow, ...]) -> list[bars.Part]:
     """One part for each status that occurs, with its number altogether."""
     together: dict[str, int] = {}
     for row in rows:

@@ -23,8 +23,7 @@ from batchops.models import Batch, Change, SyncRun
 from batchops.models.batch import counted
 from batchops.services.changes import drafts, pasted_ids
 from batchops.services.errors import ChangeError
-from batchops.services.mirror import refresh as refreshing
-from batchops.services.mirror import sync
+from batchops.services.mirror import refresh, sync
 from batchops.syllable.patch import CLEAR, BatchPatch
 
 if TYPE_CHECKING:
@@ -136,9 +135,9 @@ class BatchActions(_Base):
             request_sync(request, SyncRun.Kind.FULL)
             return
         sync.record_request(audit.Actor.of_request(request), "refresh", batches=len(names))
-        done = refreshing.refresh(names)
-        if done.read == done.asked:
-            messages.success(request, f"{counted(done.read)} read anew from the vendor.")
+        done = refresh.refresh(names)
+        if done.read == done.requested:
+            messages.success(request, f"{counted(done.read)} refreshed from the vendor.")
         elif done.read:
             messages.warning(request, f"{_refreshed_words(done)} {_rest_words(done)}")
         else:
@@ -222,15 +221,15 @@ def _is_across(request: HttpRequest) -> bool:
     return request.POST.get("select_across") == "1"
 
 
-def _refreshed_words(done: refreshing.Refreshed) -> str:
-    return f"{done.read:,} of {counted(done.asked)} read anew; the others are shown as before."
+def _refreshed_words(done: refresh.Refreshed) -> str:
+    return f"{done.read:,} of {counted(done.requested)} refreshed; the others are shown as before."
 
 
-def _rest_words(done: refreshing.Refreshed) -> str:
+def _rest_words(done: refresh.Refreshed) -> str:
     """Why not all were read."""
-    words = done.error.message if done.error else ""
+    words = done.errors[-1].message if done.errors else ""
     if done.is_late:
-        late = f"The vendor did not answer for all within {refreshing.DEADLINE_SECONDS:g} seconds."
+        late = f"The vendor did not answer for all within {refresh.DEADLINE_SECONDS:g} seconds."
         words = f"{late} {words} Try again for the rest.".replace("  ", " ")
     return words
 

@@ -16,7 +16,7 @@ from batchops.syllable.records import BatchRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Doings:
+class OwnWrites:
     """Of some batches, what of ours is under way, in doubt, or was done last.
 
     `in_flight`: batches of which a worker holds an item. `open`: items that were tried and have no
@@ -78,11 +78,11 @@ class Doings:
         )
 
 
-def of(batch_ids: Iterable[str], but: Collection[int] = ()) -> Doings:
+def of(batch_ids: Iterable[str], but: Collection[int] = ()) -> OwnWrites:
     """What is ours on these batches, apart from the items in `but`."""
     keys = list(batch_ids)
     if not keys:
-        return Doings()
+        return OwnWrites()
     in_flight, tried, doubtful = set(), defaultdict(list), defaultdict(list)
     for item in _unclear(keys).exclude(pk__in=list(but)):
         if item.state in (ItemState.SENDING, ItemState.PENDING):
@@ -91,7 +91,9 @@ def of(batch_ids: Iterable[str], but: Collection[int] = ()) -> Doings:
             doubtful[item.batch_id].append(item)
         if item.state == ItemState.SENDING:
             in_flight.add(item.batch_id)
-    return Doings(frozenset(in_flight), tried, doubtful, _last_applied(keys), key_identity.names())
+    return OwnWrites(
+        frozenset(in_flight), tried, doubtful, _last_applied(keys), key_identity.names()
+    )
 
 
 def _unclear(batch_ids: list[str]) -> QuerySet[ChangeItem]:

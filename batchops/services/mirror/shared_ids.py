@@ -41,7 +41,7 @@ class Sightings:
                 self.shared.setdefault(record.batch_id, {first}).add(record.campaign_id)
 
 
-def told_apart(
+def split_by_campaign(
     records: Iterable[BatchRecord], rows: Mapping[str, Batch]
 ) -> tuple[dict[str, BatchRecord], list[BatchRecord]]:
     """The record of each id that its row is about, and the records of other campaigns."""

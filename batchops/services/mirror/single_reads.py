@@ -49,17 +49,18 @@ def ask(
     client: SyllableClient, batch_ids: Sequence[str], alive: Alive = lambda: None
 ) -> list[Answer]:
     """GET batches, a few at a time. Uses no database."""
-
-    def answer(batch_id: str) -> Answer:
-        sent_at = timezone.now()
-        try:
-            return Answer(batch_id, client.get_batch(batch_id).record, sent_at)
-        except SyllableError as error:
-            return Answer(batch_id, error, sent_at)
-
     with ThreadPoolExecutor(READS_AT_A_TIME, "read") as pool:
-        futures = [pool.submit(answer, batch_id) for batch_id in batch_ids]
+        futures = [pool.submit(ask_one, client, batch_id) for batch_id in batch_ids]
         return [result_of(future, alive) for future in futures]
+
+
+def ask_one(client: SyllableClient, batch_id: str) -> Answer:
+    """GET a batch. Uses no database."""
+    sent_at = timezone.now()
+    try:
+        return Answer(batch_id, client.get_batch(batch_id).record, sent_at)
+    except SyllableError as error:
+        return Answer(batch_id, error, sent_at)
 
 
 def write(answers: Sequence[Answer]) -> Readings:

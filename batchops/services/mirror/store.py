@@ -1,4 +1,4 @@
-"""Writes what was seen of the vendor's batches into the mirror, and notices outside changes.
+"""Writes what was seen of the vendor's batches into the mirror, and detects changes made outside.
 
 Only rows that differ are written. An observation older than the row is ignored, so that a sync
 never undoes what a push just wrote.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import transaction
@@ -19,7 +19,7 @@ from batchops.models import Action, Batch, Campaign, ChangeItem
 from batchops.services import bulk
 from batchops.services.mirror import own_writes, shared_ids
 from batchops.services.mirror.evidence import Known
-from batchops.services.mirror.own_writes import Doings
+from batchops.services.mirror.own_writes import OwnWrites
 from batchops.syllable.patch import PATCH_FIELDS, Values, same_value
 from batchops.syllable.records import BatchRecord, CampaignRecord
 
@@ -66,20 +66,18 @@ CLOCK_SLACK: Final = dt.timedelta(minutes=2)
 
 
 @dataclass(slots=True)
-class Tally:
-    """What applying observations did."""
+class PageResult:
+    """How many rows a page of observations made and changed."""
 
-    seen: int = 0
     created: int = 0
     changed: int = 0
-    facts: list[audit.Fact] = field(default_factory=list)
 
 
 def apply_page(
     records: Sequence[BatchRecord],
     observed_at: dt.datetime,
     strangers: dict[str, tuple[BatchRecord, dt.datetime]] | None = None,
-) -> Tally:
+) -> PageResult:
     """Write the batches of one reply whose request was sent at `observed_at` (UTC).
 
     One transaction: changed rows, and a fact for each change that was made outside batchops.
@@ -88,16 +86,16 @@ def apply_page(
     """
     with transaction.atomic():
         rows = locked_rows({record.batch_id for record in records})
-        latest, others = shared_ids.told_apart(records, rows)
-        keep_campaigns(record.campaign_id for record in latest.values())
-        tally = Tally(seen=len(latest))
+        latest, others = shared_ids.split_by_campaign(records, rows)
+        ensure_campaigns(record.campaign_id for record in latest.values())
+        result, facts = PageResult(), list[audit.Fact]()
         written: list[Batch] = []
         differing: list[tuple[Batch, BatchRecord]] = []
         for batch_id, record in latest.items():
             row = rows.get(batch_id)
             if row is None:
                 written.append(row_of(record, observed_at))
-                tally.created += 1
+                result.created += 1
             elif not is_stale(row, record, observed_at) and differs(row, record):
                 differing.append((row, record))
         own = own_writes.of(row.batch_id for row, _ in differing)
@@ -105,23 +103,23 @@ def apply_page(
             if row.batch_id in own.in_flight:
                 # The push itself will write it, from a fresher reply.
                 continue
-            if (facts := _take_over_what_others_did(row, record, observed_at, own)) is not None:
-                tally.facts += facts
+            if (found := _apply_and_report(row, record, observed_at, own)) is not None:
+                facts += found
                 written.append(row)
-                tally.changed += 1
+                result.changed += 1
         write_rows(written)
-        audit.record(*tally.facts)
+        audit.record(*facts)
         if strangers is None:
             shared_ids.raise_alarms({one.batch_id: [one.campaign_id] for one in others})
         else:
             strangers |= {one.batch_id: (one, observed_at) for one in others}
-    return tally
+    return result
 
 
 def follow_to_campaign(record: BatchRecord, observed_at: dt.datetime) -> None:
-    """Take over a batch that is in another campaign than before, and there alone."""
+    """Move a batch to the campaign that it is in now, and there alone."""
     with transaction.atomic():
-        keep_campaigns([record.campaign_id])
+        ensure_campaigns([record.campaign_id])
         for row in locked_rows([record.batch_id]).values():
             if is_older(row, observed_at):
                 return
@@ -139,10 +137,10 @@ def follow_to_campaign(record: BatchRecord, observed_at: dt.datetime) -> None:
         apply_page([record], observed_at)
 
 
-def notice(
-    row: Batch, record: BatchRecord, observed_at: dt.datetime, own: Doings
+def detect_external_change(
+    row: Batch, record: BatchRecord, observed_at: dt.datetime, own: OwnWrites
 ) -> list[audit.Fact] | None:
-    """Take over what a single read showed, for an item that is being pushed.
+    """Apply what a single read showed, for an item that is being pushed.
 
     Returns the facts about what others had changed; None when the row stays as it is.
     """
@@ -151,8 +149,8 @@ def notice(
         return None
     if is_stale(row, record, observed_at) or not differs(row, record):
         return None
-    keep_campaigns([record.campaign_id])
-    return _take_over_what_others_did(row, record, observed_at, own)
+    ensure_campaigns([record.campaign_id])
+    return _apply_and_report(row, record, observed_at, own)
 
 
 def locked_rows(batch_ids: Iterable[str]) -> dict[str, Batch]:
@@ -167,7 +165,7 @@ def locked_rows(batch_ids: Iterable[str]) -> dict[str, Batch]:
     return {row.batch_id: row for row in rows}
 
 
-def keep_campaigns(campaign_ids: Iterable[int]) -> None:
+def ensure_campaigns(campaign_ids: Iterable[int]) -> None:
     """Make a nameless row for each campaign that is not known yet."""
     wanted = set(campaign_ids)
     known = set(Campaign.objects.filter(pk__in=wanted).values_list("pk", flat=True))
@@ -189,16 +187,16 @@ def is_stale(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> bool:
 
 
 def differs(row: Batch, record: BatchRecord) -> bool:
-    """Whether the row would change by taking the record over."""
+    """Whether the row would change by applying the record."""
     return row.missing_since is not None or any(
         getattr(row, name) != getattr(record, name) for name in RECORD_FIELDS
     )
 
 
-def take_over(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> None:
+def apply_record(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> None:
     """Put a record's values into a row; a pause of ours ends with the pause itself.
 
-    A record of another campaign is about another batch: nothing of it is taken over.
+    A record of another campaign is about another batch: nothing of it is applied.
     """
     if row.campaign_id not in (None, record.campaign_id):
         return
@@ -289,7 +287,7 @@ def snapshot(batch: Batch | BatchRecord) -> dict[str, Any]:
 def row_of(record: BatchRecord, observed_at: dt.datetime) -> Batch:
     """A mirror row as a record makes it, not stored."""
     row = Batch(batch_id=record.batch_id)
-    take_over(row, record, observed_at)
+    apply_record(row, record, observed_at)
     return row
 
 
@@ -298,8 +296,8 @@ def _campaign_values(record: CampaignRecord) -> dict[str, Any]:
     return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
 
 
-def _take_over_what_others_did(
-    row: Batch, record: BatchRecord, observed_at: dt.datetime, own: Doings
+def _apply_and_report(
+    row: Batch, record: BatchRecord, observed_at: dt.datetime, own: OwnWrites
 ) -> list[audit.Fact] | None:
     """Put an observation into a row; returns the facts about what others did.
 
@@ -327,16 +325,16 @@ def _take_over_what_others_did(
         facts.append(_changed_outside(row, record, others, own.names))
     elif row.status != record.status and not moved:
         facts.append(_status_moved(row, record))
-    _take_over_but(awaited, row, record, observed_at)
+    _apply_except(awaited, row, record, observed_at)
     return facts
 
 
-def _take_over_but(
+def _apply_except(
     awaited: set[str], row: Batch, record: BatchRecord, observed_at: dt.datetime
 ) -> None:
-    """Take over an observation; with `awaited` fields, only what was surely done by others."""
+    """Apply an observation; with `awaited` fields, only what was surely done by others."""
     if not awaited:
-        take_over(row, record, observed_at)
+        apply_record(row, record, observed_at)
         return
     names = (set(PATCH_FIELDS) | {"deleted_at", "deleted_reason"}) - awaited
     for name in names:

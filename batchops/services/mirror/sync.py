@@ -194,7 +194,7 @@ def _end(work: _Sync, error: str = "", *, key_rejected: bool = False) -> None:
     run.finished_at = timezone.now()
     work.note(*(f"Unknown {what}" for what in sorted(work.unknown)))
     if not error:
-        _tell_how_far_it_saw(work)
+        _record_how_far_it_saw(work)
     with transaction.atomic():
         run.save()
         failed_before = before is not None and before.state == SyncRun.State.FAILED
@@ -205,7 +205,7 @@ def _end(work: _Sync, error: str = "", *, key_rejected: bool = False) -> None:
         logger.warning("%s sync failed: %s", run.get_kind_display(), error)
 
 
-def _tell_how_far_it_saw(work: _Sync) -> None:
+def _record_how_far_it_saw(work: _Sync) -> None:
     """Leave to the next sync where to begin, and to people since when everything is known."""
     run = work.run
     last = _last_good()
@@ -241,7 +241,7 @@ def _sync_all(work: _Sync) -> None:
     if not work.has_seen_all:
         work.note(f"The list shows {shown:,} batches and says that there are {work.total:,}.")
     _read_absent(work, started_at)
-    _settle_shared_ids(work, started_at)
+    _review_shared_ids(work, started_at)
 
 
 def _walk_all(work: _Sync) -> bool:
@@ -297,7 +297,7 @@ def _bear(work: _Sync, errors: dict[str, SyllableError]) -> None:
             raise error
 
 
-def _settle_shared_ids(work: _Sync, walked_at: dt.datetime) -> None:
+def _review_shared_ids(work: _Sync, walked_at: dt.datetime) -> None:
     """Raise and end the alarms about ids, and follow batches that are in another campaign now."""
     shared_ids.raise_alarms(work.sightings.shared)
     for batch_id, (record, sent_at) in work.sightings.strangers.items():
@@ -359,7 +359,7 @@ def _left_out(work: _Sync, oldest: dt.datetime) -> str:
 def _take(work: _Sync, fetched: Fetched[BatchRecord], *, whole: bool = False) -> None:
     """Write one page into the mirror and count it; `whole`: it is one of all pages."""
     page, run = fetched.page, work.run
-    tally = store.apply_page(
+    result = store.apply_page(
         page.items, fetched.sent_at, work.sightings.strangers if whole else None
     )
     work.sightings.add(page.items)
@@ -371,8 +371,8 @@ def _take(work: _Sync, fetched: Fetched[BatchRecord], *, whole: bool = False) ->
         if item.status and item.status not in KnownStatus.values:
             work.unknown.add(f"status {item.status}")
     run.batches_seen = len(work.sightings.campaigns)
-    run.created += tally.created
-    run.changed += tally.changed
+    run.created += result.created
+    run.changed += result.changed
     run.unreadable += len(page.unreadable)
     work.note(*page.unreadable)
     work.alive()

@@ -48,7 +48,7 @@ def settle(outcomes: Sequence[Outcome], changes: Mapping[UUID, Change], lease: s
         attempts = _held([outcome.assignment for outcome in outcomes], lease)
         written = [outcome for outcome in outcomes if outcome.assignment.item_id in attempts]
         rows = store.locked_rows(outcome.assignment.batch_id for outcome in written)
-        store.keep_campaigns(
+        store.ensure_campaigns(
             {outcome.record.campaign_id for outcome in written if outcome.record}
             - {row.campaign_id for row in rows.values()}
         )
@@ -70,9 +70,13 @@ def settle(outcomes: Sequence[Outcome], changes: Mapping[UUID, Change], lease: s
             row = rows[outcome.assignment.batch_id]
             change = changes[outcome.assignment.change_id]
             found = outcome.assignment.found
-            noticed = store.notice(row, found.record, found.sent_at, own) if found else None
-            facts += [*(noticed or ()), *_facts(outcome, row, change)]
-            if _settle_row(row, outcome, change) or noticed is not None:
+            external = (
+                store.detect_external_change(row, found.record, found.sent_at, own)
+                if found
+                else None
+            )
+            facts += [*(external or ()), *_facts(outcome, row, change)]
+            if _settle_row(row, outcome, change) or external is not None:
                 touched.append(row)
         update_rows(
             ChangeItem,
@@ -186,7 +190,7 @@ def _settle_row(row: Batch, outcome: Outcome, change: Change) -> bool:
             return doubted
         if not (doubted or store.differs(row, record)):
             return False
-    store.take_over(row, record, outcome.seen_at)
+    store.apply_record(row, record, outcome.seen_at)
     if outcome.by_reply:
         row.written_at = outcome.seen_at
     if applied:

@@ -27,7 +27,7 @@ OTHER: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CampaignRow:
     """The batches of one campaign by status; `campaign` is None for all the smaller ones."""
 
     campaign: Campaign | None
@@ -44,7 +44,7 @@ class Overview:
     """How many batches are in which condition, altogether and by campaign."""
 
     figures: dict[str, int]
-    rows: tuple[Row, ...]
+    rows: tuple[CampaignRow, ...]
 
 
 def _conditions(now: dt.datetime) -> dict[str, Q]:
@@ -92,7 +92,7 @@ def by_status(campaign: Campaign) -> dict[str, int]:
     return _ordered(dict(rows.values_list("status").annotate(Count("pk"))))
 
 
-def _rows(groups: list[Any]) -> tuple[Row, ...]:
+def _rows(groups: list[Any]) -> tuple[CampaignRow, ...]:
     counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for group in groups:
         if group["number_present"]:
@@ -102,14 +102,14 @@ def _rows(groups: list[Any]) -> tuple[Row, ...]:
     # One campaign too many takes no more room than "1 other" would.
     shown = CAMPAIGNS_SHOWN + (len(order) == CAMPAIGNS_SHOWN + 1)
     campaigns = Campaign.objects.in_bulk(order[:shown])
-    rows = [Row(campaigns[key], 1, _ordered(counts[key])) for key in order[:shown]]
+    rows = [CampaignRow(campaigns[key], 1, _ordered(counts[key])) for key in order[:shown]]
     rest = order[shown:]
     if rest:
         together: dict[str, int] = defaultdict(int)
         for key in rest:
             for status, number in counts[key].items():
                 together[status] += number
-        rows.append(Row(None, len(rest), _ordered(together)))
+        rows.append(CampaignRow(None, len(rest), _ordered(together)))
     return tuple(rows)
 
 

@@ -251,12 +251,12 @@ def test_a_viewer_cannot_act_by_a_forged_request(client: Client, viewer: User) -
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_refresh_reads_the_batches_anew(client: Client, sandbox: EmbeddedSandbox) -> None:
+def test_a_refresh_reads_the_batches_again(client: Client, sandbox: EmbeddedSandbox) -> None:
     sandbox.add_batch(batch_id="b-1", campaign_id=1, status="ACTIVE", paused=False)
     refresh.refresh(["b-1"])
     sandbox.edit_batch("b-1", paused=True)
     page = client.get(act(client, "refresh", "b-1")["Location"])
-    assert b"1 batch read anew" in page.content
+    assert b"1 batch refreshed" in page.content
     assert Batch.objects.get().paused is True
     sandbox.set_faults(unauthorized=1)
     page = client.get(act(client, "refresh", "b-1")["Location"])
@@ -275,7 +275,7 @@ def test_a_refresh_keeps_what_was_read_in_time_and_says_how_much(
     sandbox.set_faults(stall_before=stalled, stall_seconds=30)
     monkeypatch.setattr(refresh, "DEADLINE_SECONDS", 3.0)
     page = client.get(act(client, "refresh", across=True, query="o=1")["Location"])
-    assert "43 of 100 batches read anew; the others are shown as before." in page.content.decode()
+    assert "43 of 100 batches refreshed; the others are shown as before." in page.content.decode()
     assert "did not answer for all within 3 seconds" in page.content.decode()
     assert set(Batch.objects.filter(paused=True).values_list("pk", flat=True)) == set(names[:43])
 
@@ -290,7 +290,7 @@ def test_one_batch_that_cannot_be_read_keeps_no_other_from_being_read(
     world.batch("b-3", created_at=timezone.now() - dt.timedelta(days=30))
     sandbox.set_faults(error_500={"share": 1.0, "batch_ids": ["b-1"]})
     page = client.get(act(client, "refresh", across=True)["Location"])
-    assert "3 of 4 batches read anew" in page.content.decode()
+    assert "3 of 4 batches refreshed" in page.content.decode()
     assert Batch.objects.filter(paused=True).count() == 2
     assert Batch.objects.get(pk="b-3").missing_since is not None
 

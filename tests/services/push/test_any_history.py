@@ -22,8 +22,7 @@ from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.sandbox.records import CONSOLE_USER
 from batchops.sandbox.vendor import KEY_OWNER
 from batchops.services.errors import ChangeError
-from batchops.services.mirror import refresh as refreshing
-from batchops.services.mirror import sync
+from batchops.services.mirror import refresh, sync
 from batchops.services.push import driver
 from batchops.services.runs import leases, read_back
 from batchops.syllable.patch import BatchPatch
@@ -122,7 +121,7 @@ class World:
         sync.run_sync(kind)
 
     def refresh(self, number: int) -> None:
-        refreshing.refresh([self.ids[number]])
+        refresh.refresh([self.ids[number]])
 
     def drive(self) -> None:
         Change.objects.update(waiting_until=None)
