@@ -109,7 +109,7 @@ LANES: Final = {
         Lane("trail", all_of(anchoring.anchor_if_due, _night.start_if_due), every=10),
         Lane(
             "housekeeping",
-            all_of(unsent.settle_rest, denials.sum_up_due, drafts.lapse_drafts),
+            all_of(unsent.record_rest, denials.sum_up_due, drafts.expire_drafts),
             every=60,
         ),
         Lane("clean-up", all_of(clean_up.clean_up, heartbeats.forget_old), every=DAY),

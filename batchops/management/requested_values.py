@@ -66,7 +66,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     rate = group.add_mutually_exclusive_group()
     rate.add_argument("--call-rate", type=whole_number, metavar="PER_HOUR", help="1 to 3600.")
     rate.add_argument("--clear-call-rate", action="store_true", help="The campaign's rate again.")
-    group.add_argument("--auto-call-rate", choices=("on", "off"), help="Automatic pacing.")
+    group.add_argument("--auto-call-rate", choices=("on", "off"), help="Automatic call rate.")
 
 
 def patch_of(options: Mapping[str, Any], now: dt.datetime) -> BatchPatch:

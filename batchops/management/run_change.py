@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 ALL_WELL, NOT_ALL, BROKEN_OFF = 0, 1, 130
-LOOK_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -74,20 +74,20 @@ def person(username: str) -> User:
     return user
 
 
-def _denied(words: str) -> CommandError:
+def _denied(message: str) -> CommandError:
     fact = audit.Fact(
         audit.Action.ACCESS_DENIED,
         audit.of_command_line(),
         outcome="denied",
-        detail={"why": audit.storable_text(words, 300)},
+        detail={"why": audit.storable_text(message, 300)},
     )
     denials.record(fact)
-    return usage_error(words)
+    return usage_error(message)
 
 
 def review_json(change: Change) -> dict[str, Any]:
     """The review for other programs."""
-    seen = summary.review(change)
+    seen = summary.preview(change)
     return {
         "requested": change.patch_json,
         "selection": change.selection,
@@ -97,7 +97,7 @@ def review_json(change: Change) -> dict[str, Any]:
         "skipped": seen.skipped,
         "skipped_because": {share.label: share.number for share in seen.reasons},
         "by_status": {share.label: share.number for share in seen.by_status},
-        "risks": [risk.words for risk in seen.risks],
+        "risks": [risk.message for risk in seen.risks],
         "approval": seen.approval,
         "closed": seen.closed,
     }
@@ -105,7 +105,7 @@ def review_json(change: Change) -> dict[str, Any]:
 
 def write_review(change: Change, out: OutputWrapper) -> None:
     """The review for people."""
-    seen = summary.review(change)
+    seen = summary.preview(change)
     out.write(f"{change.summary().capitalize()}\n{one_line(change.selection)}\n")
     out.write(f"  {seen.acting:,} of {seen.total:,} batches will be changed\n")
     if seen.already:
@@ -113,13 +113,13 @@ def write_review(change: Change, out: OutputWrapper) -> None:
     for share in seen.reasons:
         out.write(f"  {share.number:,} are skipped: {one_line(share.label)}\n")
     for risk in seen.risks:
-        out.write(f"  ! {one_line(risk.words)}\n")
-    for words in (seen.approval, seen.closed):
-        if words:
-            out.write(f"  ! {one_line(words)}\n")
+        out.write(f"  ! {one_line(risk.message)}\n")
+    for message in (seen.approval, seen.closed):
+        if message:
+            out.write(f"  ! {one_line(message)}\n")
 
 
-def see_through(
+def run_to_completion(
     change: Change, user: User, options: Mapping[str, Any], out: OutputWrapper, err: OutputWrapper
 ) -> int:
     """Review a draft, confirm it, and wait where that is asked for; returns the exit code.
@@ -151,7 +151,7 @@ def _confirm(change: Change, user: User, options: Mapping[str, Any]) -> Change:
         actor=audit.Actor.of_user(user),
         reason=options["reason"],
         reference=options["reference"],
-        run_at=options["at"],
+        starts_at=options["at"],
         typed_count=change.acting_count,
     )
 
@@ -184,18 +184,17 @@ def _agreed(change: Change, err: OutputWrapper) -> bool:
 
 def wait(change: Change, err: OutputWrapper) -> Progress:
     """Watch a change until nothing moves any more without a person."""
-    told = ""
+    shown = ""
     with tqdm(total=change.item_count, unit=" batches", file=err, disable=None) as bar:
         while True:
             seen = progress(change)
             bar.update(seen.settled - bar.n)
             if not seen.is_live or change.is_halted:
                 return seen
-            words = seen.headline
-            if words != told and (seen.silence or change.state != ChangeState.RUNNING):
-                tqdm.write(words, file=err)
-            told = words
-            time.sleep(LOOK_SECONDS)
+            if seen.headline != shown and (seen.silence or change.state != ChangeState.RUNNING):
+                tqdm.write(seen.headline, file=err)
+            shown = seen.headline
+            time.sleep(POLL_SECONDS)
             close_old_connections()
             change.refresh_from_db()
 
@@ -215,9 +214,9 @@ def write_progress(seen: Progress, out: OutputWrapper) -> None:
         out.write(f"  {seen.unrequested:>9,} with a field that changed without being requested\n")
     for one in seen.complaints:
         out.write(f"  {one.number:>9,} of them: {one_line(one.words)}\n")
-    for words in (seen.change.halted_reason, seen.waiting, seen.silence):
-        if words and words not in seen.headline:
-            out.write(f"  ! {one_line(words)}\n")
+    for message in (seen.change.halted_reason, seen.waiting, seen.silence):
+        if message and message not in seen.headline:
+            out.write(f"  ! {one_line(message)}\n")
 
 
 def write_json(value: object, out: OutputWrapper) -> None:

@@ -95,7 +95,7 @@ class Change(models.Model):
 
     created_at = models.DateTimeField(db_index=True)
     confirmed_at = models.DateTimeField(null=True, blank=True)
-    run_at = models.DateTimeField(null=True, blank=True, help_text="Scheduled start.")
+    starts_at = models.DateTimeField(null=True, blank=True, help_text="Scheduled start.")
     resume_at = models.DateTimeField(
         null=True, blank=True, help_text="When exactly the batches that this paused are resumed."
     )

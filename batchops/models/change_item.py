@@ -126,7 +126,7 @@ class ChangeItem(models.Model):
     def after_values(self) -> Values | None:
         return Values.from_json(self.after) if self.after is not None else None
 
-    def wanted(self, change: Change) -> BatchPatch:
+    def requested(self, change: Change) -> BatchPatch:
         """What is asked of this batch: its own patch, or the change's."""
         return change.patch if self.patch_json is None else BatchPatch.from_json(self.patch_json)
 

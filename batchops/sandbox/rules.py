@@ -119,7 +119,7 @@ _READERS: Final = {
 def updated(batch: Batch, values: Mapping[str, Any], now: dt.datetime, by: str) -> Batch:
     """The batch after an update by the owner of the key. Raises `Invalid`.
 
-    Automatic pacing needs an expiry, there already or in the same update (vendor OpenAPI).
+    An automatic call rate needs an expiry, there already or in the same update (vendor OpenAPI).
     """
     changed = dataclasses.replace(batch, **values, last_updated_at=now, last_updated_by=by)
     if changed.auto_call_rate and changed.expires_on is None:

@@ -171,7 +171,7 @@ def require_open_window(change: Change, moment: dt.datetime | None = None) -> No
         raise ResumeWindowClosed(
             f"Resuming and extending are allowed only {settings.RESUME_WINDOWS} "
             f"({settings.TIME_ZONE}). Schedule the change for such an hour.",
-            "run_at",
+            "starts_at",
         )
 
 

@@ -33,8 +33,17 @@ CLEAR: Final = Marker.CLEAR
 Value = TypeVar("Value")
 Requested: TypeAlias = Value | Marker
 
-PATCH_FIELDS: Final = ("paused", "expires_on", "call_rate", "auto_call_rate")
-"""The fields of a batch that the vendor lets an update change, under the vendor's names."""
+FIELD_LABELS: Final = {
+    "paused": "Paused",
+    "expires_on": "Expiry",
+    "call_rate": "Call rate",
+    "auto_call_rate": "Automatic call rate",
+}
+"""What people call the fields of a batch that the vendor lets an update change."""
+PATCH_FIELDS: Final = tuple(FIELD_LABELS)
+"""Those fields, under the vendor's names."""
+NEEDS_EXPIRY: Final = "An automatic call rate needs an expiry"
+"""`auto_call_rate` "requires expires_on" (vendor OpenAPI)."""
 
 
 class BatchValues(Protocol):
@@ -115,14 +124,14 @@ class BatchPatch:
 
     def __post_init__(self) -> None:
         _check_switch("paused", self.paused, "Pausing")
-        _check_switch("auto_call_rate", self.auto_call_rate, "Automatic pacing")
+        _check_switch("auto_call_rate", self.auto_call_rate, "An automatic call rate")
         _check_call_rate(self.call_rate)
         # In UTC, because the same wall time can mean two instants in other zones.
         object.__setattr__(self, "expires_on", _checked_expiry(self.expires_on))
         if self.auto_call_rate is True and self.expires_on is CLEAR:
             raise InvalidPatch(
                 "auto_call_rate",
-                "Automatic pacing needs an expiry: set one, or leave the expiry as it is.",
+                f"{NEEDS_EXPIRY}: set one, or leave the expiry as it is.",
             )
 
     def __bool__(self) -> bool:
@@ -211,8 +220,8 @@ class BatchPatch:
     def expands_outreach(self, values: BatchValues, now: dt.datetime) -> bool:
         """Whether carrying this out on such a batch lets outreach reach more people.
 
-        Resuming, a later or no expiry, a higher or no rate, and any change of automatic pacing
-        count; pausing, an earlier expiry and a lower rate do not.
+        Resuming, a later or no expiry, a higher or no call rate, and switching the automatic call
+        rate on or off count; pausing, an earlier expiry and a lower call rate do not.
         """
         return (
             (self.paused is False and values.paused is not False)
@@ -283,7 +292,7 @@ def _phrase(field: str, value: Any, zone: dt.tzinfo) -> str:
         return f"expire on {describe_instant(value, zone)}" if value else "clear the expiry"
     if field == "call_rate":
         return f"call rate {value} an hour" if value is not None else "clear the call rate"
-    return "automatic pacing on" if value else "automatic pacing off"
+    return "automatic call rate on" if value else "automatic call rate off"
 
 
 def _check_switch(field: str, value: object, what: str) -> None:

@@ -12,16 +12,11 @@ from batchops.admin.ui import pills
 from batchops.models import ActorKind, AuditEntry
 from batchops.services.trail import sentences
 from batchops.services.trail.sentences import Difference
+from batchops.syllable.patch import FIELD_LABELS
 
 register = template.Library()
 
-LABELS: Final = {
-    "paused": "Paused",
-    "expires_on": "Expiry",
-    "call_rate": "Call rate",
-    "auto_call_rate": "Automatic pacing",
-    "resume_at": "Resumes by itself",
-}
+LABELS: Final = {**FIELD_LABELS, "resume_at": "Resumes by itself"}
 
 
 @register.filter

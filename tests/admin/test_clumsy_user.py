@@ -127,7 +127,7 @@ def posts(ran: Change, draft: Change) -> Iterator[str]:
 
 FIELDS: Final = (
     *("action", "_selected_action", "select_across", "index", "apply", "expiry", "expires_on"),
-    *("rate", "call_rate", "paused", "auto_call_rate", "reason", "reference", "run_at"),
+    *("rate", "call_rate", "paused", "auto_call_rate", "reason", "reference", "starts_at"),
     *("resume_at", "typed_count", "comment", "batch_ids", "kind", "next", "entry", "scope"),
     *("sample", "size", "since", "until", "campaign", "byte_order_mark"),
 )
@@ -164,7 +164,7 @@ def test_every_date_field_stands_the_ends_of_the_calendar(
         ),
     ]
     for address, more in ends:
-        given = dict.fromkeys(("expires_on", "run_at", "resume_at"), moment)
+        given = dict.fromkeys(("expires_on", "starts_at", "resume_at"), moment)
         if "expiry" in more:
             given = {"expires_on": moment}
         response = client.post(address, given | more)

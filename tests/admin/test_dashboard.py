@@ -198,7 +198,7 @@ def test_open_changes_are_grouped_with_their_progress(client: Client, operator: 
     world.batches(4)
     world.confirm(world.draft(operator), operator)
     later = timezone.now() + dt.timedelta(days=1)
-    world.confirm(world.draft(operator), operator, run_at=later)
+    world.confirm(world.draft(operator), operator, starts_at=later)
     draft = world.draft(operator)
     running = Change.objects.get(state="queued")
     Change.objects.filter(pk=running.pk).update(

@@ -86,7 +86,7 @@ PART_OF = {
     "push.record_outcomes.settle": "through driver.drive",
     "changes.unsent.record_items": "through lifecycle.stop",
     "changes.unsent.record_left_out": "through lifecycle.confirm and push.drive",
-    "changes.unsent.settle_rest": "through driver.drive",
+    "changes.unsent.record_rest": "through driver.drive",
     "changes.unsent.stop_waiting": "through lifecycle.stop",
 }
 """Functions that write as a part of others, or that write nothing that anyone did."""
@@ -95,7 +95,7 @@ PART_OF = {
 def lapse(world: World) -> None:
     world.draft()
     Change.objects.update(created_at=timezone.now() - dt.timedelta(days=3))
-    drafts.lapse_drafts()
+    drafts.expire_drafts()
 
 
 def end_pause(world: World) -> None:
@@ -281,7 +281,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     "changes.lifecycle.proceed": (Action.CHANGE_CONTINUED, proceed),
     "changes.lifecycle.stop": (
         Action.CHANGE_CANCELLED,
-        lambda w: lifecycle.stop(w.confirmed(run_at=later()), **as_(w.operator)),
+        lambda w: lifecycle.stop(w.confirmed(starts_at=later()), **as_(w.operator)),
     ),
     "changes.drafts.draft": (Action.CHANGE_REQUESTED, lambda w: w.draft()),
     "changes.drafts.draft_resume": (
@@ -300,7 +300,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         Action.CHANGE_DISCARDED,
         lambda w: drafts.drop(w.draft(), audit.SYSTEM, "why not"),
     ),
-    "changes.drafts.lapse_drafts": (Action.CHANGE_DISCARDED, lapse),
+    "changes.drafts.expire_drafts": (Action.CHANGE_DISCARDED, lapse),
     "changes.emergency.draft_pause": (
         Action.CHANGE_REQUESTED,
         lambda w: emergency.draft_pause(**as_(w.operator)),

@@ -119,7 +119,7 @@ CHANGES: dict[tuple[str, str], Way] = {
     ("changes", "stop"): Way(
         (Action.CHANGE_CANCELLED, Action.BATCH_STOPPED),
         about_change("stop", "--as", "olivia"),
-        lambda w: w.confirmed(run_at=later()),
+        lambda w: w.confirmed(starts_at=later()),
     ),
     ("changes", "continue"): Way(
         (Action.CHANGE_CONTINUED,), about_change("continue", "--as", "olivia"), halted

@@ -268,8 +268,12 @@ CHANGES: dict[tuple[str, str], Way] = {
     ("batchops/batch/", "clear_expiry"): on_batches("clear_expiry", {"expires_on": later()}),
     ("batchops/batch/", "set_call_rate"): on_batches("set_call_rate", apply="yes", call_rate="9"),
     ("batchops/batch/", "clear_call_rate"): on_batches("clear_call_rate", {"call_rate": 9}),
-    ("batchops/batch/", "pacing_on"): on_batches("pacing_on", {"expires_on": later()}),
-    ("batchops/batch/", "pacing_off"): on_batches("pacing_off", {"auto_call_rate": True}),
+    ("batchops/batch/", "auto_call_rate_on"): on_batches(
+        "auto_call_rate_on", {"expires_on": later()}
+    ),
+    ("batchops/batch/", "auto_call_rate_off"): on_batches(
+        "auto_call_rate_off", {"auto_call_rate": True}
+    ),
     ("batchops/batch/", "refresh"): Way(
         (Action.SYNC_REQUESTED,),
         select("batchops/batch/", "refresh", BATCH),
@@ -299,7 +303,7 @@ CHANGES: dict[tuple[str, str], Way] = {
     (DO, "stop"): Way(
         (Action.CHANGE_CANCELLED, Action.BATCH_STOPPED),
         on_change("do/stop/"),
-        lambda w: w.confirmed(run_at=later()),
+        lambda w: w.confirmed(starts_at=later()),
     ),
     (DO, "continue"): Way((Action.CHANGE_CONTINUED,), on_change("do/continue/"), halted),
     (DO, "approve"): Way((Action.CHANGE_APPROVED,), approve, World.awaiting),

@@ -85,9 +85,9 @@ def test_an_error_stands_at_its_field(
 ) -> None:
     page = sign_in(operator)
     page.goto(f"{live_server.url}{PATH}")
-    page.get_by_role("group", name="Automatic pacing").get_by_label("Switch on").check()
+    page.get_by_role("group", name="Automatic call rate").get_by_label("Switch on").check()
     page.get_by_role("button", name="Review").click()
-    pacing = page.get_by_role("group", name="Automatic pacing")
+    pacing = page.get_by_role("group", name="Automatic call rate")
     expect(pacing.get_by_text("needs an expiry")).to_be_visible()
     expect(page.get_by_role("alert")).to_be_visible()
     accessible(page)

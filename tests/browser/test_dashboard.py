@@ -26,7 +26,7 @@ def busy(transactional_db: None, operator: User) -> None:
         world.batch(f"b-{number}", number % 4 + 1, status=status, paused=status == "PAUSED")
     world.confirm(world.draft(operator), operator)
     later = timezone.now() + dt.timedelta(days=1)
-    world.confirm(world.draft(operator), operator, run_at=later, reason="season ends")
+    world.confirm(world.draft(operator), operator, starts_at=later, reason="season ends")
     Change.objects.filter(state="queued").update(state="running", halted_reason="Key rejected.")
 
 

@@ -56,7 +56,7 @@ def test_failed_ones_say_why(batches: list[Batch]) -> None:
     assert any(batch.upload_filename for batch in failed)
 
 
-def test_automatic_pacing_always_has_an_expiry(batches: list[Batch]) -> None:
+def test_automatic_call_rate_always_has_an_expiry(batches: list[Batch]) -> None:
     automatic = [batch for batch in batches if batch.auto_call_rate]
     assert automatic
     assert all(batch.expires_on for batch in automatic)

@@ -87,7 +87,7 @@ def test_the_reply_is_the_whole_batch(sandbox: EmbeddedSandbox, http: PlainHttp)
     assert reply == {name: value for name, value in read.items() if name not in counts}
 
 
-def test_automatic_pacing_may_come_with_its_expiry(
+def test_automatic_call_rate_may_come_with_its_expiry(
     sandbox: EmbeddedSandbox, http: PlainHttp
 ) -> None:
     sandbox.add_batch(batch_id="one")
@@ -95,7 +95,7 @@ def test_automatic_pacing_may_come_with_its_expiry(
     assert (reply.status_code, reply.json()["auto_call_rate"]) == (200, True)
 
 
-def test_an_expiry_that_automatic_pacing_needs_cannot_be_cleared(
+def test_an_expiry_that_automatic_call_rate_needs_cannot_be_cleared(
     sandbox: EmbeddedSandbox, http: PlainHttp
 ) -> None:
     sandbox.add_batch(batch_id="one", auto_call_rate=True, expires_on=FUTURE)
@@ -103,7 +103,7 @@ def test_an_expiry_that_automatic_pacing_needs_cannot_be_cleared(
     assert (reply.status_code, reply.json()["detail"][0]["loc"]) == (422, ["body", "expires_on"])
 
 
-def test_turning_automatic_pacing_off_forgets_its_baseline(
+def test_turning_automatic_call_rate_off_forgets_its_baseline(
     sandbox: EmbeddedSandbox, http: PlainHttp
 ) -> None:
     sandbox.add_batch(

@@ -82,7 +82,7 @@ def test_null_clears_what_may_be_empty(
     assert sandbox.batch("one")[field] is None
 
 
-def test_null_turns_automatic_pacing_off(sandbox: EmbeddedSandbox, sdk: SyllableSDK) -> None:
+def test_null_turns_automatic_call_rate_off(sandbox: EmbeddedSandbox, sdk: SyllableSDK) -> None:
     sandbox.add_batch(batch_id="one", expires_on=NEW_YEAR, auto_call_rate=True)
     update = models.CommunicationBatchUpdate(auto_call_rate=None)
     reply = sdk.outbound.batches.update(batch_id="one", communication_batch_update=update)

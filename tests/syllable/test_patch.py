@@ -211,7 +211,7 @@ def test_instants_are_met_to_the_second() -> None:
     assert not patch.is_satisfied_by(Values())
 
 
-def test_automatic_pacing_that_is_not_stated_is_off() -> None:
+def test_automatic_call_rate_that_is_not_stated_is_off() -> None:
     assert BatchPatch(auto_call_rate=False).is_satisfied_by(Values(auto_call_rate=None))
     assert not BatchPatch(auto_call_rate=True).is_satisfied_by(Values(auto_call_rate=None))
 
@@ -266,10 +266,10 @@ def test_a_patch_speaks() -> None:
     assert patch.describe(ZoneInfo("Europe/Berlin")) == "pause, expire on 1 Jan 2027 07:00 CET"
     assert BatchPatch(paused=False, expires_on=CLEAR).describe() == "resume, clear the expiry"
     assert BatchPatch(call_rate=25, auto_call_rate=True).describe() == (
-        "call rate 25 an hour, automatic pacing on"
+        "call rate 25 an hour, automatic call rate on"
     )
     assert BatchPatch(call_rate=CLEAR, auto_call_rate=False).describe() == (
-        "clear the call rate, automatic pacing off"
+        "clear the call rate, automatic call rate off"
     )
     assert BatchPatch().describe() == "nothing"
 

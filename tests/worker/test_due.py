@@ -66,9 +66,9 @@ def test_what_a_stopped_change_may_have_sent_is_work(change: Change) -> None:
 
 def test_a_scheduled_start_that_has_come_is_queued(change: Change) -> None:
     scheduled = Change.objects.filter(pk=change.pk)
-    scheduled.update(state="scheduled", run_at=timezone.now() + dt.timedelta(seconds=60))
+    scheduled.update(state="scheduled", starts_at=timezone.now() + dt.timedelta(seconds=60))
     assert not due.keep_time()
-    scheduled.update(run_at=timezone.now() - PAST)
+    scheduled.update(starts_at=timezone.now() - PAST)
     assert due.keep_time()
     assert scheduled.get().state == "queued"
 

@@ -222,7 +222,7 @@ def test_a_change_says_that_nothing_of_it_is_sent(
     ("fields", "promise", "truth"),
     [
         (
-            {"state": "scheduled", "run_at": dt.timedelta(hours=1)},
+            {"state": "scheduled", "starts_at": dt.timedelta(hours=1)},
             "<span>Starts",
             "or once a worker runs",
         ),

@@ -46,8 +46,8 @@ class BatchActions(_Base):
         "clear_expiry",
         "set_call_rate",
         "clear_call_rate",
-        "pacing_on",
-        "pacing_off",
+        "auto_call_rate_on",
+        "auto_call_rate_off",
         "refresh",
     )
 
@@ -119,12 +119,16 @@ class BatchActions(_Base):
     ) -> HttpResponse | None:
         return self._draft(request, batches, BatchPatch(call_rate=CLEAR))
 
-    @admin.action(description="Automatic pacing on", permissions=["expand"])
-    def pacing_on(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
+    @admin.action(description="Automatic call rate on", permissions=["expand"])
+    def auto_call_rate_on(
+        self, request: HttpRequest, batches: QuerySet[Batch]
+    ) -> HttpResponse | None:
         return self._draft(request, batches, BatchPatch(auto_call_rate=True))
 
-    @admin.action(description="Automatic pacing off", permissions=["expand"])
-    def pacing_off(self, request: HttpRequest, batches: QuerySet[Batch]) -> HttpResponse | None:
+    @admin.action(description="Automatic call rate off", permissions=["expand"])
+    def auto_call_rate_off(
+        self, request: HttpRequest, batches: QuerySet[Batch]
+    ) -> HttpResponse | None:
         return self._draft(request, batches, BatchPatch(auto_call_rate=False))
 
     @admin.action(description="Refresh from the vendor", permissions=["sync"])

@@ -16,6 +16,7 @@ from batchops.admin.ui.instant_field import InstantField, Preset, zone_name
 from batchops.admin.ui.times import reader_zone
 from batchops.admin.ui.whole_number_field import WholeNumberField
 from batchops.models import Batch
+from batchops.services.changes.eligibility import LACKS_EXPIRY
 from batchops.syllable.patch import (
     CALL_RATE_MAXIMUM,
     CALL_RATE_MINIMUM,
@@ -203,12 +204,8 @@ RATE: Final = (
     ("set", "Set to"),
     ("clear", "Clear: the campaign's rate"),
 )
-PACING: Final = (("leave", "Leave as it is"), ("on", "Switch on"), ("off", "Switch off"))
-NEEDS_EXPIRY: Final = (
-    "Automatic pacing needs an expiry, and this batch has none. Set an expiry as well."
-)
-
-RATE_NEEDS_EXPIRY: Final = (
+AUTO_CALL_RATE: Final = (("leave", "Leave as it is"), ("on", "Switch on"), ("off", "Switch off"))
+CLEARED_EXPIRY_WARNING: Final = (
     "The call rate of this batch is automatic, which needs an expiry: the vendor may refuse this, "
     "or end the automatic call rate. Switch it off as well."
 )
@@ -226,7 +223,7 @@ class BatchForm(ExpiryMixin):
     paused = _choice("Pause or resume", PAUSE)
     rate = _choice("Call rate", RATE)
     call_rate = rate_field(required=False)
-    auto_call_rate = _choice("Automatic pacing", PACING)
+    auto_call_rate = _choice("Automatic call rate", AUTO_CALL_RATE)
 
     field_order = ("paused", "expiry", "expires_on", "rate", "call_rate", "auto_call_rate")
 
@@ -245,7 +242,7 @@ class BatchForm(ExpiryMixin):
         cleaned = super().clean()
         self._check_pair("rate", "set", "call_rate", "Give a whole number.")
         if cleaned.get("auto_call_rate") == "on" and not self._will_expire(cleaned):
-            self.add_error("auto_call_rate", NEEDS_EXPIRY)
+            self.add_error("auto_call_rate", f"{LACKS_EXPIRY} Set an expiry as well.")
         return cleaned
 
     def requested_values(self) -> dict[str, Any]:
@@ -262,7 +259,7 @@ class BatchForm(ExpiryMixin):
 
     @property
     def warnings(self) -> dict[str, str]:
-        return {Expiry.CLEAR.value: RATE_NEEDS_EXPIRY} if self.batch.auto_call_rate else {}
+        return {Expiry.CLEAR.value: CLEARED_EXPIRY_WARNING} if self.batch.auto_call_rate else {}
 
     def _will_expire(self, cleaned: dict[str, Any]) -> bool:
         choice = cleaned.get("expiry") or Expiry.LEAVE

@@ -79,7 +79,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
 
     @admin.display(description="When", ordering="created_at")
     def when(self, change: Change) -> str | SafeString:
-        return times.instant(change.run_at or change.confirmed_at or change.created_at)
+        return times.instant(change.starts_at or change.confirmed_at or change.created_at)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Change]:
         """All but drafts, which are only their author's."""

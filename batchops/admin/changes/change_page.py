@@ -121,9 +121,9 @@ def _outcomes(request: HttpRequest, change: Change, progress: Progress) -> dict[
     page = page_of_tab(request, progresses.outcome_rows(change, outcome, text), tabs, outcome, text)
     rows = []
     for item in page:
-        patch = item.wanted(change)
+        patch = item.requested(change)
         settled = item.state not in UNSETTLED_STATES
-        differ = summary.outcome(item, patch) if settled else summary.differences(item, patch)
+        differ = summary.results(item, patch) if settled else summary.plans(item, patch)
         rows.append({"item": item, "differences": differ})
     return {"tabs": tabs, "rows": rows, "page": page, "outcome": outcome, "q": text}
 

@@ -14,7 +14,7 @@ from batchops.admin.ui.times import reader_zone
 from batchops.admin.ui.whole_number_field import WholeNumberField
 from batchops.models import Change
 from batchops.services.changes.terms import REASON_LIMIT
-from batchops.services.preview.summary import EMERGENCY_REASONS, Review, recent_reasons
+from batchops.services.preview.summary import EMERGENCY_REASONS, Preview, recent_reasons
 from batchops.syllable.patch import BatchPatch
 
 MORNING: Final = dt.time(8)
@@ -37,7 +37,7 @@ class ConfirmForm(forms.Form):
     reference = forms.CharField(
         max_length=100, required=False, label="Reference", help_text="A ticket, for example."
     )
-    run_at = InstantField(required=False, label="Run at", help_text="Empty: right away.")
+    starts_at = InstantField(required=False, label="Run at", help_text="Empty: right away.")
     resume_at = InstantField(
         required=False,
         label="Pause until",
@@ -56,7 +56,7 @@ class ConfirmForm(forms.Form):
         },
     )
 
-    def __init__(self, preview: Review, *args: Any, **more: Any) -> None:
+    def __init__(self, preview: Preview, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         change = preview.change
         self.reasons = reasons_for(change)
@@ -65,7 +65,7 @@ class ConfirmForm(forms.Form):
         if change.patch != BatchPatch(paused=True):
             del self.fields["resume_at"]
         if change.priority == Change.Priority.EMERGENCY:
-            del self.fields["run_at"]
+            del self.fields["starts_at"]
         self.ends = presets() if "resume_at" in self.fields else []
 
 
@@ -98,7 +98,7 @@ def initial_for(change: Change, opening: dt.datetime | None) -> dict[str, Any]:
     if change.source == Change.Source.RETRY and change.follows:
         initial["resume_at"] = _if_ahead(change.follows.resume_at)
     if opening is not None:
-        initial["run_at"] = opening
+        initial["starts_at"] = opening
     return initial
 
 

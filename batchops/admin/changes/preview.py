@@ -24,8 +24,8 @@ from batchops.services import authorization
 from batchops.services.changes import lifecycle
 from batchops.services.errors import ChangeError, Moved, NotAllowed, WrongState
 from batchops.services.preview import summary
-from batchops.services.preview.estimate import outlook
-from batchops.services.preview.summary import Review
+from batchops.services.preview.estimate import estimate
+from batchops.services.preview.summary import Preview
 from batchops.wall_times import zone_named
 
 
@@ -37,7 +37,7 @@ def preview_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRe
         return _already(request, change)
     if change.requested_by_id != current_user(request).pk:
         raise PermissionDenied
-    preview = summary.review(change)
+    preview = summary.preview(change)
     initial = initial_for(change, _opening(preview))
     form = ConfirmForm(preview, request.POST or None, initial=initial)
     if request.method == "POST":
@@ -48,7 +48,7 @@ def preview_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRe
         except Moved as moved:
             # Shown anew, with what was typed; the next click confirms what is shown now.
             messages.error(request, moved.message)
-            change, preview = moved.change, summary.review(moved.change)
+            change, preview = moved.change, summary.preview(moved.change)
             form = ConfirmForm(preview, _seen_now(request, change), initial=initial)
     context = {
         **site.each_context(request),
@@ -58,7 +58,7 @@ def preview_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRe
         "preview": preview,
         "form": form,
         "is_emergency": _is_emergency(change),
-        "outlook": outlook(change),
+        "estimate": estimate(change),
         "zone": zone,
         "expiry": _expiry(change),
         **_rows(request, change, preview),
@@ -136,7 +136,7 @@ def _already(request: HttpRequest, change: Change) -> HttpResponseRedirect:
     return redirect("admin:batchops_change_change", change.pk)
 
 
-def _rows(request: HttpRequest, change: Change, preview: Review) -> dict[str, Any]:
+def _rows(request: HttpRequest, change: Change, preview: Preview) -> dict[str, Any]:
     """The page of batches that is shown, and the filters above it."""
     plan, text = request.GET.get("show", ""), searched(request)
     require_choice("show", plan, ChangeItem.Plan.values)
@@ -150,7 +150,7 @@ def _rows(request: HttpRequest, change: Change, preview: Review) -> dict[str, An
     return {
         "page": page,
         "rows": [
-            {"item": item, "differences": summary.differences(item, item.wanted(change))}
+            {"item": item, "differences": summary.plans(item, item.requested(change))}
             for item in page
         ],
         "tabs": [tab for tab in tabs if tab[2] or not tab[0]],
@@ -159,7 +159,7 @@ def _rows(request: HttpRequest, change: Change, preview: Review) -> dict[str, An
     }
 
 
-def _opening(preview: Review) -> Any:
+def _opening(preview: Preview) -> Any:
     """When resuming is allowed again, to be proposed as the start; None when it is allowed."""
     return authorization.next_resume_opening(timezone.now()) if preview.closed else None
 

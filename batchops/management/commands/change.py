@@ -22,7 +22,10 @@ class Command(TerminalCommand):
     """Exits with 0 when it is under way (with --wait: when all is as requested), 1 when it is not,
     and 2 when the command line cannot be followed and nothing was done."""
 
-    help = "Pause, resume, expire or pace batches, with review, approval and trail as everywhere."
+    help = (
+        "Pause, resume or expire batches, or set their call rate, with preview, approval and audit "
+        "trail as in the browser."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         requested_values.add_arguments(parser)
@@ -46,7 +49,7 @@ class Command(TerminalCommand):
         drafts.check_patch(patch, now, expire_now=options["expire_now"])
         terms.required_reason(options["reason"])
         if options["at"]:
-            terms.check_time(options["at"], now, "run_at")
+            terms.check_time(options["at"], now, "starts_at")
         user = run_change.person(options["person"])
         batches, words = selection.chosen(options)
         change = drafts.draft(
@@ -58,4 +61,4 @@ class Command(TerminalCommand):
             selection=words,
             expire_now=options["expire_now"],
         )
-        return run_change.see_through(change, user, options, self.stdout, self.stderr)
+        return run_change.run_to_completion(change, user, options, self.stdout, self.stderr)

@@ -184,11 +184,11 @@ class Command(TerminalCommand):
         write(f"{change.requested_by_name} asks: {change.summary()}")
         write(f"  {change.acting_count:,} of {change.item_count:,} batches: {change.selection}")
         write(f"  why: {change.reason} {change.reference}".rstrip())
-        for words, moment in (("starts", change.run_at), ("paused until", change.resume_at)):
+        for words, moment in (("starts", change.starts_at), ("paused until", change.resume_at)):
             if moment:
                 write(f"  {words} {describe_instant(moment, dt.UTC)}")
         for risk in summary.risks(change):
-            write(f"  ! {risk.words}")
+            write(f"  ! {risk.message}")
         for entry in approvals.moved_since(change):
             write(f"  ! since it was confirmed: {_moved(entry)}")
         write(f"  fingerprint {change.fingerprint}")
@@ -199,7 +199,7 @@ class Command(TerminalCommand):
         undo = drafts.draft_undo(
             _named(options["change"]), user=user, actor=audit.Actor.of_user(user)
         )
-        return run_change.see_through(undo, user, options, self.stdout, self.stderr)
+        return run_change.run_to_completion(undo, user, options, self.stdout, self.stderr)
 
     def _told(self, change: Change, options: dict[str, Any]) -> int:
         seen = progress(change)
@@ -243,7 +243,7 @@ def _as_json(change: Change) -> dict[str, Any]:
         "reference": change.reference,
         "requested_by": change.requested_by_name,
         "created_at": change.created_at,
-        "run_at": change.run_at,
+        "starts_at": change.starts_at,
         "resume_at": change.resume_at,
         "fingerprint": change.fingerprint,
         "finished_at": change.finished_at,

@@ -58,7 +58,7 @@ def approve(
         change.approval_expires_at = expiry(change)
         change.state = lifecycle.ready_state(change)
         _decide(change, user, actor, comment, Action.CHANGE_APPROVED)
-        wake.workers(at=change.run_at)
+        wake.workers(at=change.starts_at)
     return change
 
 
@@ -75,7 +75,7 @@ def reject(change: Change, *, user: User, actor: audit.Actor, comment: str) -> C
         change.state = ChangeState.STOPPED if change.started_at else ChangeState.REJECTED
         change.finished_at = timezone.now()
         _decide(change, user, actor, comment, Action.CHANGE_REJECTED)
-    unsent.stop_waiting(change, actor, "Rejected.", unsent.AT_ONCE)
+    unsent.stop_waiting(change, actor, "Rejected.", unsent.SYNC_LIMIT)
     lifecycle.refresh_counts(change)
     return change
 
@@ -106,7 +106,7 @@ def expiry(change: Change) -> dt.datetime | None:
     """Until when an approval given now lets a change start, its schedule counted in."""
     if not settings.APPROVAL_HOURS:
         return None
-    start = max(timezone.now(), change.run_at or timezone.now())
+    start = max(timezone.now(), change.starts_at or timezone.now())
     return start + dt.timedelta(hours=settings.APPROVAL_HOURS)
 
 

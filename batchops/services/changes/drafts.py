@@ -106,7 +106,7 @@ def draft_retry(change: Change, *, user: User, actor: audit.Actor) -> Change:
             now = timezone.now()
             for item in freezing.pages(failed.select_related("batch")):
                 seen = Values.of(item.batch)
-                yield _item(follower, item.batch, item.wanted(change), seen, now=now)
+                yield _item(follower, item.batch, item.requested(change), seen, now=now)
 
         return _drafted_each(follower, planned, user, actor)
     with _drafting(follower, actor):
@@ -153,7 +153,7 @@ def draft_resume(
         return _finish_draft(follower, user, actor)
 
 
-def lapse_drafts() -> int:
+def expire_drafts() -> int:
     """Discard drafts that nobody confirmed within a day; returns how many.
 
     What was broken off while it was made, or while it was dropped, goes as well.
@@ -304,7 +304,7 @@ def _follower(
 
 def _put_back(item: ChangeItem, change: Change) -> BatchPatch:
     try:
-        return item.wanted(change).reverse(item.before)
+        return item.requested(change).reverse(item.before)
     except InvalidPatch:
         # What was before cannot be asked for again; leave it and say so.
         return BatchPatch()
@@ -321,9 +321,9 @@ def _item(
         patch_json=None if patch == change.patch else patch.to_json(),
     )
     item.before = left
-    skip = _why_not(batch, patch)
-    if skip:
-        item.plan, item.state, item.message = Plan.SKIP, ItemState.SKIPPED, skip
+    reason = _ineligibility_reason(batch, patch)
+    if reason:
+        item.plan, item.state, item.message = Plan.SKIP, ItemState.SKIPPED, reason
     elif batch.is_in_doubt:
         # What it is like now, the push finds out.
         return item
@@ -336,7 +336,7 @@ def _item(
     return item
 
 
-def _why_not(batch: Batch, patch: BatchPatch) -> str:
+def _ineligibility_reason(batch: Batch, patch: BatchPatch) -> str:
     if not patch:
         return "What it was before cannot be asked for."
-    return eligibility.why_not(batch, patch)
+    return eligibility.ineligibility_reason(batch, patch)

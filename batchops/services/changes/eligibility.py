@@ -14,7 +14,7 @@ from typing import Final
 from django.db.models import Case, CharField, F, Q, TextField, Value, When
 
 from batchops.models import Batch, ChangeItem, KnownStatus
-from batchops.syllable.patch import CLEAR, BatchPatch
+from batchops.syllable.patch import CLEAR, NEEDS_EXPIRY, BatchPatch
 
 Plan = ChangeItem.Plan
 SECOND = dt.timedelta(seconds=1)
@@ -23,7 +23,7 @@ SHARED_ID: Final = (
     "The vendor has this id in several campaigns, and an update names only the id: it could reach "
     "the wrong batch. Change it in the vendor's console."
 )
-NEEDS_EXPIRY: Final = "Automatic pacing needs an expiry, and this batch has none."
+LACKS_EXPIRY: Final = f"{NEEDS_EXPIRY}, and this batch has none."
 
 
 KNOWN: Final = Q(written_at=None) | Q(written_at__lte=F("observed_at"))
@@ -36,8 +36,8 @@ class Obstacle:
     """Why batches are not eligible: for the database, for a row at hand, and for people."""
 
     condition: Q
-    stands: Callable[[Batch], bool]
-    words: str
+    applies_to: Callable[[Batch], bool]
+    message: str
 
 
 ALWAYS: Final = (
@@ -75,12 +75,12 @@ EXPIRED: Final = Obstacle(
 WITHOUT_EXPIRY: Final = Obstacle(
     Q(expires_on=None) & KNOWN,
     lambda batch: batch.expires_on is None and not batch.is_in_doubt,
-    NEEDS_EXPIRY,
+    LACKS_EXPIRY,
 )
 
 
 def obstacles(patch: BatchPatch) -> list[Obstacle]:
-    """What makes a batch ineligible for a patch, the first that stands being the reason given."""
+    """What makes a batch ineligible for a patch, the first that applies being the reason given."""
     found = [*ALWAYS]
     if not revives(patch):
         found.append(EXPIRED)
@@ -96,9 +96,9 @@ def unsendable(batch: Batch) -> str:
     return SHARED_ID if batch.shares_its_id else ""
 
 
-def why_not(batch: Batch, patch: BatchPatch) -> str:
+def ineligibility_reason(batch: Batch, patch: BatchPatch) -> str:
     """Why a batch is not eligible; empty when it is."""
-    return next((one.words for one in obstacles(patch) if one.stands(batch)), "")
+    return next((one.message for one in obstacles(patch) if one.applies_to(batch)), "")
 
 
 def ineligible(patch: BatchPatch) -> Q:
@@ -162,7 +162,7 @@ def plan(patch: BatchPatch) -> Case:
 def skip_message(patch: BatchPatch) -> Case:
     """Why a batch is skipped; empty for the others."""
     return Case(
-        *(When(one.condition, then=Value(one.words)) for one in obstacles(patch)),
+        *(When(one.condition, then=Value(one.message)) for one in obstacles(patch)),
         default=Value(""),
         output_field=TextField(),
     )

@@ -35,7 +35,7 @@ def of(change: Change) -> str:
         "patch": change.patch_json,
         "priority": int(change.priority),
         "items": change.items_fingerprint,
-        "run_at": _plain(change.run_at),
+        "starts_at": _plain(change.starts_at),
         "resume_at": _plain(change.resume_at),
         "requested_by": change.requested_by_name,
         "resume_set_by": change.resume_set_by_name,

@@ -50,7 +50,7 @@ def confirm(
     actor: audit.Actor,
     reason: str,
     reference: str = "",
-    run_at: dt.datetime | None = None,
+    starts_at: dt.datetime | None = None,
     resume_at: dt.datetime | None = None,
     typed_count: int | None = None,
     seen: str | None = None,
@@ -58,7 +58,7 @@ def confirm(
 ) -> Change:
     """Confirm a reviewed draft: from here on batchops sees it through.
 
-    `run_at` schedules it; `resume_at` ends a pause by itself (both aware). `typed_count` is the
+    `starts_at` schedules it; `resume_at` ends a pause by itself (both aware). `typed_count` is the
     number of batches as the person typed it, asked for above `TYPED_CONFIRMATION_ABOVE`. `seen` is
     the fingerprint of what the person was shown; else what was given counts as seen. `ends` is the
     pause whose end has come with this: it is over in the same transaction.
@@ -69,8 +69,8 @@ def confirm(
     change.refresh_from_db()
     _require_may_confirm(change, user, actor, resume_at)
     reason = terms.required_reason(reason)
-    terms.check(change, now, run_at, resume_at, typed_count)
-    authorization.require_open_window(change, run_at)
+    terms.check(change, now, starts_at, resume_at, typed_count)
+    authorization.require_open_window(change, starts_at)
     numbers = counts(change)
     with transaction.atomic():
         authorization.lock_person(user)
@@ -83,7 +83,7 @@ def confirm(
         change.requested_by_name = user.get_username()
         change.requested_from = actor.ip or change.requested_from
         change.reason, change.reference = reason, reference.strip()[:100]
-        change.run_at, change.resume_at = run_at, resume_at
+        change.starts_at, change.resume_at = starts_at, resume_at
         if resume_at is not None:
             terms.set_end(change, resume_at, user, actor, "")
         change.approval_reason = authorization.approval_reason(change)
@@ -96,8 +96,8 @@ def confirm(
         change.counts_json = numbers
         change.save()
         _record_confirmation(change, actor)
-        wake.workers(at=run_at)
-    unsent.record_left_out(change, unsent.AT_ONCE)
+        wake.workers(at=starts_at)
+    unsent.record_left_out(change, unsent.SYNC_LIMIT)
     return change
 
 
@@ -130,7 +130,7 @@ def stop(change: Change, *, user: User, actor: audit.Actor, reason: str = "") ->
         # What may have been sent is settled by reading it.
         wake.workers()
     # Nothing is sent from here on; what never was is settled in groups.
-    unsent.stop_waiting(change, actor, STOPPED_UNSENT, unsent.AT_ONCE)
+    unsent.stop_waiting(change, actor, STOPPED_UNSENT, unsent.SYNC_LIMIT)
     refresh_counts(change)
     return change
 
@@ -190,7 +190,7 @@ def queue_due() -> int:
 
     What would let outreach start in closed hours, because it had to wait, is postponed.
     """
-    due = Q(state=ChangeState.SCHEDULED, run_at__lte=timezone.now())
+    due = Q(state=ChangeState.SCHEDULED, starts_at__lte=timezone.now())
     waiting = Q(state=ChangeState.QUEUED, started_at=None)
     for change in Change.objects.filter(due | waiting, expanding_count__gt=0):
         postpone(change)
@@ -201,12 +201,12 @@ def postpone(change: Change) -> bool:
     """Move a change that would start in closed hours to when they open; whether it was moved."""
     if not open_window(change):
         return False
-    start = change.run_at
+    start = change.starts_at
     with transaction.atomic():
         change = locked(change)
         if change.state not in (ChangeState.SCHEDULED, ChangeState.QUEUED) or change.started_at:
             return False
-        before, change.run_at, change.state = change.run_at, start, ChangeState.SCHEDULED
+        before, change.starts_at, change.state = change.starts_at, start, ChangeState.SCHEDULED
         terms.restamp(change)
         change.save()
         audit.record(
@@ -214,8 +214,8 @@ def postpone(change: Change) -> bool:
                 Action.CHANGE_RESCHEDULED,
                 audit.SYSTEM,
                 change,
-                before={"run_at": iso(before)},
-                after={"run_at": iso(start)},
+                before={"starts_at": iso(before)},
+                after={"starts_at": iso(start)},
                 detail={
                     "why": "Resuming is not allowed at this hour.",
                     "fingerprint": change.fingerprint,
@@ -227,11 +227,11 @@ def postpone(change: Change) -> bool:
 
 
 def open_window(change: Change) -> bool:
-    """Set `run_at` to when resuming is allowed again, if it would start at a closed hour."""
-    start = max(timezone.now(), change.run_at or timezone.now())
+    """Set `starts_at` to when resuming is allowed again, if it would start at a closed hour."""
+    start = max(timezone.now(), change.starts_at or timezone.now())
     if not change.expanding_count or authorization.resume_allowed_at(start):
         return False
-    change.run_at = authorization.next_resume_opening(start)
+    change.starts_at = authorization.next_resume_opening(start)
     return True
 
 
@@ -290,7 +290,7 @@ def sweep_stopped(change: Change) -> bool:
     if change.state != ChangeState.STOPPED:
         return True
     actor = audit.Actor.system_for(change)
-    done = unsent.stop_waiting(change, actor, STOPPED_UNSENT, unsent.AT_ONCE)
+    done = unsent.stop_waiting(change, actor, STOPPED_UNSENT, unsent.SYNC_LIMIT)
     refresh_counts(change)
     return done
 
@@ -302,7 +302,7 @@ def locked(change: Change) -> Change:
 
 def ready_state(change: Change) -> ChangeState:
     """The state of a change that nothing holds back any more."""
-    later = change.run_at is not None and change.run_at > timezone.now()
+    later = change.starts_at is not None and change.starts_at > timezone.now()
     return ChangeState.SCHEDULED if later else ChangeState.QUEUED
 
 
@@ -353,7 +353,7 @@ def _record_confirmation(change: Change, actor: audit.Actor) -> None:
             detail={
                 "counts": change.counts_json,
                 "fingerprint": change.fingerprint,
-                "run_at": iso(change.run_at),
+                "starts_at": iso(change.starts_at),
                 "resume_at": iso(change.resume_at),
                 "approval": change.approval_reason,
             },

@@ -32,19 +32,19 @@ def needs_typed_count(change: Change) -> bool:
 def check(
     change: Change,
     now: dt.datetime,
-    run_at: dt.datetime | None,
+    starts_at: dt.datetime | None,
     resume_at: dt.datetime | None,
     typed_count: int | None,
 ) -> None:
     """Raise InvalidInput for what a draft cannot be confirmed with."""
     _check_something_left(change)
-    if run_at is not None:
-        check_time(run_at, now, "run_at")
+    if starts_at is not None:
+        check_time(starts_at, now, "starts_at")
     if resume_at is not None:
         if change.patch != BatchPatch(paused=True):
             raise InvalidInput("Only a pause can end by itself.", "resume_at")
         check_time(resume_at, now, "resume_at")
-        if run_at is not None and resume_at <= run_at:
+        if starts_at is not None and resume_at <= starts_at:
             raise InvalidInput("The pause would end before it begins.", "resume_at")
     if needs_typed_count(change) and typed_count != change.acting_count:
         raise InvalidInput(

@@ -127,7 +127,7 @@ def _check_end(change: Change, resume_at: dt.datetime | None, now: dt.datetime) 
     if resume_at is None:
         return
     terms.check_time(resume_at, now, "resume_at")
-    if change.state == ChangeState.SCHEDULED and change.run_at and resume_at <= change.run_at:
+    if change.state == ChangeState.SCHEDULED and change.starts_at and resume_at <= change.starts_at:
         raise InvalidInput("The pause would end before it begins.", "resume_at")
 
 
@@ -182,7 +182,7 @@ def _confirmed_resume(pause: Change, actor: audit.Actor, now: dt.datetime) -> Ch
             actor=actor,
             reason=f"End of the pause: {pause.resume_reason or pause.reason}"[:REASON_LIMIT],
             reference=pause.reference,
-            run_at=opening if opening > now else None,
+            starts_at=opening if opening > now else None,
             typed_count=change.acting_count,
             ends=pause,
         )

@@ -18,34 +18,34 @@ from batchops import audit
 from batchops.models import Change, ChangeItem, ChangeState, ItemState
 
 GROUP_SIZE: Final = 150
-AT_ONCE: Final = 1_000
-"""As many are settled while a person waits; the rest is left to a worker."""
+SYNC_LIMIT: Final = 1_000
+"""As many are recorded while a person waits; the rest is left to a worker."""
 LOOK_BACK: Final = dt.timedelta(days=2)
 
-Settle = Callable[[list[ChangeItem]], None]
+Record = Callable[[list[ChangeItem]], None]
 
 
 def record_left_out(change: Change, at_most: int | None = None) -> bool:
     """Record what a draft left out, as skipped or in conflict; whether all of it is recorded."""
     actor = audit.Actor.system_for(change)
 
-    def settle(items: list[ChangeItem]) -> None:
+    def record_group(items: list[ChangeItem]) -> None:
         keys = [item.pk for item in items]
         change.items.filter(pk__in=keys).update(settled_at=timezone.now())
         record_items(change, actor, items)
 
-    return _in_groups(_left_out(change.items.all()), settle, at_most)
+    return _in_groups(_left_out(change.items.all()), record_group, at_most)
 
 
 def stop_waiting(
     change: Change, actor: audit.Actor, message: str, at_most: int | None = None
 ) -> bool:
-    """Settle what was never sent as stopped; whether all of it is settled.
+    """Record what was never sent as stopped; whether all of it is recorded.
 
     What may have been sent is left to a worker, which reads what became of it.
     """
 
-    def settle(items: list[ChangeItem]) -> None:
+    def record_group(items: list[ChangeItem]) -> None:
         for item in items:
             item.state = ItemState.STOPPED
         change.items.filter(pk__in=[item.pk for item in items]).update(
@@ -53,10 +53,10 @@ def stop_waiting(
         )
         record_items(change, actor, items, message)
 
-    return _in_groups(_waiting(change.items.all()), settle, at_most)
+    return _in_groups(_waiting(change.items.all()), record_group, at_most)
 
 
-def settle_rest() -> None:
+def record_rest() -> None:
     """Do what was left over, of changes confirmed lately."""
     lately = Change.objects.filter(confirmed_at__gt=timezone.now() - LOOK_BACK)
     of_change = ChangeItem.objects.filter(change=OuterRef("pk"))
@@ -81,7 +81,10 @@ def record_items(
                 reason=change.reason,
                 reference=change.reference,
                 before={**item.before.to_json(), "status": item.before_status},
-                detail={"requested": item.wanted(change).to_json(), "why": message or item.message},
+                detail={
+                    "requested": item.requested(change).to_json(),
+                    "why": message or item.message,
+                },
             )
             for item in items
         )
@@ -100,7 +103,7 @@ def _waiting(items: QuerySet[ChangeItem]) -> QuerySet[ChangeItem]:
     return items.filter(state=ItemState.PENDING, attempts=0)
 
 
-def _in_groups(items: QuerySet[ChangeItem], settle: Settle, at_most: int | None) -> bool:
+def _in_groups(items: QuerySet[ChangeItem], record_group: Record, at_most: int | None) -> bool:
     done = 0
     while at_most is None or done < at_most:
         with transaction.atomic():
@@ -109,7 +112,7 @@ def _in_groups(items: QuerySet[ChangeItem], settle: Settle, at_most: int | None)
                 .select_related("batch__campaign")
                 .order_by("pk")[:GROUP_SIZE]
             )
-            settle(group)
+            record_group(group)
         if len(group) < GROUP_SIZE:
             return True
         done += GROUP_SIZE

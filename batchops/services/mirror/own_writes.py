@@ -132,6 +132,6 @@ def _asked(item: ChangeItem, record: BatchRecord) -> set[str]:
     """The fields in which a batch is as an item asked."""
     return {
         name
-        for name, value in item.wanted(item.change).requested_values()
+        for name, value in item.requested(item.change).requested_values()
         if same_value(name, value, getattr(record, name))
     }

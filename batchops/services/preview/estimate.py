@@ -15,15 +15,15 @@ from batchops.syllable.patch import BatchPatch, Values
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Estimate:
     """Requests that wait at the vendor, and the estimate for them where one can be made."""
 
     waiting: int
     forecast: Forecast | None
 
 
-def outlook(change: Change) -> Outlook | None:
-    """The outlook of a draft that lets outreach reach more people through one batch.
+def estimate(change: Change) -> Estimate | None:
+    """The estimate of a draft that lets outreach reach more people through one batch.
 
     None for any other, and where the vendor does not tell: nobody waits long for it.
     """
@@ -40,8 +40,8 @@ def outlook(change: Change) -> Outlook | None:
         return None
     if counts.by_status is None:
         return None
-    after = _as_it_would_be(item.batch, item.wanted(change))
-    return Outlook(counts.waiting, forecast(after, counts.waiting, timezone.now()))
+    after = _as_it_would_be(item.batch, item.requested(change))
+    return Estimate(counts.waiting, forecast(after, counts.waiting, timezone.now()))
 
 
 def _as_it_would_be(batch: Batch, patch: BatchPatch) -> Batch:

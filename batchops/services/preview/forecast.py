@@ -71,8 +71,8 @@ class Forecast:
 def forecast(batch: Batch, waiting: int, now: dt.datetime) -> Forecast | None:
     """When the requests that wait would be done; None where nothing can be said.
 
-    Nothing can be said of a batch that has ended, under automatic pacing (the vendor chooses the
-    rate), without requests waiting, or without a known rate.
+    Nothing can be said of a batch that has ended, whose call rate is automatic (the vendor chooses
+    it) or not known, or without requests waiting.
     """
     rate = batch.call_rate or batch.campaign.hourly_rate
     if batch.is_gone or batch.has_ended or batch.auto_call_rate or waiting <= 0 or not rate:

@@ -23,7 +23,7 @@ Shares = Sequence[tuple[Campaign, int]]
 class Risk:
     """One thing to know; `grave` when people may be reached, or not be reached, because of it."""
 
-    words: str
+    message: str
     grave: bool = False
 
 

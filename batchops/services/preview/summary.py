@@ -14,7 +14,13 @@ from batchops.services import authorization
 from batchops.services.changes import terms
 from batchops.services.errors import ResumeWindowClosed
 from batchops.services.preview.risks import Risk, risks_of
-from batchops.syllable.patch import PATCH_FIELDS, BatchPatch, describe_value, same_value
+from batchops.syllable.patch import (
+    FIELD_LABELS,
+    PATCH_FIELDS,
+    BatchPatch,
+    describe_value,
+    same_value,
+)
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -31,12 +37,6 @@ EMERGENCY_REASONS: Final = (
     "Complaints from people reached",
     "Incident at the vendor",
 )
-FIELD_LABELS: Final = {
-    "paused": "Paused",
-    "expires_on": "Expiry",
-    "call_rate": "Call rate",
-    "auto_call_rate": "Automatic pacing",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
+class Preview:
     """The numbers of a draft; `acting`, `already` and `skipped` add up to all selected."""
 
     change: Change
@@ -74,7 +74,7 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ValueChange:
     """One value of a batch: what it is, and what it will be or became."""
 
     label: str
@@ -83,7 +83,7 @@ class Difference:
     moved: bool
 
 
-def review(change: Change) -> Review:
+def preview(change: Change) -> Preview:
     """Count what a draft will do, in six queries."""
     numbers = dict.fromkeys(Plan, 0)
     reasons: dict[str, int] = {}
@@ -95,7 +95,7 @@ def review(change: Change) -> Review:
             reasons[words] = reasons.get(words, 0) + number
     acting = change.items.filter(plan=Plan.ACT)
     campaigns = _campaigns(acting)
-    return Review(
+    return Preview(
         change=change,
         acting=numbers[Plan.ACT],
         already=numbers[Plan.ALREADY],
@@ -125,12 +125,12 @@ def rows(change: Change, plan: str = "", text: str = "") -> QuerySet[ChangeItem]
     return items.filter(batch__batch_id__icontains=text) if text else items
 
 
-def differences(item: ChangeItem, patch: BatchPatch) -> list[Difference]:
+def plans(item: ChangeItem, patch: BatchPatch) -> list[ValueChange]:
     """What a patch does to a batch, field by field, with instants in the reader's zone."""
     return _compare(item.before, patch.applied_to(item.before), patch.touched)
 
 
-def outcome(item: ChangeItem, patch: BatchPatch) -> list[Difference]:
+def results(item: ChangeItem, patch: BatchPatch) -> list[ValueChange]:
     """What became of a batch: the fields that were asked for, and those that moved besides."""
     left = item.after_values or item.before
     moved = [name for name in PATCH_FIELDS if name in patch.touched or name in item.unrequested]
@@ -150,10 +150,10 @@ def recent_reasons(user: User) -> list[str]:
     return list(dict.fromkeys(latest))[:REASONS_SHOWN]
 
 
-def _compare(before: Any, after: Any, names: Iterable[str]) -> list[Difference]:
+def _compare(before: Any, after: Any, names: Iterable[str]) -> list[ValueChange]:
     zone = timezone.get_current_timezone()
     return [
-        Difference(
+        ValueChange(
             FIELD_LABELS[name],
             describe_value(name, getattr(before, name), zone),
             describe_value(name, getattr(after, name), zone),

@@ -87,7 +87,7 @@ class Assignment:
             item_id=item.pk,
             change_id=change.pk,
             batch_id=item.batch_id,
-            patch=patch if item.patch_json is None else item.wanted(change),
+            patch=patch if item.patch_json is None else item.requested(change),
             before=item.before,
             expected=expected or item.before,
             known=Known.of(item.batch),

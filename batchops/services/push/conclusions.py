@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from batchops.models import ENDED_STATUSES, ItemState
-from batchops.services.changes.eligibility import NEEDS_EXPIRY, SHARED_ID, revives
+from batchops.services.changes.eligibility import LACKS_EXPIRY, SHARED_ID, revives
 from batchops.services.push.assignments import Assignment, Found, Outcome
 from batchops.syllable.patch import Values
 from batchops.syllable.records import BatchRecord
@@ -46,7 +46,7 @@ def foreseen(assignment: Assignment) -> Outcome | None:
         message = f"Changed meanwhile: {', '.join(fields)}. Review it again."
         return Outcome(assignment, ItemState.CONFLICT, message=message, record=record)
     if patch.auto_call_rate is True and patch.applied_to(now).expires_on is None:
-        return Outcome(assignment, ItemState.SKIPPED, message=NEEDS_EXPIRY, record=record)
+        return Outcome(assignment, ItemState.SKIPPED, message=LACKS_EXPIRY, record=record)
     return None
 
 

@@ -50,7 +50,7 @@ def keep_time() -> bool:
     """Start, end and take over what is due; whether there is something new to push."""
     now = timezone.now()
     found = _ask(
-        starts=Change.objects.filter(state=ChangeState.SCHEDULED, run_at__lte=now),
+        starts=Change.objects.filter(state=ChangeState.SCHEDULED, starts_at__lte=now),
         ends=Change.objects.filter(state__in=ENDED_STATES, resume_at__lte=now),
         lapses=leases.lapsed(),
     )

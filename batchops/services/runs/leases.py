@@ -233,7 +233,7 @@ def overtaken(change: Change, items: Iterable[ChangeItem]) -> dict[int, Change]:
 
     The later change counts, also where it found the batch as it should be and sent nothing.
     """
-    wanted = {item.batch_id: (item.pk, item.wanted(change)) for item in items}
+    wanted = {item.batch_id: (item.pk, item.requested(change)) for item in items}
     later = ChangeItem.objects.filter(
         batch_id__in=list(wanted),
         state__in=SUCCESS_STATES,
@@ -242,7 +242,7 @@ def overtaken(change: Change, items: Iterable[ChangeItem]) -> dict[int, Change]:
     found = {}
     for other in later:
         key, patch = wanted[other.batch_id]
-        if _contradict(patch, other.wanted(other.change)):
+        if _contradict(patch, other.requested(other.change)):
             found[key] = other.change
     return found
 
@@ -263,7 +263,7 @@ def made_since(change: Change, items: Iterable[ChangeItem]) -> dict[int, Values]
     for other in earlier.select_related("change").order_by("settled_at"):
         item = by_batch[other.batch_id]
         values = found.get(item.pk, item.before)
-        found[item.pk] = other.wanted(other.change).applied_to(values)
+        found[item.pk] = other.requested(other.change).applied_to(values)
     return found
 
 

@@ -239,7 +239,7 @@ def _judge(change: Change, shown: Mapping[int, BatchRecord], sent_at: dt.datetim
             record = shown[item.pk]
             is_its_own = record.campaign_id == item.batch.campaign_id
             if is_its_own and Known.of(item.batch).is_proven_by(record, sent_at):
-                patch = own if item.patch_json is None else item.wanted(change)
+                patch = own if item.patch_json is None else item.requested(change)
                 _weigh(item, patch, record, verdicts)
         ChangeItem.objects.filter(pk__in=verdicts.confirmed).update(
             confirmation=Confirmation.CONFIRMED
@@ -277,7 +277,7 @@ def _weigh(item: ChangeItem, patch: BatchPatch, record: BatchRecord, verdicts: V
 def _is_rightly_skipped(item: ChangeItem, patch: BatchPatch, record: BatchRecord) -> bool:
     if item.state != ItemState.SKIPPED:
         return False
-    return bool(eligibility.why_not(store.row_of(record, timezone.now()), patch))
+    return bool(eligibility.ineligibility_reason(store.row_of(record, timezone.now()), patch))
 
 
 def _end_or_look_again(change: Change, began: dt.datetime) -> None:
@@ -355,7 +355,7 @@ def _refuted_fact(change: Change, item: ChangeItem, record: BatchRecord | None) 
         reference=change.reference,
         before=item.after or store.snapshot(item.batch),
         after=store.snapshot(record) if record else None,
-        detail={"requested": item.wanted(change).to_json(), "why": "" if sent else item.message},
+        detail={"requested": item.requested(change).to_json(), "why": "" if sent else item.message},
     )
 
 

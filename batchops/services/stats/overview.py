@@ -80,7 +80,7 @@ def overview() -> Overview:
 def open_changes() -> list[Change]:
     """Changes that run, wait or are scheduled: halted and running ones first."""
     return list(
-        Change.objects.filter(state__in=OPEN_STATES).order_by("-started_at", "run_at")[
+        Change.objects.filter(state__in=OPEN_STATES).order_by("-started_at", "starts_at")[
             :CHANGES_SHOWN
         ]
     )

@@ -24,8 +24,8 @@ class Event:
 
 def upcoming() -> list[Event]:
     """All that is to come, the nearest first."""
-    scheduled = Change.objects.filter(state=ChangeState.SCHEDULED, run_at__isnull=False)
-    starts = [Event(change.run_at, change, False, change.item_count) for change in scheduled]  # type: ignore[arg-type]
+    scheduled = Change.objects.filter(state=ChangeState.SCHEDULED, starts_at__isnull=False)
+    starts = [Event(change.starts_at, change, False, change.item_count) for change in scheduled]  # type: ignore[arg-type]
     pauses = (
         Change.objects.visible()
         .filter(resume_at__isnull=False)

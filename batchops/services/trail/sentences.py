@@ -128,7 +128,7 @@ def sentence(entry: AuditEntry, zone: dt.tzinfo = dt.UTC) -> str:
 def differences(entry: AuditEntry, zone: dt.tzinfo = dt.UTC) -> list[Difference]:
     """The fields whose value before and after differ, and only those.
 
-    Where the vendor's fields mean the same, like automatic pacing that is absent or off, they do
+    Values that mean the same to the vendor, like an automatic call rate that is absent or off, do
     not differ.
     """
     before, after = _mapping(entry.before), _mapping(entry.after)

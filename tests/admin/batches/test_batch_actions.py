@@ -59,8 +59,8 @@ def drafted(response: HttpResponse) -> Change:
         ("resume", {"paused": False}),
         ("clear_expiry", {"expires_on": None}),
         ("clear_call_rate", {"call_rate": None}),
-        ("pacing_on", {"auto_call_rate": True}),
-        ("pacing_off", {"auto_call_rate": False}),
+        ("auto_call_rate_on", {"auto_call_rate": True}),
+        ("auto_call_rate_off", {"auto_call_rate": False}),
     ],
 )
 def test_an_action_freezes_what_is_selected(

@@ -169,7 +169,10 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(
     [
         ("viewer", set()),
         ("approver", set()),
-        ("operator", {"pause", "resume", "set_expiry", "clear_expiry", "pacing_on", "refresh"}),
+        (
+            "operator",
+            {"pause", "resume", "set_expiry", "clear_expiry", "auto_call_rate_on", "refresh"},
+        ),
     ],
 )
 def test_only_what_the_person_may_do_is_offered(

@@ -119,7 +119,7 @@ def test_the_form_drafts_what_it_says_and_leaves_the_rest(
     assert change.selection == "Batch b-1"
 
 
-def test_automatic_pacing_and_the_expiry_it_needs_can_be_asked_for_together(
+def test_automatic_call_rate_and_the_expiry_it_needs_can_be_asked_for_together(
     client: Client,
 ) -> None:
     world.batch()

@@ -44,7 +44,7 @@ def several(operator: User, make_person: Callable[..., User], settings: Settings
         draft(operator),
         operator,
         reason="scheduled",
-        run_at=later,
+        starts_at=later,
         resume_at=later + dt.timedelta(hours=1),
     )
     confirm(

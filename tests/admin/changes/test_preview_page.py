@@ -92,7 +92,7 @@ def test_numbers_add_up_by_plan_status_and_campaign(operator: User) -> None:
     for index in range(11):
         batch(f"b-{index}", campaign_id=index, status=["ACTIVE", "PENDING"][index % 2])
     batch("expired", status="EXPIRED")
-    review = summary.review(draft(operator))
+    review = summary.preview(draft(operator))
     assert (review.acting, review.already, review.skipped, review.total) == (11, 0, 1, 12)
     assert {share.label: share.number for share in review.by_status} == {"ACTIVE": 6, "PENDING": 5}
     assert (len(review.by_campaign), review.more_campaigns) == (8, 3)
@@ -132,7 +132,7 @@ def test_a_review_of_many_takes_few_queries(signed_in: Client, operator: User) -
 def test_a_small_pause_flags_nothing(signed_in: Client, operator: User) -> None:
     batch()
     change = draft(operator)
-    assert summary.review(change).risks == ()
+    assert summary.preview(change).risks == ()
     assert "typed_count" not in text(signed_in, change)
 
 
@@ -225,13 +225,13 @@ def test_times_are_read_in_the_zone_of_the_reader(signed_in: Client, operator: U
         {
             "seen": change.fingerprint,
             "reason": "x",
-            "run_at": f"{day}T09:00",
+            "starts_at": f"{day}T09:00",
             "resume_at": f"{day} 21:00",
         },
     )
     change.refresh_from_db()
     midnight = dt.datetime.combine(day, dt.time(), dt.UTC)
-    assert change.run_at == midnight
+    assert change.starts_at == midnight
     assert change.resume_at == midnight + dt.timedelta(hours=12)
 
 
@@ -241,9 +241,9 @@ def test_times_are_read_in_the_zone_of_the_reader(signed_in: Client, operator: U
         ({"reason": ""}, "Say why"),
         ({"reason": "x" * 2001}, "at most 2000 characters"),
         ({"reason": "x", "reference": "y" * 101}, "at most 100 characters"),
-        ({"reason": "x", "run_at": "soon"}, "Give a date and a time"),
-        ({"reason": "x", "run_at": "2020-01-01T08:00"}, "This time is in the past"),
-        ({"reason": "x", "run_at": "9999-12-31T23:59"}, "within a year"),
+        ({"reason": "x", "starts_at": "soon"}, "Give a date and a time"),
+        ({"reason": "x", "starts_at": "2020-01-01T08:00"}, "This time is in the past"),
+        ({"reason": "x", "starts_at": "9999-12-31T23:59"}, "within a year"),
         ({"reason": "x", "resume_at": "2020-01-01T08:00"}, "This time is in the past"),
         ({"reason": "x", "resume_at": "0001-01-01T00:00"}, "This time is in the past"),
         ({"reason": "x", "typed_count": ""}, "Type the number of batches to confirm"),

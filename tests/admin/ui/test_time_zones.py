@@ -76,7 +76,7 @@ def test_a_zone_whose_clocks_never_change_is_called_by_its_name(client: Client) 
     response = batch_page(client, expires_on="2027-01-31T08:00", expires_on_zone="Etc/GMT+5")
     preview = client.get(response["Location"]).content.decode()
     assert "31 Jan 2027 08:00 -05 (13:00 UTC), in Etc/GMT+5" in preview
-    assert '<input type="hidden" name="run_at_zone" value="Etc/GMT+5">' in preview
+    assert '<input type="hidden" name="starts_at_zone" value="Etc/GMT+5">' in preview
 
 
 def test_a_form_means_the_zone_it_was_shown_in(client: Client, door: Any) -> None:
@@ -89,7 +89,7 @@ def test_a_form_means_the_zone_it_was_shown_in(client: Client, door: Any) -> Non
     preview = client.get(response["Location"]).content.decode()
     assert "31 Jan 2027 08:00 CET (07:00 UTC), in Europe/Berlin" in preview
     assert "Expire on 31 Jan 2027 08:00 CET" in preview
-    assert '<input type="hidden" name="run_at_zone" value="Europe/Berlin">' in preview
+    assert '<input type="hidden" name="starts_at_zone" value="Europe/Berlin">' in preview
     assert "Times are in Europe/Berlin." in preview
 
 
@@ -170,7 +170,7 @@ def test_a_button_into_the_repeated_hour_says_which_of_the_two(client: Client) -
             assert f'data-offset="{offset}">In 2 hours' in page.content.decode()
 
 
-@pytest.mark.parametrize("name", ["run_at", "resume_at"])
+@pytest.mark.parametrize("name", ["starts_at", "resume_at"])
 def test_a_schedule_and_the_end_of_a_pause_mean_the_zone_of_their_form(
     client: Client, operator: User, name: str
 ) -> None:

@@ -122,7 +122,7 @@ def test_an_approved_schedule_waits_for_its_time(
     settings.APPROVAL_THRESHOLD = 1
     batches(2)
     later = timezone.now() + dt.timedelta(hours=1)
-    change = confirm(draft(operator), operator, run_at=later)
+    change = confirm(draft(operator), operator, starts_at=later)
     assert (
         approvals.approve(change, seen=change.fingerprint, **by(approver)).state
         == ChangeState.SCHEDULED
@@ -135,7 +135,7 @@ def test_moving_the_end_of_an_approved_pause_asks_for_approval_anew(
     settings.APPROVAL_THRESHOLD = 1
     batches(2)
     soon = timezone.now() + dt.timedelta(hours=1)
-    change = confirm(draft(operator), operator, run_at=soon)
+    change = confirm(draft(operator), operator, starts_at=soon)
     change = approvals.approve(change, seen=change.fingerprint, **by(approver))
     end = soon + dt.timedelta(hours=5)
     moved = timed_pauses.move_resume(change, end, **by(operator))

@@ -243,7 +243,7 @@ def test_a_stale_page_approves_nothing_and_is_told_what_moved(
     "moved",
     [
         {"patch_json": {"paused": True, "call_rate": 1}},
-        {"run_at": timezone.now() + 3 * HOUR},
+        {"starts_at": timezone.now() + 3 * HOUR},
         {"resume_at": timezone.now() + 9 * HOUR},
         {"requested_by_name": "mallory"},
         {"resume_set_by_name": "mallory"},
@@ -325,14 +325,14 @@ def test_an_approval_that_has_expired_does_not_start_a_change(
 ) -> None:
     settings.APPROVAL_FOR, settings.APPROVAL_HOURS = "all", 2
     batch("b-0")
-    change = confirm(draft(operator), operator, run_at=timezone.now() + HOUR)
+    change = confirm(draft(operator), operator, starts_at=timezone.now() + HOUR)
     change = approvals.approve(change, seen=change.fingerprint, **by(approver))
     expires = change.approval_expires_at
     assert expires is not None
-    assert change.run_at is not None
-    assert expires - change.run_at == 2 * HOUR, "what it was approved to wait for does not count"
+    assert change.starts_at is not None
+    assert expires - change.starts_at == 2 * HOUR, "what it was approved to wait for does not count"
     past = timezone.now() - HOUR
-    Change.objects.update(run_at=past, approval_expires_at=past, fingerprint="", state="queued")
+    Change.objects.update(starts_at=past, approval_expires_at=past, fingerprint="", state="queued")
     stale = Change.objects.get()
     stamp = fingerprints.of(stale)
     Change.objects.update(fingerprint=stamp, approved_fingerprint=stamp)

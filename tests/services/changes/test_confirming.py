@@ -224,19 +224,20 @@ def test_one_batch_that_is_left_is_enough(operator: User) -> None:
 def test_a_schedule_waits_for_its_time(operator: User) -> None:
     batch()
     later = timezone.now() + dt.timedelta(hours=1)
-    change = confirm(draft(operator), operator, run_at=later)
+    change = confirm(draft(operator), operator, starts_at=later)
     assert change.state == ChangeState.SCHEDULED
     lifecycle.queue_due()
     change.refresh_from_db()
     assert change.state == ChangeState.SCHEDULED
-    Change.objects.update(run_at=timezone.now() - dt.timedelta(seconds=1))
+    Change.objects.update(starts_at=timezone.now() - dt.timedelta(seconds=1))
     assert lifecycle.queue_due() == 1
     change.refresh_from_db()
     assert change.state == ChangeState.QUEUED
 
 
 @pytest.mark.parametrize(
-    ("field", "hours"), [("run_at", 0), ("run_at", -1), ("run_at", 24 * 400), ("resume_at", -1)]
+    ("field", "hours"),
+    [("starts_at", 0), ("starts_at", -1), ("starts_at", 24 * 400), ("resume_at", -1)],
 )
 def test_a_time_that_makes_no_sense_is_refused_at_its_field(
     operator: User, field: str, hours: int
@@ -254,7 +255,7 @@ def test_a_pause_cannot_end_before_it_begins(operator: User) -> None:
     change = draft(operator)
     start = timezone.now() + dt.timedelta(hours=2)
     with pytest.raises(InvalidInput, match="end before it begins") as refused:
-        confirm(change, operator, run_at=start, resume_at=start - dt.timedelta(minutes=1))
+        confirm(change, operator, starts_at=start, resume_at=start - dt.timedelta(minutes=1))
     assert refused.value.field == "resume_at"
 
 
@@ -266,7 +267,7 @@ def test_only_a_pause_can_end_by_itself(operator: User) -> None:
 
 def test_a_scheduled_change_can_be_cancelled(operator: User) -> None:
     batch()
-    change = confirm(draft(operator), operator, run_at=timezone.now() + dt.timedelta(hours=1))
+    change = confirm(draft(operator), operator, starts_at=timezone.now() + dt.timedelta(hours=1))
     stopped = lifecycle.stop(change, user=operator, actor=audit.Actor.of_user(operator))
     assert stopped.state == ChangeState.STOPPED
     assert stopped.counts_json == {"stopped": 1}
@@ -278,9 +279,9 @@ def test_a_scheduled_change_can_be_cancelled(operator: User) -> None:
 def test_a_draft_lapses_after_a_day(operator: User) -> None:
     batch()
     change = draft(operator)
-    assert drafts.lapse_drafts() == 0
+    assert drafts.expire_drafts() == 0
     Change.objects.update(created_at=timezone.now() - dt.timedelta(days=1, minutes=1))
-    assert drafts.lapse_drafts() == 1
+    assert drafts.expire_drafts() == 1
     change.refresh_from_db()
     assert change.state == ChangeState.DISCARDED
     assert not ChangeItem.objects.exists()

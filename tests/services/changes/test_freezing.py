@@ -105,10 +105,10 @@ def test_what_broke_off_is_nobodys_to_confirm_and_is_dropped_by_a_worker(
         confirm(half, operator)
     with pytest.raises(WrongState):
         lifecycle.discard(half, **by(operator))
-    drafts.lapse_drafts()
+    drafts.expire_drafts()
     assert Change.objects.exists(), "it may still be under way"
     Change.objects.update(created_at=timezone.now() - 2 * drafts.DRAFTING_LIFETIME)
-    drafts.lapse_drafts()
+    drafts.expire_drafts()
     assert not Change.objects.exists()
     assert not ChangeItem.objects.exists()
 
@@ -117,7 +117,7 @@ def test_items_left_by_a_discard_that_broke_off_go_later(operator: User) -> None
     batches(8)
     change = draft(operator)
     Change.objects.update(state=ChangeState.DISCARDED, finished_at=timezone.now())
-    drafts.lapse_drafts()
+    drafts.expire_drafts()
     assert not change.items.exists()
 
 

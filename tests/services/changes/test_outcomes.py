@@ -16,5 +16,5 @@ def test_a_skipped_batch_shows_no_new_value(operator: User) -> None:
     batch("failed", status="FAILED")
     change = confirm(draft(operator), operator)
     skipped = change.items.get(batch="failed")
-    (hold,) = summary.outcome(skipped, PAUSE)
+    (hold,) = summary.results(skipped, PAUSE)
     assert (hold.before, hold.after) == ("not paused", "not paused")

@@ -89,7 +89,7 @@ def test_the_end_waits_for_an_open_window(operator: User, settings: Settings) ->
         paused_until(operator, past())
         [resume] = timed_pauses.resume_due()
     assert resume.state == ChangeState.SCHEDULED
-    assert resume.run_at == dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
+    assert resume.starts_at == dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
 
 
 def test_the_end_waits_for_approval_where_resuming_needs_it(
@@ -144,7 +144,7 @@ def test_the_end_cannot_be_moved_to_a_time_without_sense(
 def test_the_end_of_a_scheduled_pause_stays_behind_its_start(operator: User) -> None:
     batch()
     start = timezone.now() + 3 * HOUR
-    pause = confirm(draft(operator), operator, run_at=start)
+    pause = confirm(draft(operator), operator, starts_at=start)
     with pytest.raises(InvalidInput, match="end before it begins"):
         timed_pauses.move_resume(pause, start - HOUR, **by(operator))
 
@@ -180,8 +180,8 @@ def test_what_is_to_come_lists_starts_and_ends_the_nearest_first(operator: User)
     now = timezone.now()
     paused_until(operator, now + 2 * HOUR)
     Batch.objects.filter(pk="b-0").update(paused=False, paused_by=None)
-    confirm(draft(operator), operator, run_at=now + HOUR, resume_at=now + 5 * HOUR)
-    cancelled = confirm(draft(operator), operator, run_at=now + HOUR, resume_at=now + 6 * HOUR)
+    confirm(draft(operator), operator, starts_at=now + HOUR, resume_at=now + 5 * HOUR)
+    cancelled = confirm(draft(operator), operator, starts_at=now + HOUR, resume_at=now + 6 * HOUR)
     lifecycle.stop(cancelled, **by(operator))
     assert [(event.ends_pause, event.number) for event in upcoming()] == [
         (False, 2),

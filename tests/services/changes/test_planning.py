@@ -65,7 +65,7 @@ def patches(draw: st.DrawFn) -> BatchPatch:
 
 def foreseen(batch: Batch, patch: BatchPatch) -> tuple[str, bool, str]:
     """Plan, whether outreach can reach more people, and why it is skipped, by the row alone."""
-    why = eligibility.why_not(batch, patch)
+    why = eligibility.ineligibility_reason(batch, patch)
     plan = Plan.SKIP if why else Plan.ALREADY if patch.is_satisfied_by(batch) else Plan.ACT
     return plan.value, patch.expands_outreach(batch, NOW), why
 

@@ -85,7 +85,7 @@ class TestAtAClosedHour:
         batch(paused=True, expires_on=MONDAY, call_rate=60)
         with pytest.raises(ResumeWindowClosed) as refused:
             confirm(draft(operator, patch), operator)
-        assert refused.value.field == "run_at"
+        assert refused.value.field == "starts_at"
         assert "mon-fri 08:00-18:00 (Europe/Berlin)" in refused.value.message
 
     def test_a_pause_is_always_allowed(self, operator: User) -> None:
@@ -94,14 +94,14 @@ class TestAtAClosedHour:
 
     def test_it_can_be_scheduled_for_an_open_hour(self, operator: User) -> None:
         batch(paused=True)
-        change = confirm(draft(operator, RESUME), operator, run_at=MONDAY)
+        change = confirm(draft(operator, RESUME), operator, starts_at=MONDAY)
         assert change.state == ChangeState.SCHEDULED
 
     def test_it_cannot_be_scheduled_for_another_closed_hour(self, operator: User) -> None:
         batch(paused=True)
         with pytest.raises(ResumeWindowClosed):
             later = SATURDAY + dt.timedelta(hours=3)
-            confirm(draft(operator, RESUME), operator, run_at=later)
+            confirm(draft(operator, RESUME), operator, starts_at=later)
 
 
 @pytest.mark.django_db
@@ -115,7 +115,7 @@ def test_an_approval_at_a_closed_hour_waits_for_the_opening(
     with time_machine.travel(SATURDAY, tick=False):
         actor = audit.Actor.of_user(approver)
         approved = approvals.approve(change, seen=change.fingerprint, user=approver, actor=actor)
-    assert (approved.state, approved.run_at) == (ChangeState.SCHEDULED, MONDAY)
+    assert (approved.state, approved.starts_at) == (ChangeState.SCHEDULED, MONDAY)
 
 
 @pytest.mark.django_db
@@ -125,12 +125,12 @@ def test_what_had_to_wait_into_closed_hours_is_postponed(operator: User, schedul
     friday = SATURDAY - dt.timedelta(hours=17)
     with time_machine.travel(friday, tick=False):
         batch(paused=True)
-        run_at = friday + dt.timedelta(minutes=30) if scheduled else None
-        change = confirm(draft(operator, RESUME), operator, run_at=run_at)
+        starts_at = friday + dt.timedelta(minutes=30) if scheduled else None
+        change = confirm(draft(operator, RESUME), operator, starts_at=starts_at)
     with time_machine.travel(SATURDAY, tick=False):
         assert lifecycle.queue_due() == 0
     change.refresh_from_db()
-    assert (change.state, change.run_at) == (ChangeState.SCHEDULED, MONDAY)
+    assert (change.state, change.starts_at) == (ChangeState.SCHEDULED, MONDAY)
 
 
 @pytest.mark.django_db
@@ -151,4 +151,4 @@ def test_a_worker_that_comes_back_at_a_closed_hour_starts_nothing(operator: User
     with time_machine.travel(SATURDAY, tick=False):
         assert not run_state.start(change)
     change.refresh_from_db()
-    assert (change.state, change.run_at) == (ChangeState.SCHEDULED, MONDAY)
+    assert (change.state, change.starts_at) == (ChangeState.SCHEDULED, MONDAY)

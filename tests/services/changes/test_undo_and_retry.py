@@ -32,7 +32,7 @@ def by(user: User) -> dict[str, Any]:
 
 
 def asked(change: Change) -> dict[str, BatchPatch]:
-    return {item.batch_id: item.wanted(change) for item in change.items.all()}
+    return {item.batch_id: item.requested(change) for item in change.items.all()}
 
 
 def test_undo_puts_back_what_each_batch_had(operator: User) -> None:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups of two, and no more than two while a person waits."""
     monkeypatch.setattr(unsent, "GROUP_SIZE", 2)
-    monkeypatch.setattr(unsent, "AT_ONCE", 2)
+    monkeypatch.setattr(unsent, "SYNC_LIMIT", 2)
 
 
 def by(user: User) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def test_what_a_draft_leaves_out_is_recorded_once_for_each(operator: User) -> No
     batch("live")
     confirm(draft(operator), operator)
     assert told("batch.skipped") == 2
-    unsent.settle_rest()
-    unsent.settle_rest()
+    unsent.record_rest()
+    unsent.record_rest()
     assert told("batch.skipped") == 5
 
 
@@ -70,7 +70,7 @@ def test_a_rejection_settles_the_rest_later(
     batches(5)
     change = confirm(draft(operator), operator)
     approvals.reject(change, comment="no", **by(approver))
-    unsent.settle_rest()
+    unsent.record_rest()
     assert lifecycle.counts(change) == {"stopped": 5}
     assert told("batch.stopped") == 5
 

@@ -152,7 +152,7 @@ def test_a_draft_leaves_it_out_and_says_why(
     item = change.items.get(batch=SAME)
     assert (item.plan, item.state) == (ChangeItem.Plan.SKIP, ItemState.SKIPPED)
     assert item.message == eligibility.SHARED_ID
-    risks = [risk for risk in summary.risks(change) if "several campaigns" in risk.words]
+    risks = [risk for risk in summary.risks(change) if "several campaigns" in risk.message]
     assert [risk.grave for risk in risks] == [True]
     driver.drive()
     assert SAME not in {entry["batch_id"] for entry in sandbox.journal(method="PUT")}

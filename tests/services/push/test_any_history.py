@@ -186,7 +186,7 @@ def assert_last_wish(row: Batch) -> None:
     carried_out = row.change_items.filter(state__in=["applied", "unchanged"])
     wished: dict[str, object] = {"paused": False, "call_rate": 5}
     for item in carried_out.select_related("change").order_by("settled_at"):
-        wished |= dict(item.wanted(item.change).requested_values())
+        wished |= dict(item.requested(item.change).requested_values())
     assert {name: getattr(row, name) for name in wished} == wished
     assert not row.change_items.filter(state__in=["failed", "refused", "not_applied"]).exists()
 

@@ -145,7 +145,7 @@ def test_claiming_many_takes_as_few_queries_as_claiming_one(
     change = Change.objects.get(pk=change.pk)
     with django_assert_max_num_queries(4):
         items = leases.claim(change, "one", 50)
-        assert [item.wanted(change) for item in items] == [PAUSE] * 50
+        assert [item.requested(change) for item in items] == [PAUSE] * 50
         assert len({item.batch.campaign_id for item in items}) == 1
 
 
