@@ -17,7 +17,7 @@ from typing import Final, Self
 
 POLL_SECONDS: Final = 0.1
 STOP_SECONDS: Final = 45
-"""Longer than the worker and the web server take to end what they are at."""
+"""Longer than the worker and the web server take to finish what they are doing."""
 LEAST_STOP_SECONDS: Final = 5
 QUICK_END_SECONDS: Final = 10.0
 """A program that ended sooner after its start will hardly do better the next time."""
@@ -43,19 +43,19 @@ class Program:
     quick_ends: int = 0
 
 
-class Crew:
+class ProcessGroup:
     """A context manager: the programs started in it have ended when it is left.
 
     Inside, SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt. Each program gets a session of
     its own, so that Ctrl-C reaches this process alone, which then ends them in order. Where this
-    process is killed, Linux asks them to end. `say` is told what a person should know.
+    process is killed, Linux asks them to end. `report` receives what a person should know.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], say: Callable[[str], object] = lambda _: None
+        self, environment: Mapping[str, str], report: Callable[[str], object] = lambda _: None
     ) -> None:
         self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
-        self._say = say
+        self._report = report
         self._programs: list[Program] = []
         self._is_starting = self._was_interrupted = False
 
@@ -74,7 +74,7 @@ class Crew:
 
         With `restarts` it is started again when it ends by itself, unless it does so at once.
         """
-        with self._noting_down():
+        with self._recording():
             process = self._launch(command)
             self._programs.append(Program(name, command, restarts, process, time.monotonic()))
 
@@ -88,8 +88,8 @@ class Crew:
         )
 
     @contextlib.contextmanager
-    def _noting_down(self) -> Iterator[None]:
-        """A program that runs but is not noted down yet would be left behind by an interruption."""
+    def _recording(self) -> Iterator[None]:
+        """A program that runs but is not recorded yet would be left behind by an interruption."""
         self._is_starting = True
         try:
             yield
@@ -124,13 +124,13 @@ class Crew:
             code = program.process.poll()
             if code is None:
                 continue
-            words = f"The {program.name} ended with exit code {code}."
+            message = f"The {program.name} ended with exit code {code}."
             was_quick = time.monotonic() - program.started_at < QUICK_END_SECONDS
             program.quick_ends = program.quick_ends + 1 if was_quick else 0
             if not program.restarts or program.quick_ends >= QUICK_ENDS:
-                raise ProgramEnded(words)
-            self._say(f"{words} It is started again.")
-            with self._noting_down():
+                raise ProgramEnded(message)
+            self._report(f"{message} It is started again.")
+            with self._recording():
                 program.process = self._launch(program.command)
                 program.started_at = time.monotonic()
 
@@ -178,7 +178,7 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def answers(host: str, port: int) -> bool:
+def accepts_connections(host: str, port: int) -> bool:
     """Whether a server listens there."""
     try:
         socket.create_connection((host, port), timeout=1).close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import http.cookiejar
 import os
 import re
@@ -11,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
@@ -19,11 +17,17 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from pytest_django import Settings
 
+from batchops.management.commands import start
 from batchops.sandbox.embedded import EmbeddedSandbox
+from config import gunicorn
 from tests.deployment.loading import BASE
 
 pytestmark = pytest.mark.xdist_group("start")
@@ -46,6 +50,7 @@ class Started:
             "SANDBOX_PORT": str(self.sandbox_port),
             "WEB_CONCURRENCY": "1",
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE")},
+            "STATIC_ROOT": os.environ["STATIC_ROOT"],
             **environment,
         }
         self.process = self.launch()
@@ -92,11 +97,11 @@ class Started:
             self.output += line
 
 
-@pytest.fixture(autouse=True)
-def one_at_a_time() -> Iterator[None]:
-    """The static files are collected into one folder, so no two may start at the same time."""
-    with (Path(tempfile.gettempdir()) / "batchops-start.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+@pytest.fixture(scope="module", autouse=True)
+def static_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder of their own for the static files, which the first start collects."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STATIC_ROOT", str(tmp_path_factory.mktemp("static")))
         yield
 
 
@@ -123,7 +128,7 @@ def sign_in(address: str, username: str, password: str) -> str:
     return page
 
 
-def test_a_first_start_a_sign_in_ctrl_c_and_a_second_start(tmp_path: Path) -> None:
+def test_a_first_start_a_sign_in_and_an_end(tmp_path: Path) -> None:
     with started(tmp_path) as run:
         run.wait_for(EVERYTHING_RUNS)
         assert run.address in run.output
@@ -136,41 +141,39 @@ def test_a_first_start_a_sign_in_ctrl_c_and_a_second_start(tmp_path: Path) -> No
 
         programs = run.children()
         assert len(programs) >= 3
-        assert run.end() == 0
+        assert run.end(signal.SIGTERM) == 0
         assert "batchops has ended." in run.output
-        assert [program for program in programs if program.is_running()] == []
+        assert left_of(programs) == []
         assert "Traceback" not in run.output
-
-    with started(tmp_path) as again:
-        again.wait_for(EVERYTHING_RUNS)
-        assert signing_in[1] not in again.output
-        assert "demo-passwords.txt" in again.output
-        assert "operator" in sign_in(again.address, "operator", signing_in[1])
+    for_the_second_start(tmp_path, signing_in[1])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_other_signals_end_it_as_cleanly(number: signal.Signals, tmp_path: Path) -> None:
-    with started(tmp_path) as run:
-        run.wait_for("Sandbox of the vendor's API listening")
-        programs = run.children()
-        assert run.end(number) == 0
-        assert [program for program in programs if program.is_running()] == []
-
-
-def test_a_worker_that_dies_is_started_again_and_any_other_program_ends_all(
-    tmp_path: Path,
-) -> None:
-    with started(tmp_path) as run:
+def for_the_second_start(data_dir: Path, password: str) -> None:
+    """Passwords are not shown again; a dead worker is replaced; a kill leaves no program."""
+    with started(data_dir) as run:
         run.wait_for(EVERYTHING_RUNS)
+        assert password not in run.output
+        assert "demo-passwords.txt" in run.output
+        assert "operator" in sign_in(run.address, "operator", password)
+
         worker = named(run, "worker")
         worker.kill()
         run.wait_for("The worker ended with exit code -9. It is started again.")
         assert named(run, "worker").pid != worker.pid
+
         programs = run.children()
-        named(run, "sandbox").kill()
-        assert run.wait() == 1
-        assert "The sandbox ended with exit code -9. The others were ended too." in run.output
-        assert [program for program in programs if program.is_running()] == []
+        run.end(signal.SIGKILL)
+        _, alive = psutil.wait_procs(programs, PATIENCE_SECONDS)
+        assert alive == []
+
+
+def left_of(programs: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run; whose parent was killed may stay in the list of processes, ended."""
+    return [
+        program
+        for program in programs
+        if program.is_running() and program.status() != psutil.STATUS_ZOMBIE
+    ]
 
 
 def named(run: Started, name: str) -> psutil.Process:
@@ -184,33 +187,29 @@ def named(run: Started, name: str) -> psutil.Process:
         time.sleep(0.05)
 
 
-def test_a_start_that_is_killed_leaves_no_program_running(tmp_path: Path) -> None:
-    with started(tmp_path) as run:
-        run.wait_for(EVERYTHING_RUNS)
-        programs = run.children()
-        run.end(signal.SIGKILL)
-        _, alive = psutil.wait_procs(programs, PATIENCE_SECONDS)
-        assert alive == []
-
-
 @pytest.mark.parametrize("variable", ["WEB_PORT", "SANDBOX_PORT"])
-def test_a_port_in_use_is_told_before_anything_starts(variable: str, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(
+    variable: str, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.DEMO = True
+    monkeypatch.setattr(start, "call_command", mock.Mock(side_effect=AssertionError))
     with socket.socket() as occupant:
         occupant.bind(("127.0.0.1", 0))
         occupant.listen()
         port = occupant.getsockname()[1]
-        with started(tmp_path, **{variable: str(port)}) as run:
-            assert run.wait() == 1
-    assert f"Port {port} on 127.0.0.1 is in use" in run.output
-    assert f"{variable}={port + 1} make run" in run.output
-    assert not (tmp_path / "batchops.sqlite3").exists()
+        monkeypatch.setattr(gunicorn, "PORT", port if variable == "WEB_PORT" else _free_port())
+        settings.SANDBOX_PORT = port if variable == "SANDBOX_PORT" else _free_port()
+        with pytest.raises(CommandError, match=f"Port {port} on 127.0.0.1 is in use") as refused:
+            call_command("start")
+    assert f"{variable}={port + 1} make run" in str(refused.value)
 
 
-def test_an_address_that_is_not_of_this_machine_is_told(tmp_path: Path) -> None:
-    with started(tmp_path, WEB_HOST="192.0.2.1") as run:
-        assert run.wait() == 1
-    assert "Cannot listen on 192.0.2.1" in run.output
-    assert "Traceback" not in run.output
+def test_an_address_that_is_not_of_this_machine_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gunicorn, "HOST", "192.0.2.1")
+    with pytest.raises(CommandError, match=r"Cannot listen on 192\.0\.2\.1"):
+        call_command("start")
 
 
 def test_a_bad_setting_is_one_line_that_names_it(tmp_path: Path) -> None:
@@ -231,7 +230,13 @@ def test_with_a_key_it_runs_against_the_vendor_without_sandbox_or_demo_people(
             with contextlib.suppress(urllib.error.HTTPError):
                 form = urllib.request.urlopen(f"{run.address}/login/")
             assert form.status == 200
-            assert [p for p in run.children() if "sandbox" in p.cmdline()] == []
+            programs = run.children()
+            assert [p for p in programs if "sandbox" in p.cmdline()] == []
+            named(run, "worker")
+            named(run, "config/gunicorn.py").kill()
+            assert run.wait() == 1
+            assert left_of(programs) == []
+    assert "The web server ended with exit code -9. The others were ended too." in run.output
     assert f"Against {vendor.url}" in run.output
     assert "createsuperuser" in run.output
     assert "HTTPS_ONLY is off" in run.output

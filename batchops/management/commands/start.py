@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -14,10 +15,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from honcho.environ import parse_procfile
 
 from batchops.models import SyncRun
-from batchops.processes import Crew, ProgramEnded, answers, is_free
+from batchops.processes import ProcessGroup, ProgramEnded, accepts_connections, is_free
 from batchops.services import demo
 from config import gunicorn
 
@@ -26,6 +26,8 @@ FIRST_SYNC_SECONDS: Final = 20
 SANDBOX_HOST: Final = "127.0.0.1"
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+PROGRAM: Final = re.compile(r"^(\w+): (.+)$", re.MULTILINE)
+"""A line of the Procfile."""
 RULE: Final = "─" * 72
 
 
@@ -45,10 +47,10 @@ class Command(BaseCommand):
         call_command("collectstatic", interactive=False, verbosity=0)
         people = demo.make_people(settings.DATA_DIR) if settings.DEMO else []
         try:
-            with Crew(_environment(), self.stderr.write) as crew:
-                self._start(crew)
+            with ProcessGroup(_environment(), self.stderr.write) as programs:
+                self._start(programs)
                 self._welcome(people)
-                crew.wait()
+                programs.wait()
         except KeyboardInterrupt:
             self.stdout.write("batchops has ended.")
         except ProgramEnded as error:
@@ -59,17 +61,20 @@ class Command(BaseCommand):
         if settings.DEMO:
             _refuse_busy(SANDBOX_HOST, settings.SANDBOX_PORT, "SANDBOX_PORT")
 
-    def _start(self, crew: Crew) -> None:
+    def _start(self, programs: ProcessGroup) -> None:
         if settings.DEMO:
-            crew.start("sandbox", _sandbox_command())
-            _wait(crew, "sandbox", lambda: answers(SANDBOX_HOST, settings.SANDBOX_PORT))
-        procfile = parse_procfile((settings.BASE_DIR / "Procfile").read_text())
-        for name in ("worker", "web"):
-            command = shlex.split(procfile.processes[name])
-            crew.start(name, command, restarts=name == "worker")
-        _wait(crew, "web server", _web_answers)
+            programs.start("sandbox", _sandbox_command())
+            _wait(
+                programs,
+                "sandbox",
+                lambda: accepts_connections(SANDBOX_HOST, settings.SANDBOX_PORT),
+            )
+        commands = dict(PROGRAM.findall((settings.BASE_DIR / "Procfile").read_text()))
+        programs.start("worker", shlex.split(commands["worker"]), restarts=True)
+        programs.start("web server", shlex.split(commands["web"]))
+        _wait(programs, "web server", _web_answers)
         syncs = SyncRun.objects.exclude(state=SyncRun.State.RUNNING)
-        crew.wait_until(syncs.exists, FIRST_SYNC_SECONDS)
+        programs.wait_until(syncs.exists, FIRST_SYNC_SECONDS)
 
     def _welcome(self, people: Sequence[demo.DemoPerson]) -> None:
         lines = [f"batchops is running at {_address()}", ""]
@@ -122,9 +127,13 @@ def _refuse_busy(host: str, port: int, variable: str) -> None:
     )
 
 
-def _wait(crew: Crew, name: str, condition: Callable[[], bool]) -> None:
-    if not crew.wait_until(condition, START_SECONDS):
+def _wait(programs: ProcessGroup, name: str, condition: Callable[[], bool]) -> None:
+    if not programs.wait_until(condition, START_SECONDS):
         raise CommandError(f"The {name} did not answer within {START_SECONDS} seconds.")
+
+
+def _sandbox_answers() -> bool:
+    return accepts_connections(SANDBOX_HOST, settings.SANDBOX_PORT)
 
 
 def _web_answers() -> bool:

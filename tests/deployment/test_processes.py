@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchops.processes import QUICK_ENDS, Crew, ProgramEnded
+from batchops.processes import QUICK_ENDS, ProcessGroup, ProgramEnded
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +37,8 @@ def test_a_signal_while_a_program_is_being_started_leaves_no_orphan(
     monkeypatch.setattr(subprocess, "Popen", interrupted)
     sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
     try:
-        with pytest.raises(KeyboardInterrupt), Crew(os.environ) as crew:
-            crew.start("sleeper", sleeping)
+        with pytest.raises(KeyboardInterrupt), ProcessGroup(os.environ) as group:
+            group.start("sleeper", sleeping)
         assert begun[0].poll() is not None
     finally:
         begun[0].kill()
@@ -50,8 +50,8 @@ def test_a_program_that_ends_again_and_again_is_not_started_for_ever() -> None:
     failing = [sys.executable, "-c", "raise SystemExit(3)"]
     with (
         pytest.raises(ProgramEnded, match="The worker ended with exit code 3"),
-        Crew(os.environ, said.append) as crew,
+        ProcessGroup(os.environ, said.append) as group,
     ):
-        crew.start("worker", failing, restarts=True)
-        crew.wait()
+        group.start("worker", failing, restarts=True)
+        group.wait()
     assert said == ["The worker ended with exit code 3. It is started again."] * (QUICK_ENDS - 1)
