@@ -19,6 +19,7 @@ from batchops import audit
 from batchops.models import ActorKind, AuditEntry
 from batchops.services.changes import lifecycle
 from batchops.services.push import driver
+from batchops.services.runs import run_state
 from batchops.services.trail import reports, search
 from batchops.services.trail.sentences import sentence
 from batchops.services.trail.trail_filter import TrailFilter
@@ -51,7 +52,7 @@ def test_after_another_person_continues_outcomes_name_the_one_who_answers_now(
     otto = make_person("otto", "Operator")
     change = world.confirmed()
     lifecycle.queue_due()
-    lifecycle.halt(change, "looked odd")
+    run_state.halt(change, "looked odd")
     lifecycle.proceed(change, **as_(otto))
     otto.username = "otto2"
     otto.save()

@@ -29,7 +29,7 @@ from batchops.services.errors import NotAllowed
 from batchops.services.mirror import shared_ids, store, sync
 from batchops.services.proof import anchoring, last_seen, verdicts, watch
 from batchops.services.proof.verification import Verdict
-from batchops.services.runs import read_back
+from batchops.services.runs import read_back, run_state
 from batchops.services.trail import search, sign_offs
 from batchops.services.trail.trail_filter import TrailFilter
 from batchops.services.trail_files import archive as audit_archive
@@ -74,7 +74,6 @@ PART_OF = {
     "authorization.records_denials": "wraps services; the denied tries below prove it",
     "runs.run_state.answered": "the end of a wait that is shown on the page of the change",
     "runs.run_state.hurry_those_who_wait": "the same, for those who wait still",
-    "runs.run_state.halt": "through lifecycle.halt",
     "runs.run_state.start": "through driver.drive",
     "runs.run_state.wait": "a wait by itself, shown on the page of the change; a halt is recorded",
     "quotas.begin_export": "a place among the exports; the export itself is recorded",
@@ -114,12 +113,12 @@ def postpone(world: World) -> None:
 
 
 def halt(world: World) -> None:
-    assert lifecycle.halt(world.confirmed(), "the key was refused")
+    assert run_state.halt(world.confirmed(), "the key was refused")
 
 
 def proceed(world: World) -> None:
     change = world.confirmed()
-    lifecycle.halt(change, "the key was refused")
+    run_state.halt(change, "the key was refused")
     lifecycle.proceed(change, **as_(world.operator))
 
 
@@ -276,7 +275,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         lambda w: lifecycle.discard(w.draft(), **as_(w.operator)),
     ),
     "changes.lifecycle.finish": (Action.CHANGE_FINISHED, finish),
-    "changes.lifecycle.halt": (Action.CHANGE_HALTED, halt),
+    "runs.run_state.halt": (Action.CHANGE_HALTED, halt),
     "changes.lifecycle.postpone": (Action.CHANGE_RESCHEDULED, postpone),
     "changes.lifecycle.proceed": (Action.CHANGE_CONTINUED, proceed),
     "changes.lifecycle.stop": (

@@ -17,9 +17,9 @@ from django.utils import timezone
 from batchops import audit
 from batchops.models import Action, AuditEntry, Batch, Change
 from batchops.services import demo
-from batchops.services.changes import lifecycle
 from batchops.services.proof import last_seen
 from batchops.services.proof.anchoring import generate_key
+from batchops.services.runs import run_state
 from tests.audit import trail
 from tests.audit.world import BATCH, World, actions_since, last_sequence, later
 
@@ -65,7 +65,7 @@ def approve(_: World) -> None:
 
 
 def halted(world: World) -> None:
-    lifecycle.halt(world.confirmed(), "the key was refused")
+    run_state.halt(world.confirmed(), "the key was refused")
 
 
 def ask_for_archive(world: World) -> None:

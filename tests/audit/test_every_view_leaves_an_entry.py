@@ -32,7 +32,8 @@ from batchops.models import (
     Quota,
     SyncRun,
 )
-from batchops.services.changes import drafts, lifecycle
+from batchops.services.changes import drafts
+from batchops.services.runs import run_state
 from tests.admin.trail.trail import write
 from tests.audit.world import BATCH, World, actions_since, as_, last_sequence, later
 
@@ -147,7 +148,7 @@ def sign_off(world: World, client: Client) -> None:
 
 def halted(world: World) -> Change:
     change = world.confirmed()
-    lifecycle.halt(change, "the key was refused")
+    run_state.halt(change, "the key was refused")
     return change
 
 

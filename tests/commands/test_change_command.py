@@ -300,7 +300,7 @@ def test_waiting_ends_with_1_when_it_halts(
     sandbox.set_faults(unauthorized=1.0)
     code, out, _ = run("--pause", "--all", *SURE, "--wait")
     assert code == 1
-    assert "Mend it, then continue" in out
+    assert "Fix it, then continue" in out
 
 
 def test_waiting_says_that_no_worker_runs(

@@ -21,11 +21,10 @@ from batchops.lanes import Lane
 from batchops.models import Change, Heartbeat, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import heartbeats
-from batchops.services.changes import lifecycle
 from batchops.services.heartbeats import Heart
 from batchops.services.mirror import freshness
 from batchops.services.push import driver
-from batchops.services.runs import leases
+from batchops.services.runs import leases, run_state
 from batchops.services.stats.progress import progress
 from tests.services.push.workers import Worker, environment
 from tests.services.push.world import confirmed, fill, wait_for
@@ -269,12 +268,12 @@ def test_what_a_person_asks_for_is_promised_only_where_a_worker_will_do_it(
         (reverse("admin:batchops_change_do", args=[change.pk, "continue"]), "It goes on."),
     )
     for address, words in asked:
-        lifecycle.halt(change, "The key was rejected.")
+        run_state.halt(change, "The key was rejected.")
         page = client.post(address, follow=True).content.decode()
         assert f"{words} But no worker is running, so it waits for one." in page
     heartbeat()
     for address, words in asked:
-        lifecycle.halt(change, "The key was rejected.")
+        run_state.halt(change, "The key was rejected.")
         page = client.post(address, follow=True).content.decode()
         assert words in page
         assert f"{words} But" not in page

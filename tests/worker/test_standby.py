@@ -17,7 +17,7 @@ from batchops.models import Change, ChangeItem, ChangeState
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import lifecycle
 from batchops.services.heartbeats import Heart
-from batchops.services.runs import due, leases
+from batchops.services.runs import due, leases, run_state
 from batchops.web import standby
 from batchops.web.standby import Standby
 from tests.services.push.workers import LEASE_SECONDS, Worker, environment
@@ -97,7 +97,7 @@ def test_what_a_process_that_died_held_is_taken_over_when_its_leases_lapse(
 
 
 def test_one_that_is_halted_is_not_looked_at_again_and_again(emergency: Change) -> None:
-    lifecycle.halt(emergency, "The key was rejected.")
+    run_state.halt(emergency, "The key was rejected.")
     assert Standby().step() == standby.QUIET_LOOK_SECONDS
 
 

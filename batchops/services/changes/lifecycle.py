@@ -235,21 +235,6 @@ def open_window(change: Change) -> bool:
     return True
 
 
-def halt(change: Change, reason: str, actor: audit.Actor = audit.SYSTEM) -> bool:
-    """Stop sending until a person goes on with it; False when it was halted already."""
-    with transaction.atomic():
-        halted = Change.objects.filter(
-            pk=change.pk, halted_reason="", state__in=RUNNABLE_STATES
-        ).update(halted_reason=reason)
-        if halted:
-            audit.record(
-                audit.Fact.about_change(
-                    Action.CHANGE_HALTED, actor, change, outcome="halted", detail={"why": reason}
-                )
-            )
-    return bool(halted)
-
-
 def finish(change: Change) -> bool:
     """End a running change when every item is settled; False when it is not, or ended already."""
     if change.items.filter(state__in=UNSETTLED_STATES).exists():

@@ -14,9 +14,8 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from batchops.services import vendor
-from batchops.services.changes import lifecycle
 from batchops.services.push.engine import Engine, longest_request_seconds
-from batchops.services.runs import leases
+from batchops.services.runs import leases, run_state
 from batchops.syllable.errors import Misconfigured
 
 __all__ = [
@@ -96,7 +95,7 @@ def _run_engine(*, only_emergency: bool = False) -> None:
         ).run()
     except Misconfigured as error:
         for change in leases.runnable(timezone.now()):
-            lifecycle.halt(change, f"{error.message} Mend the settings, then continue.")
+            run_state.halt(change, run_state.halt_reason(error))
     except DatabaseError as error:
         logger.error("The database cannot be used (%s). Nothing is lost: it goes on later.", error)
         close_old_connections()

@@ -1,4 +1,4 @@
-"""Claims items, dispatches them in fair order, and writes what came of them.
+"""Claims items, dispatches them in fair order, and records what came of them.
 
 One thread runs it. It alone uses the database, and a database that is gone for a while costs it
 no outcome; the dispatcher's threads alone talk to the vendor.
@@ -9,69 +9,50 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from dataclasses import replace
-from typing import Final
+from typing import Final, assert_never
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.utils import timezone
 
 from batchops.models import Change, ChangeState
+from batchops.services.attempts.assignments import Assignment, Mode, RequestKind
+from batchops.services.attempts.dispatcher import Dispatcher
+from batchops.services.attempts.outcomes import Halt, PutBack, Report, Settled
 from batchops.services.bulk import update_in_order
 from batchops.services.changes import lifecycle
-from batchops.services.push import verdicts
-from batchops.services.push.assignments import Assignment, Outcome
-from batchops.services.push.attempt import halting
-from batchops.services.push.dispatcher import Dispatcher, running_clock
-from batchops.services.push.outages import Kind, Outages
+from batchops.services.push.database_outage import DatabaseOutage
+from batchops.services.push.intervals import Interval
+from batchops.services.push.lease_keeper import LeaseKeeper
 from batchops.services.push.outcome_buffer import GROUP_SIZE, OutcomeBuffer
+from batchops.services.push.policy import Decision, Policy, Retry, Wait
 from batchops.services.push.supply import Supply
-from batchops.services.push.verdicts import Denials, GiveUp, TryAgain, WaitForVendor
 from batchops.services.runs import leases, run_state
 from batchops.syllable.client import SyllableClient
 
 logger = logging.getLogger(__name__)
 
-
-LOOK_SECONDS: Final = 0.2
-"""How often it is looked for changes that are new or due, and for what has to make way."""
-POLL_SECONDS: Final = 0.05
-"""Longest time the engine waits for outcomes before it looks around."""
+CHANGE_POLL_SECONDS: Final = 0.2
+"""How often to ask for changes that are new or due, and for what has to make way."""
+OUTCOME_POLL_SECONDS: Final = 0.05
+"""Longest time the engine waits for outcomes before it goes on with the rest."""
 PAGE_POLL_SECONDS: Final = 0.005
 """The same while list pages come in."""
 PROGRESS_SECONDS: Final = 1.0
 """How often what people see of the progress is brought up to date."""
 STOP_CHECK_SECONDS: Final = 0.5
-"""How often it is looked whether a change was stopped."""
-SWEEP_SECONDS: Final = 1.0
-"""How often it is looked for lapsed leases, and for changes that have ended unnoticed."""
-DATABASE_PATIENCE_SECONDS: Final = 600.0
-"""So long a database may be gone before the engine ends; what it knows is lost only then."""
+"""How often to ask whether a change was stopped."""
+LEASE_SWEEP_SECONDS: Final = 1.0
+"""How often to ask for lapsed leases, and for changes that have ended unnoticed."""
 DATABASE_RETRY_SECONDS: Final = 0.25
 """Time between two tries to use a database that is gone."""
 LAST_WRITE_SECONDS: Final = 4.0
 """So long the last outcomes are tried to be written when the engine ends."""
 
 
-class Interval:
-    """Tells when something is due that happens every so many seconds."""
-
-    def __init__(self, seconds: float, *, at_once: bool = False) -> None:
-        self._seconds = seconds
-        self._last = float("-inf") if at_once else time.monotonic()
-
-    def is_due(self) -> bool:
-        now = time.monotonic()
-        if now - self._last < self._seconds:
-            return False
-        self._last = now
-        return True
-
-
 class Engine:
-    """Claims, dispatches and settles until nothing is left that can be done now.
+    """Claims, dispatches and records until nothing is left that can be done now.
 
     `only_emergency`: leaves all but emergency changes to others. `is_asked_to_end` is asked in
     each round.
@@ -88,23 +69,18 @@ class Engine:
         maximum = max_in_flight or settings.SYLLABLE_MAX_IN_FLIGHT
         self.only_emergency = only_emergency
         self.is_asked_to_end = is_asked_to_end
-        self.lease = leases.new_lease()
         self.dispatcher = Dispatcher(client, maximum)
-        self._lease_from(running_clock())
-        self.supply = Supply(self.dispatcher, self.lease, maximum, only_emergency=only_emergency)
-        self.outages = Outages(maximum)
-        self.denials = Denials()
-        self.buffer = OutcomeBuffer(self.lease)
-        self.waits: dict[UUID, tuple[str, str]] = {}
-        self.go_on: set[UUID] = set()
-        self.is_back = False
-        self.renewed_at = time.monotonic()
-        self.database_gone_since: float | None = None
-        self.looking = Interval(LOOK_SECONDS, at_once=True)
-        self.renewing = Interval(settings.PUSH_LEASE_SECONDS / 4)
-        self.stop_checking = Interval(STOP_CHECK_SECONDS)
-        self.sweeping = Interval(SWEEP_SECONDS, at_once=True)
-        self.telling = Interval(PROGRESS_SECONDS)
+        self.lease = LeaseKeeper(self.dispatcher)
+        self.supply = Supply(
+            self.dispatcher, self.lease.name, maximum, only_emergency=only_emergency
+        )
+        self.policy = Policy(maximum)
+        self.buffer = OutcomeBuffer(self.lease.name)
+        self.outage = DatabaseOutage()
+        self.polling_changes = Interval(CHANGE_POLL_SECONDS, at_once=True)
+        self.checking_stops = Interval(STOP_CHECK_SECONDS)
+        self.sweeping = Interval(LEASE_SWEEP_SECONDS, at_once=True)
+        self.showing_progress = Interval(PROGRESS_SECONDS)
 
     def run(self) -> None:
         """Work until there is nothing left to do now, or until asked to end.
@@ -114,7 +90,8 @@ class Engine:
         self.dispatcher.start()
         try:
             while not self.is_asked_to_end() and self._go_on():
-                self._collect(PAGE_POLL_SECONDS if self.supply.preflights else POLL_SECONDS)
+                is_reading = self.supply.gate.is_reading
+                self._collect(PAGE_POLL_SECONDS if is_reading else OUTCOME_POLL_SECONDS)
                 self.dispatcher.send_due()
         finally:
             self._close()
@@ -124,115 +101,73 @@ class Engine:
         """One round with the database; whether there may be more to do."""
         try:
             self._take_unknown()
-            claimed = self._tend()
-            more = bool(claimed or self.supply.held or self.supply.preflights) or self._has_more()
+            claimed = self._use_database()
+            more = bool(claimed or self.supply.leased) or self.supply.gate.is_reading
+            more = more or self._has_more()
         except DatabaseError as error:
-            self._bear(error)
+            self._do_without_database(error)
             return True
-        self.database_gone_since = None
+        self.outage.is_over()
         return more
 
-    def _take_unknown(self) -> None:
-        """Once the database is back: work on what was claimed when it went."""
-        if self.database_gone_since is not None:
-            leases.take_unknown(self.lease, self.supply.held.keys())
-
-    def _tend(self) -> int:
-        """All that uses the database; returns how many items were claimed."""
-        if self.buffer.is_due(len(self.supply.held)):
+    def _use_database(self) -> int:
+        """All that needs the database; returns how many items were claimed."""
+        if self.buffer.is_due(len(self.supply.leased)):
             self._write()
-        self._apply_waits()
-        for change, error in self.supply.advance_preflights():
-            words = self.outages.words(Kind.READ, error.message)
-            self._wait_or_halt(change, halting(error), words)
-        if self.renewing.is_due():
-            self._renew()
-        if self.stop_checking.is_due():
+        self._apply_to_changes()
+        self._compare()
+        self._renew()
+        if self.checking_stops.is_due():
             self._check_stops()
         if self.sweeping.is_due():
             self._sweep()
-        if self.telling.is_due():
-            self._tell()
-        if self.looking.is_due():
-            self.supply.look()
+        if self.showing_progress.is_due():
+            self._show_progress()
+        if self.polling_changes.is_due():
+            self.supply.poll()
             self._give_back(self.supply.in_the_way(), "Made way for something more urgent.")
-        return self._refill()
-
-    def _refill(self) -> int:
         claimed = self.supply.refill()
         unsent, self.supply.unsent = self.supply.unsent, []
-        self.buffer.settle(unsent)
+        self.buffer.add(unsent)
         return claimed
 
-    # Outcomes ---------------------------------------------------------------------------------
+    # Items ------------------------------------------------------------------------------------
 
     def _collect(self, seconds: float) -> None:
-        """Take the outcomes that have come in, waiting a moment for the first."""
-        for outcome in self.dispatcher.outcomes(seconds, GROUP_SIZE):
-            self._take(outcome)
-        if denied := self.denials.of_the_key():
-            self._halt_for_key(denied)
-        self.buffer.settle(self.denials.of_the_batches(len(self.supply.held) - len(self.buffer)))
+        """Take the reports that have come in, waiting a moment for the first."""
+        self._take(self.dispatcher.reports(seconds, GROUP_SIZE))
+        under_way = len(self.supply.leased) - len(self.buffer)
+        self._follow(self.policy.decide_denials(under_way))
 
-    def _take(self, outcome: Outcome) -> None:
-        for kind in outcome.served:
-            self._note_served(kind, outcome)
-        assignment = outcome.assignment
-        if outcome.failed is not None:
-            self._judge(outcome, outcome.failed)
-        elif outcome.halt:
-            self.waits[assignment.change_id] = (outcome.halt, "")
-            self.buffer.give_back([assignment], outcome.halt)
-        elif outcome.put_back:
-            self.buffer.give_back([assignment], "")
-        elif outcome.denied and not assignment.was_denied:
-            self.denials.add(outcome)
-        else:
-            self.buffer.settle([outcome])
+    def _take(self, reports: Iterable[Report]) -> None:
+        for report in reports:
+            claimant = self.supply.claimant(report.outcome.assignment.change_id)
+            self._follow(self.policy.decide(report, is_hurried=claimant.narrows))
 
-    def _note_served(self, kind: Kind, outcome: Outcome) -> None:
-        assignment = outcome.assignment
-        tries = len(assignment.tries) if kind is Kind.WRITE else assignment.failed_reads + 1
-        was_down = self.outages.served(kind, first_try=tries <= 1)
-        if kind is Kind.WRITE:
-            self.buffer.settle(self.denials.accepted())
-        # A probe may be served its read, and fail after all.
-        is_through = outcome.state is not None
-        self.is_back = self.is_back or was_down or (assignment.is_probe and is_through)
-        if is_through:
-            self.go_on.add(assignment.change_id)
-
-    def _judge(self, outcome: Outcome, kind: Kind) -> None:
-        claimant = self.supply.claimant(outcome.assignment.change_id)
-        judged = verdicts.verdict(self.outages, outcome, kind, is_hurried=claimant.narrows)
-        match judged:
-            case TryAgain(assignment, seconds):
-                self.supply.held[assignment.item_id] = assignment
-                self.dispatcher.send_later(claimant, assignment, seconds)
-                # Others are served, so the rest of the change need not wait for this batch.
-                self.go_on.add(assignment.change_id)
-            case WaitForVendor(assignment, reason):
-                self.waits[assignment.change_id] = ("", reason)
-                self.buffer.give_back([assignment], reason)
-            case GiveUp(final):
-                self.buffer.settle([final])
-
-    def _halt_for_key(self, denied: list[Outcome]) -> None:
-        reason = verdicts.denied_in_a_row(denied)
-        for outcome in denied:
-            self.waits[outcome.assignment.change_id] = (reason, "")
-        self.buffer.give_back(
-            [replace(outcome.assignment, was_denied=True) for outcome in denied], reason
-        )
+    def _follow(self, decisions: Iterable[Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case Settled():
+                    self.buffer.add([decision])
+                case Retry(assignment, seconds):
+                    self.supply.leased[assignment.item_id] = assignment
+                    claimant = self.supply.claimant(assignment.change_id)
+                    self.dispatcher.send_later(claimant, assignment, seconds)
+                case Wait(assignment, reason) | Halt(assignment, reason):
+                    self.buffer.give_back([assignment], reason)
+                case PutBack(assignment):
+                    self.buffer.give_back([assignment], "")
+                case _:
+                    assert_never(decision)
 
     def _write(self) -> None:
-        """Write what is known, let go of its items, and end the changes that are through."""
+        """Write what is known, forget its items, and end the changes that are through."""
         ended: set[UUID] = set()
         for assignments in self.buffer.write(self.supply.changes):
             self.supply.let_go(assignments)
             ended |= {one.change_id for one in assignments}
         for key in ended:
-            if not self.supply.holds(key):
+            if not self.supply.has_leased(key):
                 lifecycle.finish(self.supply.changes[key])
 
     def _give_back(self, assignments: Iterable[Assignment], why: str) -> None:
@@ -240,63 +175,74 @@ class Engine:
             self.buffer.give_back(given_back, why)
             self._write()
 
-    # Waiting, halting, stopping ---------------------------------------------------------------
-
-    def _apply_waits(self) -> None:
-        """Let changes wait, halt or go on, as their outcomes have shown."""
-        for key in self.go_on - self.waits.keys():
-            run_state.answered([self.supply.changes[key]])
-        self.go_on.clear()
-        for key, (halt, wait) in list(self.waits.items()):
-            # What went well before must not look like the end of this.
-            self._write()
-            self._wait_or_halt(self.supply.changes[key], halt, wait)
-            del self.waits[key]
-        if self.is_back:
-            run_state.hurry_those_who_wait()
-            self.is_back = False
-
-    def _wait_or_halt(self, change: Change, halt: str, wait: str) -> None:
-        if halt:
-            run_state.halt(change, halt)
-            self._check_stops()
-        else:
-            run_state.wait(change, wait)
-            unsent = self.dispatcher.take_back(lambda a: a.change_id == change.pk)
-            self._give_back(unsent, wait)
+    def _take_unknown(self) -> None:
+        """Once the database is back: work on what was claimed when it went."""
+        if self.outage.is_on:
+            leases.take_unknown(self.lease.name, self.supply.leased.keys())
 
     def _renew(self) -> None:
-        """Keep the leases alive, and forget what another worker has taken over.
-
-        What is under way of that is held until its outcome has come in.
-        """
-        began = running_clock()
-        lost = leases.renew(self.lease, self.supply.held.keys())
-        self.renewed_at = time.monotonic()
-        self.dispatcher.lost = lost
-        if lost:
+        """Forget what another worker has taken over, but for what is under way."""
+        if lost := self.lease.renew_when_due(self.supply.leased.keys()):
             self.supply.let_go(self.dispatcher.take_back(lambda one: one.item_id in lost))
-            logger.warning("%d leases were lost to another worker.", len(lost))
-        self._lease_from(began)
 
-    def _lease_from(self, began: float) -> None:
-        self.dispatcher.leased_until = began + settings.PUSH_LEASE_SECONDS
+    # Changes ----------------------------------------------------------------------------------
+
+    def _apply_to_changes(self) -> None:
+        """Let changes wait, halt or go on, as their outcomes have shown."""
+        policy = self.policy
+        run_state.answered(
+            self.supply.changes[key] for key in policy.answered - policy.held_up.keys()
+        )
+        policy.answered.clear()
+        for key, decision in list(policy.held_up.items()):
+            # What went well before must not look like the end of this.
+            self._write()
+            change = self.supply.changes[key]
+            match decision:
+                case Halt(_, reason):
+                    self._halt(change, reason)
+                case Wait(_, reason):
+                    self._wait(change, reason)
+                case _:
+                    assert_never(decision)
+            del policy.held_up[key]
+        if policy.is_back:
+            run_state.hurry_those_who_wait()
+            policy.is_back = False
+
+    def _compare(self) -> None:
+        """Go on with comparing the mirror; where the vendor gives no list, the change waits."""
+        for change, error in self.supply.gate.advance():
+            if reason := run_state.halt_reason(error):
+                self._halt(change, reason)
+            else:
+                self._wait(change, self.policy.outages.words(RequestKind.READ, error.message))
+
+    def _halt(self, change: Change, reason: str) -> None:
+        run_state.halt(change, reason)
+        self._check_stops()
+
+    def _wait(self, change: Change, reason: str) -> None:
+        run_state.wait(change, reason)
+        self._give_back(self.dispatcher.take_back(lambda one: one.change_id == change.pk), reason)
 
     def _check_stops(self) -> None:
-        """Let go of the items of changes that were stopped or have halted."""
-        sending = {one.change_id for one in self.supply.held.values() if not one.read_only}
+        """Give back the items of changes that were stopped or have halted."""
+        sending = {
+            one.change_id for one in self.supply.leased.values() if one.mode is not Mode.READ_ONLY
+        }
         if not sending:
             return
         ended = run_state.no_longer_sending(sending)
         off = {change.pk for change in ended}
-        unsent = self.dispatcher.take_back(lambda a: a.change_id in off and not a.read_only)
+        unsent = self.dispatcher.take_back(
+            lambda one: one.change_id in off and one.mode is not Mode.READ_ONLY
+        )
         self._give_back(unsent, "Stopped, or halted.")
         for change in ended:
             lifecycle.sweep_stopped(change)
 
-    # Progress and end -------------------------------------------------------------------------
-
-    def _tell(self) -> None:
+    def _show_progress(self) -> None:
         """Keep what people see of the speed and the counts up to date."""
         limit = self.dispatcher.limit
         pace = {"limit": limit.limit, "maximum": limit.maximum, "reason": limit.reason}
@@ -308,8 +254,8 @@ class Engine:
         )
 
     def _sweep(self) -> None:
-        """Take over what dead workers held, start what is due, end what ended unnoticed."""
-        leases.take_lapsed(but=self.lease)
+        """Take over what dead workers leased, start what is due, end what ended unnoticed."""
+        leases.take_lapsed(but=self.lease.name)
         if not self.only_emergency:
             lifecycle.queue_due()
             self._end_unnoticed()
@@ -321,44 +267,33 @@ class Engine:
                 lifecycle.finish(change)
 
     def _has_more(self) -> bool:
-        """Whether there is still something to do now, though nothing is held."""
+        """Whether there is still something to do now, though nothing is leased."""
         self._write()
         for change in self.supply.changes.values():
             lifecycle.refresh_counts(change)
         if not self.only_emergency:
             self._end_unnoticed()
-        self.supply.look()
+        self.supply.poll()
         return leases.has_pending(timezone.now(), only_emergency=self.only_emergency)
 
-    def _bear(self, error: DatabaseError) -> None:
-        """Go on without a database for a while: keep what is known, and send nothing new for long.
+    # A database that is gone, and the end -----------------------------------------------------
 
-        Raises the error when it lasts too long.
-        """
-        now = time.monotonic()
-        if self.database_gone_since is None:
-            self.database_gone_since = now
-            logger.error("The database cannot be used (%s). Outcomes are kept meanwhile.", error)
-        elif now - self.database_gone_since > DATABASE_PATIENCE_SECONDS:
-            raise error
-        with suppress(DatabaseError):
-            connection.close()
-        if now - self.renewed_at > settings.PUSH_LEASE_SECONDS / 2:
-            # Others may soon take over what is held, and must not find it being sent.
+    def _do_without_database(self, error: DatabaseError) -> None:
+        """Keep what becomes known, and send nothing new for long. Raises once it lasts too long."""
+        self.outage.goes_on(error)
+        if self.lease.is_half_over():
+            # Others may soon take over what is leased, and must not find it being sent.
             self.buffer.give_back(self.dispatcher.take_back(), "The database was gone.")
         self._collect(DATABASE_RETRY_SECONDS)
 
     def _close(self) -> None:
         """Let what is under way settle, give back the rest, and end the threads."""
         unsent = self.dispatcher.close(longest_request_seconds())
-        for outcome in self.dispatcher.outcomes():
-            self._take(outcome)
-        self.buffer.settle(self.denials.of_the_batches(0))
+        self._take(self.dispatcher.reports())
+        self._follow(self.policy.decide_denials(0))
         self.buffer.give_back([*unsent, *self.dispatcher.take_back()], "The worker was ended.")
         self._write_the_last()
-        for reading in self.supply.preflights.values():
-            with suppress(DatabaseError):
-                reading.close()
+        self.supply.gate.close()
 
     def _write_the_last(self) -> None:
         deadline = time.monotonic() + LAST_WRITE_SECONDS
@@ -366,11 +301,10 @@ class Engine:
             try:
                 self._take_unknown()
                 self._write()
-                self._apply_waits()
+                self._apply_to_changes()
                 return
             except DatabaseError as error:
-                with suppress(DatabaseError):
-                    connection.close()
+                self.outage.forget_connection()
                 if time.monotonic() > deadline:
                     logger.error(
                         "%d outcomes could not be written (%s): reading will settle them.",

@@ -7,11 +7,12 @@ by itself: they may be few.
 
 from __future__ import annotations
 
-import enum
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+
+from batchops.services.attempts.assignments import RequestKind
 
 FAILING_FOR_SECONDS: Final = 180.0
 """So long a batch has to fail, while others are served, before it is given up."""
@@ -25,17 +26,6 @@ FAILURES_AT_ONCE: Final = 16
 """So many failures in a row tell at once, whatever the time."""
 MEMORY: Final = 50
 """Over about so many first tries it is judged how others fare."""
-
-
-class Kind(enum.StrEnum):
-    """What is asked of the vendor, in the words that people read."""
-
-    READ = "reads"
-    WRITE = "changes"
-
-    @property
-    def other(self) -> Kind:
-        return Kind.WRITE if self is Kind.READ else Kind.READ
 
 
 @dataclass(slots=True)
@@ -61,9 +51,9 @@ class Outages:
     def __init__(self, at_once: int, now: Callable[[], float] = time.monotonic) -> None:
         self._at_once = max(FAILURES_AT_ONCE, at_once)
         self.now = now
-        self._records = {kind: _Record() for kind in Kind}
+        self._records = {kind: _Record() for kind in RequestKind}
 
-    def served(self, kind: Kind, *, first_try: bool = True) -> bool:
+    def served(self, kind: RequestKind, *, first_try: bool = True) -> bool:
         """Note that a request was served; whether the vendor was down before."""
         record = self._records[kind]
         was_down, record.was_down = record.was_down, False
@@ -74,7 +64,7 @@ class Outages:
         return was_down
 
     def failed(
-        self, kind: Kind, failing_since: float, *, first_try: bool, throttled: bool = False
+        self, kind: RequestKind, failing_since: float, *, first_try: bool, throttled: bool = False
     ) -> None:
         """Note that a request failed, on a batch that fails since then.
 
@@ -91,7 +81,7 @@ class Outages:
         if first_try:
             record.served_share -= record.served_share / MEMORY
 
-    def is_down(self, kind: Kind, *, probing: bool = False) -> bool:
+    def is_down(self, kind: RequestKind, *, probing: bool = False) -> bool:
         """Whether the vendor serves no such request to anybody.
 
         `probing`: the request that failed was to find out whether it is still down.
@@ -109,7 +99,7 @@ class Outages:
         record.was_down = record.was_down or down
         return down
 
-    def is_to_blame(self, kind: Kind, failing_since: float, tries: int) -> bool:
+    def is_batch_at_fault(self, kind: RequestKind, failing_since: float, tries: int) -> bool:
         """Whether a batch that failed so often since then is itself the reason."""
         record = self._records[kind]
         return (
@@ -118,7 +108,7 @@ class Outages:
             and tries * record.served_share >= LEAST_TRIES
         )
 
-    def words(self, kind: Kind, why: str) -> str:
+    def words(self, kind: RequestKind, why: str) -> str:
         """What is served and what is not, for people."""
         other = self._records[kind.other]
         if other.failures_in_a_row:

@@ -15,8 +15,9 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from batchops.models import Change
+from batchops.services.attempts.assignments import Assignment
+from batchops.services.attempts.outcomes import Settled
 from batchops.services.push import record_outcomes
-from batchops.services.push.assignments import Assignment, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -31,14 +32,14 @@ class OutcomeBuffer:
 
     def __init__(self, lease: str) -> None:
         self._lease = lease
-        self._settled: list[Outcome] = []
+        self._settled: list[Settled] = []
         self._given_back: dict[str, list[Assignment]] = {}
         self._oldest = 0.0
 
     def __len__(self) -> int:
         return len(self._settled) + sum(map(len, self._given_back.values()))
 
-    def settle(self, outcomes: Iterable[Outcome]) -> None:
+    def add(self, outcomes: Iterable[Settled]) -> None:
         """Keep outcomes that are final."""
         if not self._settled:
             self._oldest = time.monotonic()
@@ -49,13 +50,13 @@ class OutcomeBuffer:
         if given_back := list(assignments):
             self._given_back.setdefault(why, []).extend(given_back)
 
-    def is_due(self, held: int) -> bool:
-        """Whether it is time to write, for an engine that holds so many items."""
+    def is_due(self, leased: int) -> bool:
+        """Whether it is time to write, for an engine that has so many items leased."""
         if self._given_back:
             return True
         count = len(self._settled)
         old = time.monotonic() - self._oldest >= GROUP_SECONDS
-        return count > 0 and (old or count >= GROUP_SIZE or count == held)
+        return count > 0 and (old or count >= GROUP_SIZE or count == leased)
 
     def write(self, changes: Mapping[UUID, Change]) -> Iterator[list[Assignment]]:
         """Write all, in groups, and yield the items of each once it is committed.
@@ -68,12 +69,12 @@ class OutcomeBuffer:
             del self._settled[: len(group)]
             yield [outcome.assignment for outcome in group]
         for why in list(self._given_back):
-            record_outcomes.put_off(self._given_back[why], changes, self._lease, why)
+            record_outcomes.give_back(self._given_back[why], changes, self._lease, why)
             yield self._given_back.pop(why)
 
-    def _write(self, outcomes: list[Outcome], changes: Mapping[UUID, Change]) -> None:
+    def _write(self, outcomes: list[Settled], changes: Mapping[UUID, Change]) -> None:
         try:
-            record_outcomes.settle(outcomes, changes, self._lease)
+            record_outcomes.record(outcomes, changes, self._lease)
         except (OperationalError, InterfaceError):
             raise
         except DatabaseError:

@@ -13,20 +13,16 @@ from django.utils import timezone
 
 from batchops import audit
 from batchops.models import Action, Batch, Change, ChangeItem, ItemState
+from batchops.services.attempts.assignments import DENIED_SO_FAR, NO_CLEAR_ANSWER, Assignment
+from batchops.services.attempts.outcomes import Settled
 from batchops.services.bulk import update_rows
 from batchops.services.mirror import key_identity, own_writes, store
-from batchops.services.push.assignments import (
-    DENIED_SO_FAR,
-    NO_CLEAR_ANSWER,
-    Assignment,
-    Outcome,
-)
 from batchops.services.runs import leases
 
 logger = logging.getLogger(__name__)
 
 
-SETTLED_FIELDS: Final = (
+OUTCOME_FIELDS: Final = (
     "state",
     "attempts",
     "lease",
@@ -39,13 +35,13 @@ SETTLED_FIELDS: Final = (
 )
 
 
-def settle(outcomes: Sequence[Outcome], changes: Mapping[UUID, Change], lease: str) -> int:
-    """Write settled outcomes; returns how many were still this worker's to write.
+def record(outcomes: Sequence[Settled], changes: Mapping[UUID, Change], lease: str) -> int:
+    """Write how items ended; returns how many were still this worker's to write.
 
     What another worker has taken up since is left to it.
     """
     with transaction.atomic():
-        attempts = _held([outcome.assignment for outcome in outcomes], lease)
+        attempts = _leased([outcome.assignment for outcome in outcomes], lease)
         written = [outcome for outcome in outcomes if outcome.assignment.item_id in attempts]
         rows = store.locked_rows(outcome.assignment.batch_id for outcome in written)
         store.ensure_campaigns(
@@ -76,12 +72,12 @@ def settle(outcomes: Sequence[Outcome], changes: Mapping[UUID, Change], lease: s
                 else None
             )
             facts += [*(external or ()), *_facts(outcome, row, change)]
-            if _settle_row(row, outcome, change) or external is not None:
+            if _update_row(row, outcome, change) or external is not None:
                 touched.append(row)
         update_rows(
             ChangeItem,
-            SETTLED_FIELDS,
-            [_settled_values(outcome, attempts) for outcome in written],
+            OUTCOME_FIELDS,
+            [_outcome_values(outcome, attempts) for outcome in written],
         )
         store.update_rows(touched)
         audit.record(*facts)
@@ -93,7 +89,7 @@ def settle(outcomes: Sequence[Outcome], changes: Mapping[UUID, Change], lease: s
     return len(written)
 
 
-def put_off(
+def give_back(
     assignments: Iterable[Assignment],
     changes: Mapping[UUID, Change],
     lease: str,
@@ -107,17 +103,17 @@ def put_off(
     if not by_item:
         return
     with transaction.atomic():
-        held = _held(by_item.values(), lease)
-        tried = [by_item[key] for key in held if by_item[key].tries]
+        leased = _leased(by_item.values(), lease)
+        tried = [by_item[key] for key in leased if by_item[key].tries]
         rows = store.locked_rows(assignment.batch_id for assignment in tried)
-        in_doubt = [key for key in held if by_item[key].in_doubt]
+        in_doubt = [key for key in leased if by_item[key].in_doubt]
         leases.give_back(lease, in_doubt, counted=True)
         ChangeItem.objects.filter(pk__in=[key for key in in_doubt if by_item[key].tries]).update(
             message=NO_CLEAR_ANSWER
         )
         leases.doubt(by_item[key].batch_id for key in in_doubt)
-        leases.give_back(lease, held.keys() - set(in_doubt))
-        denied = [key for key in held.keys() - set(in_doubt) if by_item[key].was_denied]
+        leases.give_back(lease, leased.keys() - set(in_doubt))
+        denied = [key for key in leased.keys() - set(in_doubt) if by_item[key].was_denied]
         ChangeItem.objects.filter(pk__in=denied).update(message=DENIED_SO_FAR)
         audit.record(
             *(
@@ -134,7 +130,7 @@ def put_off(
         )
 
 
-def _held(assignments: Collection[Assignment], lease: str) -> dict[int, int]:
+def _leased(assignments: Collection[Assignment], lease: str) -> dict[int, int]:
     """Which of these items are this worker's to write, locked, with their attempts so far.
 
     Those under its lease, and those whose lease has lapsed and that nobody has taken up since.
@@ -154,10 +150,10 @@ def _held(assignments: Collection[Assignment], lease: str) -> dict[int, int]:
     }
 
 
-def _settled_values(
-    outcome: Outcome, attempts: Mapping[int, int]
+def _outcome_values(
+    outcome: Settled, attempts: Mapping[int, int]
 ) -> tuple[int, tuple[object, ...]]:
-    """An item's key and what its fields are set to, in the order of SETTLED_FIELDS."""
+    """An item's key and what its fields are set to, in the order of OUTCOME_FIELDS."""
     assignment = outcome.assignment
     values = (
         outcome.state,
@@ -173,7 +169,7 @@ def _settled_values(
     return assignment.item_id, values
 
 
-def _settle_row(row: Batch, outcome: Outcome, change: Change) -> bool:
+def _update_row(row: Batch, outcome: Settled, change: Change) -> bool:
     """Put what was seen into the mirror row; whether the row has to be written."""
     if outcome.gone and row.missing_since is None:
         row.missing_since = row.synced_at = row.observed_at = timezone.now()
@@ -200,8 +196,7 @@ def _settle_row(row: Batch, outcome: Outcome, change: Change) -> bool:
     return True
 
 
-def _facts(outcome: Outcome, row: Batch, change: Change) -> list[audit.Fact]:
-    assert outcome.state is not None  # noqa: S101
+def _facts(outcome: Settled, row: Batch, change: Change) -> list[audit.Fact]:
     about = {
         **_about(change),
         "http_status": outcome.http_status,

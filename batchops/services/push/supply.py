@@ -1,31 +1,30 @@
-"""What the engine holds, and where it comes from: claims few items ahead, in fair order.
+"""What the engine has leased, and where it comes from: claims few items ahead, in fair order.
 
 Part of the engine, in whose thread it runs.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import secrets
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Final
 from uuid import UUID
 
 from django.utils import timezone
 
 from batchops.models import Change, ChangeState, ItemState
-from batchops.services import vendor
+from batchops.services.attempts.assignments import Assignment
+from batchops.services.attempts.dispatcher import Dispatcher
+from batchops.services.attempts.outcomes import Settled
 from batchops.services.changes import lifecycle
 from batchops.services.changes.eligibility import unsendable
 from batchops.services.errors import ChangeError
 from batchops.services.mirror import key_identity
-from batchops.services.push.assignments import Assignment, Outcome
-from batchops.services.push.dispatcher import Dispatcher
-from batchops.services.runs import leases, preflight, run_state
+from batchops.services.push.freshness_gate import FreshnessGate
+from batchops.services.runs import leases, run_state
 from batchops.services.runs.fair_queue import Claimant
-from batchops.syllable.errors import SyllableError
 
 REFILL_SECONDS: Final = 0.01
 """Shortest time between two rounds of claims."""
@@ -36,12 +35,12 @@ CLAIMS_A_ROUND: Final = 16
 LEAST_SLICE: Final = 8
 """Items claimed of a change at once, where it has so many."""
 MOST_AHEAD: Final = 16
-"""Items held of one change at the most, for each request that may be in flight: those that are
+"""Items leased of one change at the most, for each request that may be in flight: those that are
 claimed ahead, and those that wait to be tried again."""
 
 
 class Supply:
-    """The items held under one lease, by change.
+    """The items under one lease, by change.
 
     `only_emergency`: nothing is claimed but of emergency changes.
     """
@@ -51,46 +50,44 @@ class Supply:
     ) -> None:
         self.lease = lease
         self.changes: dict[UUID, Change] = {}
-        self.held: dict[int, Assignment] = {}
-        self.unsent: list[Outcome] = []
-        self.preflights: dict[UUID, preflight.Preflight] = {}
+        self.leased: dict[int, Assignment] = {}
+        self.unsent: list[Settled] = []
+        self.gate = FreshnessGate()
         self._dispatcher = dispatcher
         self._only_emergency = only_emergency
         self._maximum = maximum
         self._ahead = self._least_ahead = 4 * maximum
         self._fewest: float = 0
         self._claimants: dict[UUID, Claimant] = {}
-        self._held_of: Counter[UUID] = Counter()
+        self._leased_of: Counter[UUID] = Counter()
         self._none_free_until: dict[UUID, float] = {}
-        self._read_each: set[UUID] = set()
-        self._unread: dict[UUID, set[str]] = {}
         self._refill_at = float("-inf")
 
     def claimant(self, change_id: UUID) -> Claimant:
         return self._claimants[change_id]
 
-    def holds(self, change_id: UUID) -> bool:
-        """Whether any item of a change is held."""
-        return self._held_of[change_id] > 0
+    def has_leased(self, change_id: UUID) -> bool:
+        """Whether any item of a change is leased."""
+        return self._leased_of[change_id] > 0
 
     def let_go(self, assignments: Iterable[Assignment]) -> None:
-        """Hold these items no more: what became of them is written."""
+        """Forget these items: what became of them is written."""
         for assignment in assignments:
-            if self.held.pop(assignment.item_id, None) is not None:
-                self._held_of[assignment.change_id] -= 1
+            if self.leased.pop(assignment.item_id, None) is not None:
+                self._leased_of[assignment.change_id] -= 1
 
-    # Looking ----------------------------------------------------------------------------------
+    # Polling ----------------------------------------------------------------------------------
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """See which changes there are to work on."""
         now = timezone.now()
         found = leases.claimants(now, only_emergency=self._only_emergency)
-        held = {key: one for key, one in self._claimants.items() if self._held_of[key]}
+        held = {key: one for key, one in self._claimants.items() if self._leased_of[key]}
         self._claimants = held | {one.change_id: one for one in found}
-        for kept in (self.changes, self._held_of, self._none_free_until, self._unread):
+        for kept in (self.changes, self._leased_of, self._none_free_until):
             for key in kept.keys() - self._claimants.keys():
                 del kept[key]
-        self._read_each &= self._claimants.keys()
+        self.gate.forget_others(self._claimants.keys())
         self._dispatcher.queue.keep_only(self._claimants)
         if self._fewest > self._ahead // 4:
             self._ahead = max(self._least_ahead, self._ahead - self._maximum // 4)
@@ -121,7 +118,7 @@ class Supply:
             return 0
         queue = self._dispatcher.queue
         self._fewest = min(self._fewest, len(queue))
-        if not len(queue) and self.held:
+        if not len(queue) and self.leased:
             self._ahead = min(2 * self._ahead, MOST_AHEAD * self._maximum)
         due = [one for one in self._claimants.values() if self._is_short(one, now)]
         claimed = 0
@@ -142,7 +139,7 @@ class Supply:
         return (
             now >= self._none_free_until.get(key, 0.0)
             and self._dispatcher.queue.waiting(key) <= self._slice() // 2
-            and self._held_of[key] < MOST_AHEAD * self._maximum
+            and self._leased_of[key] < MOST_AHEAD * self._maximum
         )
 
     def _claim_of(self, claimant: Claimant, size: int) -> int:
@@ -153,46 +150,20 @@ class Supply:
             return self._claim(change, size) if lifecycle.sweep_stopped(change) else 0
         if self.prepare(change):
             return self._claim(change, size)
-        if change.pk in self.preflights:
-            return self._claim(change, size, among=self.preflights[change.pk].take_seen())
-        return 0
+        return self._claim(change, size, among=self.gate.just_compared(change))
 
     def prepare(self, change: Change) -> bool:
         """Start a change, and bring the mirror up to date for it; whether it can be claimed."""
         try:
-            return run_state.start(change) and self._is_fresh(change)
+            return run_state.start(change) and self.gate.is_open(change)
         except ChangeError as error:
-            lifecycle.halt(change, error.message)
+            run_state.halt(change, error.message)
         return False
-
-    def _is_fresh(self, change: Change) -> bool:
-        now = timezone.now()
-        if is_urgent(change) or preflight.is_fresh(change, now):
-            return True
-        if change.pk in self.preflights:
-            return False
-        if change.pk in self._read_each or preflight.reads_each(change):
-            self._read_each.add(change.pk)
-            return True
-        if preflight.take_turn(change, now):
-            self.preflights[change.pk] = preflight.Preflight(change, vendor.client())
-        return False
-
-    def advance_preflights(self) -> Iterator[tuple[Change, SyllableError]]:
-        """Write what came in for comparison; yields what broke off, with its error."""
-        for key, reading in list(self.preflights.items()):
-            try:
-                if not reading.step():
-                    continue
-            except SyllableError as error:
-                yield reading.change, error
-            self._unread[key] = reading.unread
-            self.preflights.pop(key).close()
 
     def _claim(self, change: Change, size: int, among: Collection[str] | None = None) -> int:
         """Take items and send them; `among` names the batches that were just compared."""
         is_probe = change.waiting_since is not None
-        if is_probe and self.holds(change.pk):
+        if is_probe and self.has_leased(change.pk):
             return 0
         if is_probe:
             # By turns one that may be bad itself, or was carried out unseen, and a fresh one.
@@ -207,33 +178,21 @@ class Supply:
         claimant = self._claimants[change.pk]
         # What lets outreach reach more people is reviewed again instead.
         made = leases.made_since(change, items) if claimant.narrows else {}
-        patch, compared_at, names = change.patch, self._compared_at(change), key_identity.names()
-        unread: Collection[str] = self._unread.get(change.pk, ())
+        patch, names = change.patch, key_identity.names()
         to_send = []
         for item in items:
-            since = None if item.batch_id in unread else compared_at
+            since = self.gate.compared_at(change, item.batch_id)
             assignment = Assignment.of(item, change, patch, since, names, made.get(item.pk))
-            self.held[item.pk] = assignment
-            self._held_of[change.pk] += 1
+            self.leased[item.pk] = assignment
+            self._leased_of[change.pk] += 1
             if message := unsendable(item.batch):
-                self.unsent.append(Outcome(assignment, ItemState.SKIPPED, message=message))
+                self.unsent.append(Settled(assignment, ItemState.SKIPPED, message=message))
             elif later := overtaken.get(item.pk):
                 message = f"The later change {later.short_id} asked for something else."
                 if assignment.in_doubt:
                     message += " Whether an earlier try was carried out before that is not known."
-                self.unsent.append(Outcome(assignment, ItemState.CONFLICT, message=message))
+                self.unsent.append(Settled(assignment, ItemState.CONFLICT, message=message))
             else:
                 to_send.append(assignment)
         self._dispatcher.send(claimant, to_send)
         return len(items)
-
-    def _compared_at(self, change: Change) -> dt.datetime | None:
-        """When list pages were last read for a change; None: each batch is read by itself."""
-        if change.pk in self._read_each:
-            return None
-        reading = self.preflights.get(change.pk)
-        return reading.started_at if reading else change.preflight_at
-
-
-def is_urgent(change: Change) -> bool:
-    return change.priority == Change.Priority.EMERGENCY

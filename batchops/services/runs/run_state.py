@@ -17,6 +17,7 @@ from batchops.services import wake
 from batchops.services.bulk import update_in_order
 from batchops.services.changes import approvals, lifecycle
 from batchops.services.errors import ChangeError
+from batchops.syllable.errors import Misconfigured, Redirected, SyllableError, Unauthorized
 
 logger = logging.getLogger(__name__)
 
@@ -82,17 +83,58 @@ def _may_go_on(change: Change) -> bool:
     try:
         check_requester(change)
     except ChangeError as error:
-        lifecycle.halt(change, error.message)
+        halt(change, error.message)
         return False
     return True
 
 
-def halt(change: Change, reason: str) -> None:
-    """Send nothing more until a person has looked; a stopped change's doubts wait instead."""
+def halt(change: Change, reason: str, actor: audit.Actor = audit.SYSTEM) -> bool:
+    """Send nothing more until a person goes on with it; False when it was halted already.
+
+    What a stopped change may have sent waits for the vendor instead.
+    """
     if change.state == ChangeState.STOPPED:
         wait(change, reason)
-    else:
-        lifecycle.halt(change, reason)
+        return False
+    with transaction.atomic():
+        halted = Change.objects.filter(
+            pk=change.pk, halted_reason="", state__in=RUNNABLE_STATES
+        ).update(halted_reason=reason)
+        if halted:
+            audit.record(
+                audit.Fact.about_change(
+                    Action.CHANGE_HALTED, actor, change, outcome="halted", detail={"why": reason}
+                )
+            )
+    return bool(halted)
+
+
+def halt_reason(error: SyllableError) -> str:
+    """Why nothing more may be sent until a person has looked; empty for other errors."""
+    match error:
+        case Unauthorized():
+            return (
+                f"The vendor does not accept the key ({error.http_status}). Fix it, then continue."
+            )
+        case Redirected():
+            return (
+                f"The vendor's address answers with a redirect to {error.target_host}. "
+                "Nothing was sent there. Fix SYLLABLE_BASE_URL, then continue."
+            )
+        case Misconfigured():
+            return f"{error.message} Fix the settings, then continue."
+        case _:
+            return ""
+
+
+def denied_in_a_row(number: int, status: int | None, message: str, *, of_updates: bool) -> str:
+    """Why a change halts whose key is accepted for lists, but denied batch after batch."""
+    what = "changes of" if of_updates else "reads of single"
+    return (
+        f"The vendor accepts the key for lists, but denied {number} {what} batches in a row "
+        f"({status}: {message}) If the key should be allowed that, see to it first. "
+        "Continue: what is denied again counts as refused."
+    )
 
 
 def wait(change: Change, reason: str) -> None:
@@ -104,7 +146,7 @@ def wait(change: Change, reason: str) -> None:
     since = change.waiting_since or now
     has_long_waited = now - since > GIVE_UP_AFTER and change.state != ChangeState.STOPPED
     if has_long_waited and change.expanding_count:
-        lifecycle.halt(change, f"The vendor is down since {since:%d %b %H:%M} UTC: {reason}")
+        halt(change, f"The vendor is down since {since:%d %b %H:%M} UTC: {reason}")
         return
     step = min(int(max(now - since, dt.timedelta()) / LONGER_AFTER), len(WAITS_SECONDS) - 1)
     change.waiting_reason, change.waiting_since = reason, since

@@ -27,6 +27,7 @@ from batchops.services.changes import (
 )
 from batchops.services.errors import ChangeError, InvalidInput, Moved, NotAllowed
 from batchops.services.push import driver
+from batchops.services.runs import run_state
 from batchops.syllable.patch import BatchPatch
 from tests.services.changes.world import RESUME, batch, batches, confirm, draft, ended
 
@@ -144,7 +145,7 @@ def test_an_end_moved_while_its_resume_is_drafted_does_not_happen(
 
 def halted(change: Change) -> Change:
     lifecycle.queue_due()
-    assert lifecycle.halt(change, "looked odd")
+    assert run_state.halt(change, "looked odd")
     change.refresh_from_db()
     return change
 

@@ -201,15 +201,15 @@ def test_a_database_that_is_gone_for_a_while_loses_nothing(
     fill(sandbox, 300)
     change = confirmed(operator)
     sandbox.set_faults(latency=0.01)
-    tend = engine.Engine._tend
+    use_database = engine.Engine._use_database
 
-    def tend_until_it_breaks(engine: engine.Engine) -> None:
+    def use_it_until_it_breaks(engine: engine.Engine) -> int:
         if len(sandbox.journal(method="PUT")) >= sent_before:
             stack.enter_context(database_gone())
-        tend(engine)
+        return use_database(engine)
 
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setattr(engine.Engine, "_tend", tend_until_it_breaks)
+        patch.setattr(engine.Engine, "_use_database", use_it_until_it_breaks)
         with pytest.raises(DatabaseError):
             driver.drive()
     ChangeItem.objects.filter(state="sending").update(lease_until=timezone.now())
@@ -229,7 +229,7 @@ def test_a_key_that_cannot_be_used_halts_with_words(
     settings.SYLLABLE_BASE_URL = "http://vendor.example.com"
     driver.drive()
     change.refresh_from_db()
-    assert "Mend the settings" in change.halted_reason
+    assert "Fix the settings" in change.halted_reason
     settings.SYLLABLE_BASE_URL = sandbox.url
     drive_to_the_end(change, operator)
     assert lifecycle.counts(change) == {"applied": 3}

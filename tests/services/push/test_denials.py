@@ -9,7 +9,7 @@ from batchops.models import Batch, Change
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import lifecycle
 from batchops.services.push import driver
-from batchops.services.push.verdicts import DENIALS_IN_A_ROW
+from batchops.services.push.denials import DENIALS_IN_A_ROW
 from tests.services.push.world import (
     PAUSE,
     assert_all_agree,

@@ -16,7 +16,7 @@ from batchops import audit
 from batchops.models import ChangeItem
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.changes import lifecycle
-from batchops.services.push import driver, engine
+from batchops.services.push import database_outage, driver
 from batchops.services.runs import leases
 from tests.services.push.world import assert_all_agree, confirmed, fill, wait_for
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "DATABASE_PATIENCE_SECONDS", 30.0)
+    monkeypatch.setattr(database_outage, "LONGEST_OUTAGE_SECONDS", 30.0)
 
 
 def drive_in_background() -> threading.Thread:

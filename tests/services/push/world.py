@@ -12,10 +12,10 @@ from django.db.models import QuerySet
 from batchops import audit
 from batchops.models import AuditEntry, Batch, Change, ChangeItem, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
+from batchops.services.attempts.attempt import UNREACHABLE
 from batchops.services.changes import drafts, lifecycle
 from batchops.services.mirror import sync
 from batchops.services.push import driver
-from batchops.services.push.attempt import UNREACHABLE
 from batchops.syllable.patch import BatchPatch
 
 PAUSE = BatchPatch(paused=True)

@@ -1,26 +1,27 @@
-"""The threads of the push engine: they carry assignments to the vendor and know no database."""
+"""The threads that carry assignments to the vendor. They know no database."""
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 from typing import Final
 
-from batchops.services.push.assignments import Assignment, Outcome
-from batchops.services.push.attempt import attempt
+from batchops.services.attempts.assignments import Assignment
+from batchops.services.attempts.attempt import Attempt
+from batchops.services.attempts.outcomes import Report
 from batchops.services.runs.fair_queue import Claimant, FairQueue
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.limits import InFlightLimit
 
-LOOK_UP_SECONDS: Final = 0.25
-"""How often a thread that waits for its turn looks whether it is still needed."""
-OVERDUE_LOOK_SECONDS: Final = 0.05
-"""How often it is looked for what may pass the requests that hang."""
+IDLE_POLL_SECONDS: Final = 0.25
+"""How often a thread that waits for its turn checks whether it is still needed."""
+OVERDUE_POLL_SECONDS: Final = 0.05
+"""How often the queue is checked for what may pass the requests that hang."""
 
 
 def running_clock() -> float:
@@ -29,7 +30,7 @@ def running_clock() -> float:
 
 
 class Dispatcher:
-    """Sends assignments, as many at a time as the vendor allows, and hands back their outcomes.
+    """Sends assignments, as many at a time as the vendor allows, and hands back what came of them.
 
     A free thread first gets leave to start a request and only then takes what is next in fair
     order, so nothing that is taken ever waits. What must not wait behind requests that hang gets
@@ -44,7 +45,7 @@ class Dispatcher:
         self.lost: Collection[int] = ()
         self.queue: FairQueue[Assignment] = FairQueue()
         self._client = client
-        self._outcomes: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
+        self._reports: queue.SimpleQueue[Report | BaseException] = queue.SimpleQueue()
         self._delayed: list[tuple[float, int, Claimant, Assignment]] = []
         self._order = itertools.count()
         self._closing = threading.Event()
@@ -74,18 +75,18 @@ class Dispatcher:
             _due, _number, claimant, assignment = heapq.heappop(self._delayed)
             self.queue.put(claimant, [assignment], ahead=True)
 
-    def outcomes(self, seconds: float = 0.0, most: int | None = None) -> Iterator[Outcome]:
+    def reports(self, seconds: float = 0.0, most: int | None = None) -> Iterator[Report]:
         """What has come in, waiting up to `seconds` for the first. Raises what a thread raised."""
         for number in itertools.count():
             if number == most:
                 return
             try:
-                outcome = self._outcomes.get(timeout=seconds if number == 0 else 0)
+                report = self._reports.get(timeout=seconds if number == 0 else 0)
             except queue.Empty:
                 return
-            if isinstance(outcome, BaseException):
-                raise outcome
-            yield outcome
+            if isinstance(report, BaseException):
+                raise report
+            yield report
 
     def unsent(self) -> list[Assignment]:
         """What waits to be sent, now or later."""
@@ -113,7 +114,7 @@ class Dispatcher:
 
     def _work(self) -> None:
         while not self._closing.is_set():
-            if not (self.queue.wait(LOOK_UP_SECONDS) and self.limit.acquire(LOOK_UP_SECONDS)):
+            if not (self.queue.wait(IDLE_POLL_SECONDS) and self.limit.acquire(IDLE_POLL_SECONDS)):
                 continue
             try:
                 if (assignment := self.queue.take()) is not None:
@@ -124,7 +125,7 @@ class Dispatcher:
     def _watch(self) -> None:
         """Give a thread of its own to each request that is overdue."""
         started: list[threading.Thread] = []
-        while not self._closing.wait(OVERDUE_LOOK_SECONDS):
+        while not self._closing.wait(OVERDUE_POLL_SECONDS):
             if not self._spare.acquire(blocking=False):
                 continue
             if (assignment := self.queue.take_overdue()) is None:
@@ -148,13 +149,11 @@ class Dispatcher:
             self._spare.release()
 
     def _carry_out(self, assignment: Assignment) -> None:
-        began = time.monotonic()
+        is_leased = functools.partial(self._is_leased, assignment)
         try:
-            outcome = attempt(
-                self._client, self.limit, assignment, lambda: self._is_leased(assignment)
-            )
-            self._outcomes.put(replace(outcome, began=began) if outcome.failed else outcome)
+            attempt = Attempt(self._client, self.limit, assignment, is_leased)
+            self._reports.put(attempt.carry_out())
         except BaseException as error:  # noqa: BLE001  the engine raises it
-            self._outcomes.put(error)
+            self._reports.put(error)
         finally:
             self.queue.done(assignment.change_id)

@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from batchops.models import ENDED_STATUSES, ItemState
+from batchops.services.attempts.assignments import Assignment, Found
+from batchops.services.attempts.outcomes import Settled
 from batchops.services.changes.eligibility import LACKS_EXPIRY, SHARED_ID, revives
-from batchops.services.push.assignments import Assignment, Found, Outcome
 from batchops.syllable.patch import Values
 from batchops.syllable.records import BatchRecord
 
 
-def of_another_batch(assignment: Assignment, record: BatchRecord) -> Outcome | None:
+def of_another_batch(assignment: Assignment, record: BatchRecord) -> Settled | None:
     """What becomes of an item whose id the vendor shows in another campaign than ours."""
     if assignment.campaign_id in (None, record.campaign_id):
         return None
-    return Outcome(assignment, ItemState.SKIPPED, message=SHARED_ID)
+    return Settled(assignment, ItemState.SKIPPED, message=SHARED_ID)
 
 
-def foreseen(assignment: Assignment) -> Outcome | None:
+def foreseen(assignment: Assignment) -> Settled | None:
     """The outcome that needs no request: already so, changed meanwhile, ended. None: send it.
 
     "Already so" takes an answer that is provably no older than what is known; an update too many
@@ -30,7 +31,7 @@ def foreseen(assignment: Assignment) -> Outcome | None:
     now, status = known.values, known.status
     if record is not None:
         if record.deleted_at is not None:
-            return Outcome(
+            return Settled(
                 assignment, ItemState.SKIPPED, message="Deleted at the vendor.", record=record
             )
         now, status = Values.of(record), record.status
@@ -41,12 +42,12 @@ def foreseen(assignment: Assignment) -> Outcome | None:
         return None
     if status in ENDED_STATUSES and not (status == "EXPIRED" and revives(patch)):
         message = f"{status.capitalize()} meanwhile: nothing is sent out any more."
-        return Outcome(assignment, ItemState.SKIPPED, message=message, record=record)
+        return Settled(assignment, ItemState.SKIPPED, message=message, record=record)
     if fields := patch.conflicts(assignment.expected, now):
         message = f"Changed meanwhile: {', '.join(fields)}. Review it again."
-        return Outcome(assignment, ItemState.CONFLICT, message=message, record=record)
+        return Settled(assignment, ItemState.CONFLICT, message=message, record=record)
     if patch.auto_call_rate is True and patch.applied_to(now).expires_on is None:
-        return Outcome(assignment, ItemState.SKIPPED, message=LACKS_EXPIRY, record=record)
+        return Settled(assignment, ItemState.SKIPPED, message=LACKS_EXPIRY, record=record)
     return None
 
 
@@ -56,16 +57,16 @@ def _was_compared(assignment: Assignment) -> bool:
     return compared_at is not None and known.is_outrun_by(compared_at)
 
 
-def already_so(assignment: Assignment, record: BatchRecord | None) -> Outcome | None:
+def already_so(assignment: Assignment, record: BatchRecord | None) -> Settled | None:
     """It is as requested: how it came to be so, as far as is known. None: another PUT will tell."""
     if record is None or not assignment.in_doubt:
         message = "Already so at the vendor."
-        return Outcome(assignment, ItemState.UNCHANGED, message=message, record=record)
+        return Settled(assignment, ItemState.UNCHANGED, message=message, record=record)
     known = assignment.known
     was_so = assignment.patch.is_satisfied_by(known.values)
     if was_so and record.last_updated_at and record.last_updated_at == known.last_updated_at:
         message = "Already so at the vendor, and not changed since before it was sent."
-        return Outcome(assignment, ItemState.UNCHANGED, message=message, record=record)
+        return Settled(assignment, ItemState.UNCHANGED, message=message, record=record)
     if _is_our_doing(assignment, record):
         return applied_unseen(assignment, record)
     if assignment.may_be_sent:
@@ -75,11 +76,11 @@ def already_so(assignment: Assignment, record: BatchRecord | None) -> Outcome | 
         message = (
             f"As requested when read back, changed last by {by}; no reply of ours has arrived."
         )
-        return Outcome(assignment, ItemState.APPLIED, message=message, record=record)
+        return Settled(assignment, ItemState.APPLIED, message=message, record=record)
     message = (
         f"As requested at the vendor, changed last by {by}. Whether by our request is not known."
     )
-    return Outcome(assignment, ItemState.UNCHANGED, message=message, record=record)
+    return Settled(assignment, ItemState.UNCHANGED, message=message, record=record)
 
 
 def _is_our_doing(assignment: Assignment, record: BatchRecord) -> bool:
@@ -93,9 +94,9 @@ def _is_our_doing(assignment: Assignment, record: BatchRecord) -> bool:
     return assignment.was_sent or bool(assignment.tries)
 
 
-def applied_unseen(assignment: Assignment, record: BatchRecord) -> Outcome:
+def applied_unseen(assignment: Assignment, record: BatchRecord) -> Settled:
     base = assignment.base
-    return Outcome(
+    return Settled(
         assignment,
         ItemState.APPLIED,
         message="As requested when read back; an earlier try had no clear answer.",
