@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 from uuid import UUID
@@ -56,12 +57,13 @@ class Policy:
 
     What it has learnt of whole changes is kept until it was applied: those that are `held_up`, and
     why, those that go on since the vendor has `answered`, and whether it `is_back` for everybody.
-    `at_once` is how many requests may be under way together.
+    `at_once` is how many requests may be under way together; `clock` returns seconds that never go
+    back.
     """
 
-    def __init__(self, at_once: int) -> None:
-        self.outages = Outages(at_once)
-        self.denials = Denials()
+    def __init__(self, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.outages = Outages(at_once, clock)
+        self.denials = Denials(clock)
         self.held_up: dict[UUID, Wait | Halt] = {}
         self.answered: set[UUID] = set()
         self.is_back = False
