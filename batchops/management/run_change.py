@@ -212,8 +212,8 @@ def write_progress(seen: Progress, out: OutputWrapper) -> None:
         out.write(f"  {number:>9,} {state.replace('_', ' ')}\n")
     if seen.unrequested:
         out.write(f"  {seen.unrequested:>9,} with a field that changed without being requested\n")
-    for one in seen.complaints:
-        out.write(f"  {one.number:>9,} of them: {one_line(one.words)}\n")
+    for one in seen.messages:
+        out.write(f"  {one.number:>9,} of them: {one_line(one.text)}\n")
     for message in (seen.change.halted_reason, seen.waiting, seen.silence):
         if message and message not in seen.headline:
             out.write(f"  ! {one_line(message)}\n")

@@ -131,7 +131,7 @@ class Change(models.Model):
     waiting_reason = models.TextField(blank=True, help_text="Set: it goes on by itself.")
     waiting_since = models.DateTimeField(null=True, blank=True)
     waiting_until = models.DateTimeField(null=True, blank=True)
-    pace = models.JSONField(
+    in_flight = models.JSONField(
         default=dict, blank=True, help_text="Requests in flight and why they are slowed."
     )
 

@@ -245,12 +245,13 @@ class Engine:
     def _show_progress(self) -> None:
         """Keep what people see of the speed and the counts up to date."""
         limit = self.dispatcher.limit
-        pace = {"limit": limit.limit, "maximum": limit.maximum, "reason": limit.reason}
+        in_flight = {"limit": limit.limit, "maximum": limit.maximum, "reason": limit.reason}
         running = self.supply.changes
         for change in running.values():
             lifecycle.refresh_counts(change)
         update_in_order(
-            Change.objects.filter(pk__in=list(running), state=ChangeState.RUNNING), pace=pace
+            Change.objects.filter(pk__in=list(running), state=ChangeState.RUNNING),
+            in_flight=in_flight,
         )
 
     def _sweep(self) -> None:

@@ -34,8 +34,8 @@ NOT_SENT: Final = (ItemState.SKIPPED, ItemState.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
-    """What the vendor or batchops said of several batches alike."""
+class MessageCount:
+    """One message about batches, from the vendor or from batchops, and how many have it."""
 
     number: int
     state: str
@@ -43,9 +43,9 @@ class Complaint:
     message: str
 
     @property
-    def words(self) -> str:
-        said = self.message or str(ItemState(self.state).label)
-        return f"{self.http_status} {said}" if self.http_status else said
+    def text(self) -> str:
+        message = self.message or str(ItemState(self.state).label)
+        return f"{self.http_status} {message}" if self.http_status else message
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Progress:
     not_confirmed: int
     unrequested: int
     rate: float
-    complaints: tuple[Complaint, ...]
+    messages: tuple[MessageCount, ...]
     silence: str = ""
 
     @property
@@ -171,10 +171,10 @@ class Progress:
             "halted": change.halted_reason,
             "waiting": change.waiting_reason,
             "waiting_until": lifecycle.iso(change.waiting_until),
-            "pace": change.pace,
+            "in_flight": change.in_flight,
             "messages": [
                 {"number": one.number, "http_status": one.http_status, "message": one.message}
-                for one in self.complaints
+                for one in self.messages
             ],
             "live": self.is_live,
         }
@@ -232,7 +232,7 @@ def progress(change: Change) -> Progress:
         change=change,
         counts=lifecycle.counts(change),
         rate=recent / max(1.0, min(RATE_SPAN.total_seconds(), elapsed)),
-        complaints=complaints(change),
+        messages=messages(change),
         silence=_silence(change),
         **seen,
     )
@@ -247,7 +247,7 @@ def _silence(change: Change) -> str:
     return heartbeats.workers().silence if waits else ""
 
 
-def complaints(change: Change) -> tuple[Complaint, ...]:
+def messages(change: Change) -> tuple[MessageCount, ...]:
     """What was said of batches that did not get what was asked, the most frequent first."""
     rows = (
         change.items.filter(state__in=(*TROUBLE_STATES, ItemState.SKIPPED))
@@ -255,7 +255,7 @@ def complaints(change: Change) -> tuple[Complaint, ...]:
         .annotate(number=Count("id"))
         .order_by("-number", "message")[:MESSAGES_SHOWN]
     )
-    return tuple(Complaint(number, state, http, said) for state, http, said, number in rows)
+    return tuple(MessageCount(number, state, http, said) for state, http, said, number in rows)
 
 
 def outcome_rows(change: Change, outcome: str = "", text: str = "") -> QuerySet[ChangeItem]:

@@ -68,8 +68,8 @@ def told(client: Client, user: User, change: Change, query: str = "") -> dict[st
 def test_a_running_change_shows_bar_counts_rate_and_time_left(
     client: Client, operator: User
 ) -> None:
-    pace = {"limit": 4, "maximum": 16, "reason": "the vendor answered 429"}
-    change = running(operator, pace=pace)
+    in_flight = {"limit": 4, "maximum": 16, "reason": "the vendor answered 429"}
+    change = running(operator, in_flight=in_flight)
     text = shown(client, operator, change)
     assert "Running: 1 of 4 settled" in text
     assert 'aria-valuemax="4" aria-valuenow="1"' in text
