@@ -41,8 +41,13 @@ def keep_private(path: Path) -> None:
 
     SQLite gives the files that it puts beside a database (-wal, -shm, -journal) the mode of the
     database. Raises OSError where the file cannot be made.
+
+    A file that is there is never opened: to close it again would take away all locks that this
+    process has on it (POSIX), and the next process to end would delete the -wal under our hands.
     """
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, FILE_MODE))
+    if not path.exists():
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE))
     if path.stat().st_mode & 0o777 & ~FILE_MODE:
         # Somebody else's file is theirs to close.
         with contextlib.suppress(PermissionError):

@@ -116,3 +116,27 @@ def test_static_files_are_for_all_to_read_and_for_nobody_else_to_write(tmp_path:
     written = [static, *static.rglob("*")]
     assert len(written) > 10
     assert [str(path) for path in written if mode(path) & 0o022] == []
+
+
+TRIES_TO_WRITE = """
+import sqlite3, sys
+try:
+    sqlite3.connect(sys.argv[1], timeout=0).execute("BEGIN IMMEDIATE")
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+def test_a_new_connection_takes_no_locks_away_from_those_that_are_open(tmp_path: Path) -> None:
+    path = tmp_path / "locked.sqlite3"
+    first = sqlite3.connect(path, factory=PrivateConnection)
+    first.execute("BEGIN EXCLUSIVE")
+    sqlite3.connect(path, factory=PrivateConnection).close()
+    done = subprocess.run(
+        [sys.executable, "-c", TRIES_TO_WRITE, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "locked" in done.stdout
+    first.close()
