@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
+from uuid import UUID
 
 from django import template
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from batchops.admin.ui import pills
-from batchops.models import ActorKind, AuditEntry
+from batchops.models import ActorKind, AuditEntry, Change
 from batchops.services.trail import sentences
 from batchops.services.trail.sentences import Difference
 from batchops.syllable.patch import FIELD_LABELS
@@ -29,6 +31,14 @@ def sentence(entry: AuditEntry) -> str:
 def differences(entry: AuditEntry) -> list[Difference]:
     """What differs between an entry's before and after, in the reader's zone."""
     return sentences.differences(entry, timezone.get_current_timezone())
+
+
+@register.filter
+def linkable_changes(entries: AuditEntry | Iterable[AuditEntry]) -> set[UUID]:
+    """The changes of an entry, or of several, that have a page: a draft is its author's alone."""
+    found = (entries,) if isinstance(entries, AuditEntry) else entries
+    keys = {entry.change_id for entry in found if entry.change_id}
+    return set(Change.objects.visible().filter(pk__in=keys).values_list("pk", flat=True))
 
 
 @register.filter

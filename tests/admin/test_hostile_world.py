@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final
-from urllib.parse import parse_qs, urljoin, urlsplit
+from typing import Final
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,6 +16,7 @@ from django.urls.resolvers import URLPattern, URLResolver
 from batchops.models import Batch
 from batchops.sandbox.embedded import EmbeddedSandbox
 from tests.admin import hostile
+from tests.admin.crawling import crawl, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,8 +30,6 @@ ROLES: Final = {
 """Each role, the administrator's being none, with the zone of its reader."""
 SAMPLES: Final = 2
 """Pages visited of each kind: addresses that differ in nothing but values."""
-QUESTIONS: Final = 2
-"""Most values in the query of an address that is visited."""
 EXPECTED: Final = (200, 301, 302, 400, 403, 404, 405)
 
 
@@ -52,46 +51,6 @@ def _value(part: re.Match[str]) -> str:
     return "7" if part[0][0] in "(<" else ""
 
 
-def kind_of(address: str) -> tuple[str, ...]:
-    """What pages that differ in values alone have in common."""
-    parts = urlsplit(address)
-    path = re.sub(r"/(batchops|auth)/(\w+)/[^/]+/", r"/\1/\2/*/", parts.path)
-    return path, *sorted(parse_qs(parts.query, keep_blank_values=True))
-
-
-def crawl(client: Client) -> Iterator[tuple[str, Any]]:
-    """Visit every address and follow every link, a few of each kind."""
-    waiting = list(addresses_of_the_resolver())
-    known, linked = set(waiting), set[str]()
-    visited: dict[tuple[str, ...], int] = {}
-    while waiting:
-        address = waiting.pop()
-        kind = kind_of(address)
-        visited[kind] = visited.get(kind, 0) + 1
-        if visited[kind] > SAMPLES or len(kind) > QUESTIONS + 1:
-            continue
-        response = client.get(address)
-        yield address, response
-        assert response.status_code != 404 or address not in linked, f"{address} leads nowhere"
-        found = {urljoin(address, link) for link in links_of(response)}
-        inside = {link.partition("#")[0] for link in found if re.match(r"/(?!/|static/)", link)}
-        waiting += sorted(inside - known)
-        linked |= inside if response.status_code == 200 else set()
-        known |= inside
-
-
-def links_of(response: Any) -> set[str]:
-    if response.has_header("Location"):
-        return {response["Location"]}
-    return hostile.Reading(text_of(response)).links
-
-
-def text_of(response: Any) -> str:
-    """The page; empty for anything else."""
-    is_page = "html" in response.get("Content-Type", "") and not response.streaming
-    return response.content.decode() if is_page else ""
-
-
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.usefixtures("running_worker")
 def test_every_page_stands_a_hostile_vendor(
@@ -110,8 +69,10 @@ def test_every_page_stands_a_hostile_vendor(
     client.cookies["time_zone"] = ROLES[role]
     client.raise_request_exception = False
     pages, problems = 0, []
-    for address, response in crawl(client):
+    for address, response, linked_from in crawl(client, addresses_of_the_resolver(), SAMPLES):
         pages += 1
+        leads_nowhere = response.status_code == 404 and linked_from
+        assert not leads_nowhere, f"{linked_from} leads to {address}"
         if response.status_code not in EXPECTED:
             problems.append(
                 f"{address}: {response.status_code} {getattr(response, 'exc_info', '')}"
