@@ -36,7 +36,7 @@ HEAD: Final = """\
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What else goes on. `latency` in seconds; `faults` befall the sandbox once the bulk runs."""
+    """What else goes on. `latency` in seconds; `faults` begin once the bulk runs."""
 
     name: str
     latency: float = 0.2

@@ -30,7 +30,7 @@ PREFIX = "/_sandbox/"
 
 
 class InvalidControl(ValueError):
-    """What was asked of the control endpoint makes no sense; the message says why."""
+    """A request to the control endpoint makes no sense; the message says why."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -68,7 +68,7 @@ class Control:
                 return self.raw(self.add_batch(**_read_object(body)))
             case (_, "batches", True):
                 return self._one_batch(method, batch_id, parameters, body)
-        raise InvalidControl(f"{method} {PREFIX}{name} is nothing that the sandbox can do.")
+        raise InvalidControl(f"The sandbox has no {method} {PREFIX}{name}.")
 
     def health(self) -> Wire:
         """That it lives, and how much it holds."""
@@ -88,7 +88,7 @@ class Control:
             case "GET":
                 pass
             case _:
-                raise InvalidControl("Faults take GET, PUT and DELETE.")
+                raise InvalidControl("Faults accept GET, PUT and DELETE.")
         return self.chooser.faults.to_json()
 
     def _journal(self, method: str, parameters: Mapping[str, str]) -> object:
@@ -96,7 +96,7 @@ class Control:
             self.journal.clear()
             return {"received": 0}
         if method != "GET":
-            raise InvalidControl("The journal takes GET and DELETE.")
+            raise InvalidControl("The journal accepts GET and DELETE.")
         return self.journal.entries(
             after=_read_count(parameters, "after", 0),
             method=parameters.get("method"),
@@ -117,10 +117,10 @@ class Control:
             case "DELETE":
                 reason = parameters.get("reason", "User request")
                 return self.raw(self.delete_batch(batch_id, reason))
-        raise InvalidControl("A batch takes GET, POST and DELETE.")
+        raise InvalidControl("A batch accepts GET, POST and DELETE.")
 
     def raw(self, batch: Batch) -> Wire:
-        """A batch as it truly is now, whatever faults make readers see."""
+        """A batch as it truly is now, whatever readers are shown."""
         return stored_batch(batch) | {"status": status_of(batch, dt.datetime.now(dt.UTC))}
 
     def add_batch(self, **fields: Any) -> Batch:
@@ -137,7 +137,7 @@ class Control:
         mark: Wire = {"last_updated_at": dt.datetime.now(dt.UTC), "last_updated_by": CONSOLE_USER}
         values = mark | batch_fields(fields)
         if values.pop("batch_id", batch_id) != batch_id:
-            raise InvalidRecord("A batch keeps its batch_id.")
+            raise InvalidRecord("A batch_id cannot be changed.")
         batch = dataclasses.replace(self.world.batches[batch_id], **values)
         self.world.put(batch)
         return batch

@@ -97,7 +97,7 @@ class EmbeddedSandbox:
         self._call(lambda: chooser.set(chooser.faults.updated(values)))
 
     def clear_faults(self) -> None:
-        """Behave again."""
+        """End all faults."""
         self._call(lambda: self._sandbox.chooser.set(Faults()))
 
     def journal(self, method: str | None = None) -> list[Wire]:

@@ -15,7 +15,7 @@ from batchops.sandbox.faults import (
     Faults,
     RetryAfter,
     Share,
-    can_befall,
+    applies_to,
 )
 
 ABSURD_RETRY_AFTER: Final = "86400"
@@ -23,7 +23,7 @@ LAGS: Final = {Endpoint.BATCHES: "list_lag_seconds", Endpoint.BATCH: "get_lag_se
 
 
 class FaultChooser:
-    """Decides for each request what befalls it; holds the counters that this needs."""
+    """Decides which fault each request meets; keeps the counters that this needs."""
 
     def __init__(self, faults: Faults, seed: int | None = None) -> None:
         self._draw = random.Random(seed)  # noqa: S311
@@ -33,9 +33,9 @@ class FaultChooser:
         self.set(faults)
 
     def set(self, faults: Faults) -> None:
-        """Take new faults; the rate limit and the counts of shares that were set start anew.
+        """Take new faults; the rate limit and the counts of the shares that were set begin again.
 
-        A lag sets in from now on: what is there already is seen at once.
+        A lag begins now: what is there already is seen at once.
         """
         for kind, share in faults.shares.items():
             if share is not self.faults.shares.get(kind):
@@ -89,11 +89,11 @@ class FaultChooser:
         return False
 
     def choose(self, endpoint: Endpoint, method: str, batch_id: str | None) -> FaultKind | None:
-        """The fault that befalls this request, if any; each share is drawn by itself."""
+        """The fault that this request meets, if any; each share is drawn by itself."""
         for kind, share in self.faults.shares.items():
             if share.times is not None and self._happened[kind] >= share.times:
                 continue
-            if not can_befall(kind, endpoint):
+            if not applies_to(kind, endpoint):
                 continue
             if not self.in_scope(endpoint, method, batch_id, share):
                 continue

@@ -12,7 +12,7 @@ Reader: TypeAlias = Callable[[str, Any], Any]
 
 
 class InvalidFaults(ValueError):
-    """The faults asked for do not exist or have a value out of range; the message says which."""
+    """A fault does not exist, or has a value out of range; the message says which."""
 
 
 def read_number(name: str, value: Any) -> float:

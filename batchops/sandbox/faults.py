@@ -44,7 +44,7 @@ LONGEST_LAG: Final = 600.0
 
 
 class FaultKind(enum.StrEnum):
-    """One way to misbehave. Names are the keys in JSON; at most one befalls a request."""
+    """One way to misbehave. Names are the keys in JSON; at most one applies to a request."""
 
     RATE_LIMITED = "rate_limited"
     """429, whatever the rate."""
@@ -139,10 +139,10 @@ _ENDPOINTS: Final[dict[FaultKind, frozenset[Endpoint]]] = {
     FaultKind.REPEATED_PAGE: _ON_LISTS,
     FaultKind.NULL_CAMPAIGNS: frozenset({Endpoint.CAMPAIGNS}),
 }
-"""Where a fault makes sense; those not named can befall any request."""
+"""Where a fault makes sense; those not named apply to any request."""
 
 
-def can_befall(kind: FaultKind, endpoint: Endpoint) -> bool:
+def applies_to(kind: FaultKind, endpoint: Endpoint) -> bool:
     """Whether a fault makes sense there."""
     return kind not in _ENDPOINTS or endpoint in _ENDPOINTS[kind]
 

@@ -1,4 +1,4 @@
-"""How each fault looks: refusals, disfigured replies, and connections that break."""
+"""What each fault looks like: refusals, distorted replies, and connections that break."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def _title(status: int) -> str:
 
 
 def encode(reply: Reply, fault: FaultKind | None) -> Answer:
-    """The reply as an answer, disfigured where the fault says so."""
-    answer = json_answer(200, _disfigured(reply.payload, fault), applied=reply.applied)
+    """The reply as an answer, distorted where the fault says so."""
+    answer = json_answer(200, _distorted(reply.payload, fault), applied=reply.applied)
     match fault:
         case FaultKind.ERROR_AFTER:
             return dataclasses.replace(html(*_HTML_ERRORS[fault]), applied=reply.applied)
@@ -91,7 +91,7 @@ def encode(reply: Reply, fault: FaultKind | None) -> Answer:
             return answer
 
 
-def _disfigured(payload: Any, fault: FaultKind | None) -> Any:
+def _distorted(payload: Any, fault: FaultKind | None) -> Any:
     match fault:
         case FaultKind.NULL_CAMPAIGNS:
             return None

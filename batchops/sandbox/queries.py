@@ -63,26 +63,26 @@ class PageRequest:
         if fault is FaultKind.EMPTY_LIST:
             listed = []
         elif fault is FaultKind.PARTIAL_LIST:
-            listed = [one for one in found if _lot(name_of(one)) >= faults.left_out]
+            listed = [one for one in found if _fixed_fraction(name_of(one)) >= faults.left_out]
         first = 0 if fault is FaultKind.REPEATED_PAGE else self.page * self.limit
         total = len(found) if faults.total_count is TotalCount.WHOLE else len(listed)
         return listed[first : first + self.limit], total
 
-    def envelope(self, items: list[Wire], total: int, told: TotalCount) -> Wire:
+    def envelope(self, items: list[Wire], total: int, reported: TotalCount) -> Wire:
         """The vendor's `ListResponse`."""
         page: Wire = {"items": items, "page": self.page, "page_size": self.page_size}
-        if told is TotalCount.HIDDEN:
+        if reported is TotalCount.HIDDEN:
             return page
-        if told is TotalCount.ENDLESS:
+        if reported is TotalCount.ENDLESS:
             total = ENDLESS
-        elif told is TotalCount.SHORT:
+        elif reported is TotalCount.SHORT:
             total = min(total, self.limit)
         pages = -(-total // self.limit) if self.limit else 0
         return page | {"total_pages": pages, "total_count": total}
 
 
-def _lot(name: object) -> float:
-    """A number from 0 to 1 that an item always draws."""
+def _fixed_fraction(name: object) -> float:
+    """A number from 0 to 1, always the same for an item."""
     return zlib.crc32(str(name).encode()) / 2**32
 
 

@@ -83,12 +83,12 @@ def instant_with_z(instant: dt.datetime) -> str:
 
 
 def read_instant(text: str) -> dt.datetime:
-    """Read ISO 8601; without a zone it is UTC. Raises ValueError, also beyond the calendar."""
+    """Read ISO 8601; without a zone it is UTC. Raises ValueError, also out of range."""
     instant = dt.datetime.fromisoformat(text)
     try:
         return (instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
     except OverflowError as error:
-        raise ValueError(f"{text!r} lies beyond the calendar.") from error
+        raise ValueError(f"{text!r} is out of range.") from error
 
 
 def batch_on_the_wire(batch: Batch, status: str, instant: InstantFormat) -> Wire:

@@ -130,13 +130,13 @@ def updated(batch: Batch, values: Mapping[str, Any], now: dt.datetime, by: str) 
     return changed
 
 
-def with_unrequested_change(batch: Batch, asked: Mapping[str, Any]) -> Batch:
-    """The batch with one more value moved that the update did not speak of."""
-    if "call_rate" not in asked:
+def with_unrequested_change(batch: Batch, requested: Mapping[str, Any]) -> Batch:
+    """The batch with one more value moved that the update did not name."""
+    if "call_rate" not in requested:
         rate = 77 if batch.call_rate != 77 else 78
         return dataclasses.replace(batch, call_rate=rate)
-    if "paused" not in asked:
+    if "paused" not in requested:
         return dataclasses.replace(batch, paused=not batch.paused)
-    if "expires_on" not in asked and batch.expires_on is not None:
+    if "expires_on" not in requested and batch.expires_on is not None:
         return dataclasses.replace(batch, expires_on=batch.expires_on + dt.timedelta(hours=1))
     return dataclasses.replace(batch, campaign_id=batch.campaign_id + 1)

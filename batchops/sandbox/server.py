@@ -52,10 +52,10 @@ def find_endpoint(method: str, raw_path: str) -> tuple[Endpoint | None, str]:
     """
     if not raw_path.startswith(BASE_PATH):
         return None, ""
-    room, slash, segment = raw_path.removeprefix(BASE_PATH).partition("/")
+    collection, slash, segment = raw_path.removeprefix(BASE_PATH).partition("/")
     if "/" in segment or (slash and not segment):
         return None, ""
-    return _ENDPOINTS.get((method, room, bool(segment))), unquote(segment)
+    return _ENDPOINTS.get((method, collection, bool(segment))), unquote(segment)
 
 
 class Sandbox:

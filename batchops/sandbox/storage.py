@@ -57,7 +57,7 @@ class StateFile:
         if found != FORMAT and tables:
             raise StateFileError(
                 f"{self.path} was not written by this version of the sandbox. Name another "
-                "file, or move this one away: a new world is made then."
+                "file, or move this one away to start with a new world."
             )
         with self._database:
             self._database.executescript(_SCHEMA)
@@ -66,13 +66,13 @@ class StateFile:
     def _unusable(self, error: Exception) -> StateFileError:
         if "locked" in str(error):
             return StateFileError(
-                f"{self.path} is in use by another sandbox. Stop that one, or name another file."
+                f"{self.path} is in use by another sandbox. Stop that one or name another file."
             )
         if isinstance(error, OSError) or "unable to open" in str(error):
             return StateFileError(f"{self.path} cannot be opened: {error}. Name another file.")
         return StateFileError(
             f"{self.path} is damaged or not a state file ({error}). Move it away or delete it, "
-            "and start again: a new world is made then."
+            "and start again with a new world."
         )
 
     def load(self) -> World | None:
@@ -115,8 +115,8 @@ class StateFile:
 
     def _unwritable(self, error: Exception) -> StateFileError:
         return StateFileError(
-            f"{self.path} cannot be written: {error}. See that the disk has room; what the "
-            "sandbox holds in memory is written as soon as there is."
+            f"{self.path} cannot be written: {error}. Make room on the disk; what the "
+            "sandbox holds in memory is written as soon as there is some."
         )
 
     def close(self) -> None:

@@ -55,7 +55,7 @@ def invalid(error: Invalid) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A successful answer before it is encoded, so that faults can still disfigure it."""
+    """A successful answer before it is encoded, so that faults can still distort it."""
 
     payload: Any
     applied: bool = False

@@ -237,7 +237,7 @@ def test_a_full_disk_is_explained_and_leaves_no_half_written_world(
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     assert "cannot be written" in refused(*arguments, before=leave_little_room)
-    assert "1000 batches in 12 campaigns, new" in start(*arguments).said[0]
+    assert "New world: 1000 batches in 12 campaigns" in start(*arguments).said[0]
 
 
 def test_a_folder_is_no_state_file(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def happened(faults: Faults, endpoint: Endpoint, requests: int = REQUESTS) -> Co
 
 
 def endpoint_for(kind: FaultKind) -> Endpoint:
-    """An endpoint that the fault can befall."""
+    """An endpoint that the fault applies to."""
     everywhere = Faults.of(**{kind: 1})
     return next(one for one in Endpoint if happened(everywhere, one, requests=1)[kind])
 
@@ -42,7 +42,7 @@ def test_each_fault_happens_as_often_as_its_share_says(kind: FaultKind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["not_applied", "refused", "extra_change"])
-def test_what_concerns_updates_never_befalls_reads(kind: str) -> None:
+def test_what_concerns_updates_never_applies_to_reads(kind: str) -> None:
     assert happened(Faults.of(**{kind: 1}), Endpoint.BATCH) == {None: REQUESTS}
 
 

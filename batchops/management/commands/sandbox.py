@@ -1,4 +1,4 @@
-"""manage.py sandbox: run the fake of the vendor's API on this machine."""
+"""manage.py sandbox: run a sandbox of the vendor's API on this machine."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def fault_values(text: str) -> dict[str, Any]:
 class Command(BaseCommand):
     """Serve until interrupted; the state is saved as it changes."""
 
-    help = "Run a faithful fake of the vendor's API on this machine, for demos, tests, benchmarks."
+    help = "Run a sandbox of the vendor's API on this machine, for demos, tests and benchmarks."
     requires_system_checks: list[str] = []
     requires_migrations_checks = False
 
@@ -112,7 +112,7 @@ class Command(BaseCommand):
         )
         add("--key", type=header_text, default="sandbox-key", help="The API key to accept.")
         add("--faults", type=fault_values, default={}, metavar="JSON", help="Faults to begin with.")
-        add("--quiet", action="store_true", help="Say only where it listens.")
+        add("--quiet", action="store_true", help="Print only the address it listens on.")
 
     def handle(self, **options: Any) -> None:
         faults = self._faults(options)
@@ -155,9 +155,11 @@ class Command(BaseCommand):
         else:
             world, restored = restore_or_make(state_file, make)
         if not options["quiet"]:
-            source = f"restored from {state_file.path}" if state_file and restored else "new"
+            source = (
+                f"World restored from {state_file.path}" if state_file and restored else "New world"
+            )
             count = f"{len(world.batches)} batches in {len(world.campaigns)} campaigns"
-            self.stdout.write(f"World of {count}, {source}.")
+            self.stdout.write(f"{source}: {count}.")
         return world
 
     def _announce(self, address: str) -> None:

@@ -38,12 +38,12 @@ from batchops.syllable.records import BatchRecord
 
 logger = logging.getLogger(__name__)
 
-READ_AT_ONCE: Final = 100
+READS_AT_ONCE: Final = 100
 OVERLAP: Final = dt.timedelta(minutes=5)
 """How far an incremental sync looks back behind the latest change that the last sync saw, besides
 the time that reads may lag, and how far ahead of the clock a date may lie before it is taken for
 wrong."""
-DEAD_AFTER: Final = dt.timedelta(minutes=2)
+LOST_AFTER: Final = dt.timedelta(minutes=2)
 """A running sync without a sign of life for this long has lost its process."""
 RETRY_AFTER: Final = {
     SyncRun.Kind.FULL: dt.timedelta(minutes=5),
@@ -52,7 +52,7 @@ RETRY_AFTER: Final = {
 """How long after a sync that failed the next of at least its kind may begin by itself."""
 MISSING_FLOOR: Final = 20
 """So many batches may always be missing on the list, however few are known."""
-FAILED_READS_BORNE: Final = 20
+MAX_FAILED_READS: Final = 20
 """Batches that could not be read one by one, before the vendor counts as down."""
 MAX_NOTES: Final = 50
 LIVE_FIELDS: Final = (
@@ -77,7 +77,7 @@ class AlreadyRunning(Exception):
 
 
 class ListIncomplete(SyllableError):
-    """The vendor's list of batches lacks too many of those that are known, and yet says 200."""
+    """The vendor's list of batches lacks too many of the known batches, despite its status 200."""
 
 
 @dataclass(slots=True)
@@ -139,7 +139,7 @@ def run_sync(
         if kind == SyncRun.Kind.FULL:
             _sync_all(work)
         elif doubt := _sync_recent(work):
-            work.note(f"Everything was read, since {doubt}.")
+            work.note(f"Became a full sync: {doubt}.")
             run.kind = SyncRun.Kind.FULL
             _sync_all(work)
     except SyllableError as error:
@@ -173,7 +173,7 @@ def is_due(kind: SyncRun.Kind, interval: int) -> bool:
 
 def _begin(kind: SyncRun.Kind, requested_by: str) -> SyncRun:
     now = timezone.now()
-    SyncRun.objects.filter(state=SyncRun.State.RUNNING, alive_at__lt=now - DEAD_AFTER).update(
+    SyncRun.objects.filter(state=SyncRun.State.RUNNING, alive_at__lt=now - LOST_AFTER).update(
         state=SyncRun.State.FAILED, finished_at=now, error="The process that ran the sync was lost."
     )
     try:
@@ -239,7 +239,7 @@ def _sync_all(work: _Sync) -> None:
     shown = work.sightings.batches + work.run.unreadable
     work.has_seen_all = work.total is None or work.total <= shown
     if not work.has_seen_all:
-        work.note(f"The list shows {shown:,} batches and says that there are {work.total:,}.")
+        work.note(f"The list shows {shown:,} batches but reports a total of {work.total:,}.")
     _read_absent(work, started_at)
     _review_shared_ids(work, started_at)
 
@@ -248,7 +248,7 @@ def _walk_all(work: _Sync) -> bool:
     """Read the whole list; whether it became shorter meanwhile."""
     totals = []
     for fetched in list_pages.all_batches(work.client, work.alive):
-        _take(work, fetched, whole=True)
+        _apply_page(work, fetched, whole=True)
         totals.append(fetched.page.total_count)
     known = [total for total in totals if total is not None]
     return bool(known) and known[-1] < known[0]
@@ -260,40 +260,40 @@ def _read_absent(work: _Sync, started_at: dt.datetime) -> None:
     known = present.count()
     unseen = present.filter(observed_at__lt=started_at).values_list("batch_id", flat=True)
     absent = [name for name in unseen.order_by("pk").iterator(2000) if not work.has_seen(name)]
-    if len(absent) > _bearable(known) and not work.accept_missing:
+    if len(absent) > _allowed_missing(known) and not work.accept_missing:
         raise ListIncomplete(
             f"The vendor's list of batches leaves out {len(absent):,} of the {known:,} that it had "
             "before. So many at once look like a fault of the list, so none was marked as missing. "
             "If they are really gone, run: manage.py sync --full --accept-missing"
         )
     left_out = 0
-    for chunk in in_chunks(absent, READ_AT_ONCE):
+    for chunk in in_chunks(absent, READS_AT_ONCE):
         readings = single_reads.read(work.client, chunk, work.alive)
         work.run.missing += readings.missing
         left_out += readings.present
-        _bear(work, readings.errors)
+        _note_failed_reads(work, readings.errors)
         work.alive()
     if left_out and not work.sightings.campaigns:
         raise ListIncomplete(
-            "The vendor's list of batches is empty, and yet it still has "
+            "The vendor's list of batches is empty, yet the vendor still has "
             f"{left_out:,} of the {known:,} when asked for them by their ids."
         )
     if left_out:
         work.note(f"The list left out {left_out:,} batches that the vendor still has.")
 
 
-def _bearable(known: int) -> int:
-    """How many of so many known batches a list may lack before it is taken for incomplete."""
+def _allowed_missing(known: int) -> int:
+    """How many of the known batches a list may lack before it counts as incomplete."""
     return max(MISSING_FLOOR, known * settings.SYNC_MAX_MISSING_PERCENT // 100)
 
 
-def _bear(work: _Sync, errors: dict[str, SyllableError]) -> None:
+def _note_failed_reads(work: _Sync, errors: dict[str, SyllableError]) -> None:
     """Note batches that cannot be read; raises when that is due to the vendor, not to them."""
     for batch_id, error in errors.items():
         work.run.unreadable += 1
         work.note(f"{batch_id} cannot be read: {error}")
         work.failed_reads += isinstance(error, RateLimited | ReplyLost | Unavailable)
-        if work.failed_reads > FAILED_READS_BORNE:
+        if work.failed_reads > MAX_FAILED_READS:
             raise error
 
 
@@ -318,45 +318,45 @@ def _sync_recent(work: _Sync) -> str:
     last = _last_good()
     since = last.newest_at - OVERLAP - read_lag() if last and last.newest_at else None
     if since is None or since > timezone.now():
-        return "no earlier sync tells where to begin"
+        return "no earlier sync says where to begin"
     known = Batch.objects.present().count()
     dates: list[dt.datetime] = []
     totals: list[int] = []
     for fetched in list_pages.recent_batches(work.client, work.alive):
-        _take(work, fetched)
+        _apply_page(work, fetched)
         items, total = fetched.page.items, fetched.page.total_count
         dates = dates[-1:] + [item.last_updated_at for item in items if item.last_updated_at]
         totals = totals[-1:] + [total for total in [total] if total is not None]
         if dates != sorted(dates, reverse=True):
-            return "the list did not come in the order of its dates"
+            return "the list was not ordered by date"
         if totals and totals[-1] < totals[0]:
-            return "batches went while the list was read"
-        if totals and totals[-1] < known - _bearable(known):
-            return "the list is much shorter than what is known"
+            return "batches disappeared while the list was read"
+        if totals and totals[-1] < known - _allowed_missing(known):
+            return "the list is much shorter than the mirror"
         if dates and dates[-1] < since:
-            return _left_out(work, dates[-1])
+            return _reason_to_doubt(work, dates[-1])
     if known > len(work.sightings.campaigns) + len(work.unreadable):
-        return "the list ended before it came to what is known"
+        return "the list ended too early"
     return ""
 
 
-def _left_out(work: _Sync, oldest: dt.datetime) -> str:
+def _reason_to_doubt(work: _Sync, oldest: dt.datetime) -> str:
     """Why known batches leave a doubt that a list down to `oldest` does not show."""
     present = Batch.objects.present()
     undated = present.filter(last_updated_at=None)
     if any(not work.has_seen(name) for name in undated.values_list("pk", flat=True).iterator()):
-        return "some batches have no date of their last change"
+        return "some batches have no date of their last update"
     # What changed again is further up; only what the list lags behind could be further down.
     between = present.filter(last_updated_at__gt=oldest, last_updated_at__lt=work.newest)
     if any(not work.has_seen(name) for name in between.values_list("pk", flat=True).iterator()):
-        return "the list leaves out batches that it had before"
+        return "the list leaves out batches that it showed before"
     return ""
 
 
 # Pages ---------------------------------------------------------------------------------------
 
 
-def _take(work: _Sync, fetched: Fetched[BatchRecord], *, whole: bool = False) -> None:
+def _apply_page(work: _Sync, fetched: Fetched[BatchRecord], *, whole: bool = False) -> None:
     """Write one page into the mirror and count it; `whole`: it is one of all pages."""
     page, run = fetched.page, work.run
     result = store.apply_page(

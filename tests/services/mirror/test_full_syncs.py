@@ -173,7 +173,7 @@ def test_a_sync_whose_process_was_lost_gives_way(sandbox: EmbeddedSandbox) -> No
     lost = SyncRun.objects.create(kind=FULL, started_at=now, alive_at=now)
     with pytest.raises(sync.AlreadyRunning):
         sync.run_sync(FULL)
-    SyncRun.objects.update(alive_at=now - sync.DEAD_AFTER - dt.timedelta(seconds=1))
+    SyncRun.objects.update(alive_at=now - sync.LOST_AFTER - dt.timedelta(seconds=1))
     assert sync.run_sync(FULL).state == SyncRun.State.DONE
     lost.refresh_from_db()
     assert (lost.state, "lost" in lost.error) == (SyncRun.State.FAILED, True)

@@ -88,7 +88,7 @@ def test_an_empty_list_is_no_success_however_few_batches_there_are(
     fill(sandbox, 3)
     sync.run_sync(FULL)
     sandbox.set_faults(empty_list=ON_BATCHES)
-    with pytest.raises(sync.ListIncomplete, match="is empty, and yet it still has 3 of the 3"):
+    with pytest.raises(sync.ListIncomplete, match="is empty, yet the vendor still has 3 of the 3"):
         sync.run_sync(FULL)
 
 
@@ -97,18 +97,18 @@ def test_a_list_that_becomes_shorter_while_it_is_read_is_read_again(
 ) -> None:
     settings.SYLLABLE_PAGE_SIZE = 25
     ids = fill(sandbox, 150)
-    take = sync._take
+    apply_page = sync._apply_page
     pages = 0
 
     def and_then_some_go(*arguments: object, **options: object) -> None:
         nonlocal pages
         pages += 1
-        take(*arguments, **options)  # type: ignore[arg-type]
+        apply_page(*arguments, **options)  # type: ignore[arg-type]
         if pages == 1:
             for batch_id in ids[:20]:
                 sandbox.vanish(batch_id)
 
-    monkeypatch.setattr(sync, "_take", and_then_some_go)
+    monkeypatch.setattr(sync, "_apply_page", and_then_some_go)
     monkeypatch.setattr(list_pages, "PAGES_AT_A_TIME", 1)
     sync.run_sync(FULL)
     assert set(ids[20:]) <= set(Batch.objects.values_list("pk", flat=True))
@@ -182,7 +182,7 @@ def test_a_sync_lives_as_long_as_its_slowest_request(
 ) -> None:
     fill(sandbox, 3)
     monkeypatch.setattr(list_pages, "ALIVE_SECONDS", 0.05)
-    monkeypatch.setattr(sync, "DEAD_AFTER", dt.timedelta(seconds=2))
+    monkeypatch.setattr(sync, "LOST_AFTER", dt.timedelta(seconds=2))
     sandbox.set_faults(latency=3.5, endpoints=["campaigns"])
     states: list[str] = []
 

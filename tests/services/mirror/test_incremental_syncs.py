@@ -93,7 +93,7 @@ def test_an_undated_batch_that_comes_last_makes_it_read_everything(
     sandbox.edit_batch("undated", paused=True, last_updated_at=None)
     run = sync.run_sync(INCREMENTAL)
     assert (run.kind, is_paused("undated")) == (FULL, True)
-    assert "no date of their last change" in " ".join(run.notes)
+    assert "no date of their last update" in " ".join(run.notes)
 
 
 def test_without_any_dates_everything_is_read(sandbox: EmbeddedSandbox) -> None:
@@ -166,7 +166,7 @@ def test_a_list_that_leaves_out_what_it_had_before_makes_it_read_everything(
     sandbox.set_faults(partial_list=1, left_out=0.04, total_count="hidden")
     run = sync.run_sync(INCREMENTAL)
     assert (run.kind, is_paused(ids[61])) == (FULL, True)
-    assert "leaves out batches that it had before" in " ".join(run.notes)
+    assert "leaves out batches that it showed before" in " ".join(run.notes)
 
 
 def test_lists_that_lag_behind_what_batchops_wrote_leave_no_doubt(
@@ -194,17 +194,17 @@ def test_batches_that_go_while_it_is_read_make_it_read_everything(
     for batch_id in ids[:150]:
         sandbox.edit_batch(batch_id, call_rate=5)
     pages = 0
-    take = sync._take
+    apply_page = sync._apply_page
 
     def and_then_some_go(*arguments: Any, **options: Any) -> None:
         nonlocal pages
         pages += 1
-        take(*arguments, **options)
+        apply_page(*arguments, **options)
         if pages == 1:
             sandbox.delete_batch(ids[149])
             sandbox.set_faults(deleted_hidden=True)
 
-    monkeypatch.setattr(sync, "_take", and_then_some_go)
+    monkeypatch.setattr(sync, "_apply_page", and_then_some_go)
     assert sync.run_sync(INCREMENTAL).kind == FULL
     assert Batch.objects.filter(call_rate=5).count() == 150
 
@@ -227,7 +227,7 @@ def test_a_list_that_says_there_are_more_is_never_everything(sandbox: EmbeddedSa
     sandbox.set_faults(partial_list=1, total_count="whole")
     run = sync.run_sync(FULL)
     assert run.fully_synced_at is None
-    assert "and says that there are 60" in " ".join(run.notes)
+    assert "but reports a total of 60" in " ".join(run.notes)
     assert freshness.freshness().fully_synced_at is None
     sandbox.clear_faults()
     run = sync.run_sync(FULL)

@@ -55,7 +55,7 @@ ENDING = {
     FaultKind.PARTIAL_LIST: "applied",
     FaultKind.REPEATED_PAGE: "applied",
 }
-"""What becomes of every item when the fault befalls every request."""
+"""What becomes of every item when the fault applies to every request."""
 APPLIED_BEFORE_THE_TROUBLE = {
     FaultKind.RESET_AFTER,
     FaultKind.STALL_AFTER,
