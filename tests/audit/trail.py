@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from io import StringIO
 from typing import Any
 
@@ -13,10 +14,11 @@ from django.db import connection
 
 from batchops import audit
 from batchops.audit.canonical_form import row_hash
-from batchops.models import Action, AuditEntry, AuditHead, audit_triggers
+from batchops.models import Action, AuditEntry, AuditHead
 from batchops.services.proof import last_seen
 from batchops.services.trail.stored_rows import by_sequences
 
+PROTECTION = import_module("batchops.migrations.0002_protect_the_audit_trail")
 TABLE = AuditEntry._meta.db_table
 MOMENT = dt.datetime(2026, 3, 24, 6, tzinfo=dt.UTC)
 OLIVIA = audit.Actor("olivia", 7, "192.0.2.7")
@@ -54,11 +56,11 @@ def command(name: str, *arguments: str) -> str:
 @contextmanager
 def triggers_dropped() -> Iterator[None]:
     """What the owner of a database can do: no trigger watches."""
-    audit_triggers.remove(connection)
+    PROTECTION.remove(connection)
     try:
         yield
     finally:
-        audit_triggers.install(connection)
+        PROTECTION.install(connection)
 
 
 def run(statement: str, *parameters: Any) -> int:

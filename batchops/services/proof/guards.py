@@ -6,13 +6,17 @@ trigger is gone, switched off, or not the one that batchops made, is a trace of 
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, Final
 
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from batchops.models import Action, AuditEntry, AuditHead, audit_triggers
-from batchops.models.audit_triggers import HEAD, TABLE
+from batchops.models import Action, AuditEntry, AuditHead
+
+_MIGRATION: Final = import_module("batchops.migrations.0002_protect_the_audit_trail")
+TABLE: Final = AuditEntry._meta.db_table
+HEAD: Final = AuditHead._meta.db_table
 
 _RELATION: Final = """
     SELECT relkind <> 'r', relrowsecurity OR relforcerowsecurity, relhasrules,
@@ -52,11 +56,7 @@ def _details(entries: Any) -> list[dict[str, Any]]:
 
 def _expected(kind: str) -> dict[str, str]:
     """What the migrations create of a kind ("TRIGGER", "FUNCTION"), by name."""
-    statements = (
-        _one_line(statement)
-        for group in audit_triggers.INSTALL.values()
-        for statement in group[connection.vendor]
-    )
+    statements = [_one_line(statement) for statement in _MIGRATION.INSTALL[connection.vendor]]
     start = f"CREATE {kind} "
     return {
         text.removeprefix(start).partition(" ")[0].partition("(")[0]: text
