@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from django.db import connection, transaction
+from django.db import ProgrammingError, connection, transaction
 from psycopg import connect
 from psycopg.conninfo import make_conninfo
 
@@ -24,9 +24,10 @@ SUFFIX: Final = ".dump"
 SECRET: Final = ("password", "sslpassword")
 NOT_LIBPQ: Final = ("pool", "options", "cursor_factory", "context", "prepare_threshold")
 
+# The kind of backend is hidden from a role that may not see another's; who it is never is.
 _OTHERS: Final = (
     "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    " AND backend_type = 'client backend'"
+    " AND usesysid IS NOT NULL"
 )
 
 
@@ -66,8 +67,7 @@ def replace(path: Path) -> None:
     Whoever else is connected is disconnected, so that nobody's lock stands in the way.
     """
     tables = connection.introspection.table_names()
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_terminate_backend(pid) {_OTHERS}")
+    _disconnect_others()
     _leave()
     quoted = ", ".join(connection.ops.quote_name(table) for table in tables)
     beginning = f"BEGIN;\nDROP TABLE IF EXISTS {quoted} CASCADE;\n" if quoted else "BEGIN;\n"
@@ -97,6 +97,19 @@ def replace(path: Path) -> None:
         _output, complaint = writer.communicate()
     if failed or reader.returncode or writer.returncode:
         raise BackupError(f"Nothing was changed. psql said: {_last_words(complaint)}.")
+
+
+def _disconnect_others() -> None:
+    """Raises BackupError where this role may not disconnect another: nothing is changed then."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SELECT pg_terminate_backend(pid) {_OTHERS}")
+    except ProgrammingError as error:
+        raise BackupError(
+            "Nothing was changed: others are connected, and this role may not disconnect them. "
+            "Stop web servers and workers, or let the owner be a member of their role "
+            "(GRANT batchops TO batchops_owner)."
+        ) from error
 
 
 def _leave() -> None:
