@@ -59,7 +59,6 @@ PART_OF = {
     "runs.leases.give_back": "the end of a lease; record_outcomes.give_back records what was tried",
     "runs.leases.doubt": "what may have been done; the outcome is recorded",
     "runs.leases.renew": "a lease that goes on",
-    "runs.leases.take_unknown": "a lease that its worker does not know of; the outcome is recorded",
     "runs.leases.take_lapsed": "a lease that ended; what was tried is recorded",
     "clean_up.clean_up": "what is over by the settings: syncs, sessions, pasted lists; in the log",
     "heartbeats.forget_old": "workers that are long gone",
