@@ -54,8 +54,10 @@ def whole_number(given: str) -> int:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What can be asked; several things may be asked at once."""
-    group = parser.add_argument_group("what is asked", "At least one; several at once are fine.")
+    """The values that can be requested, several at once too."""
+    group = parser.add_argument_group(
+        "requested values", "Give at least one; several can be combined."
+    )
     hold = group.add_mutually_exclusive_group()
     hold.add_argument("--pause", action="store_true", help="No new outreach until resumed.")
     hold.add_argument("--resume", action="store_true", help="Outreach goes on.")
@@ -87,5 +89,5 @@ def patch_of(options: Mapping[str, Any], now: dt.datetime) -> BatchPatch:
     if options["auto_call_rate"]:
         requested["auto_call_rate"] = options["auto_call_rate"] == "on"
     if not requested:
-        raise InvalidPatch("", "Say what is to be changed, for example --pause.")
+        raise InvalidPatch("", "Say what to change, for example --pause.")
     return BatchPatch(**requested)

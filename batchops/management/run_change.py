@@ -41,10 +41,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="Why; it becomes part of the audit trail.",
     )
     add("--reference", type=reference, default="", help="A ticket, for example.")
-    add("--at", type=instant, metavar="TIME", help="Start then; ISO 8601 with zone.")
-    add("--dry-run", action="store_true", help="Show the review, and do nothing.")
+    add("--at", type=instant, metavar="TIME", help="When to start: ISO 8601 with a time zone.")
+    add("--dry-run", action="store_true", help="Show the preview and do nothing.")
     add("--yes", action="store_true", help="Do not ask for confirmation.")
-    add("--wait", action="store_true", help="Wait for the worker to end it.")
+    add("--wait", action="store_true", help="Wait until it has ended.")
     add_person(parser)
     add_json(parser)
 
@@ -56,7 +56,7 @@ def add_person(parser: ArgumentParser) -> None:
         type=unicode_text,
         required=True,
         metavar="USERNAME",
-        help="Whom the trail names.",
+        help="The account that the audit trail names.",
     )
 
 
@@ -162,7 +162,9 @@ def _report(
     try:
         seen = wait(change, err) if options["wait"] else progress(change)
     except KeyboardInterrupt:
-        err.write(f"No longer watched. Change {change.short_id} goes on; `changes stop` stops it.")
+        err.write(
+            f"No longer watching. Change {change.short_id} continues; `changes stop` stops it."
+        )
         return BROKEN_OFF
     if options["json"]:
         write_json(seen.to_json(), out)
@@ -178,7 +180,7 @@ def _agreed(change: Change, err: OutputWrapper) -> bool:
     err.flush()
     answer = sys.stdin.readline()
     if not answer:
-        raise usage_error("Nobody can be asked here: confirm with --yes.")
+        raise usage_error("There was no answer: confirm with --yes.")
     return answer.strip().replace(",", "") == expected
 
 

@@ -200,7 +200,7 @@ class Change(models.Model):
     def summary(self, zone: dt.tzinfo = dt.UTC) -> str:
         """What is asked, in words; an undo asks something of its own of each batch."""
         if self.source == self.Source.UNDO:
-            return f"put back what was before change {str(self.follows_id)[:8]}"
+            return f"undo change {str(self.follows_id)[:8]}"
         return self.patch.describe(zone)
 
     @property

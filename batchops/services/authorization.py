@@ -170,7 +170,7 @@ def require_open_window(change: Change, moment: dt.datetime | None = None) -> No
     if change.expanding_count and not resume_allowed_at(moment):
         raise ResumeWindowClosed(
             f"Resuming and extending are allowed only {settings.RESUME_WINDOWS} "
-            f"({settings.TIME_ZONE}). Schedule the change for such an hour.",
+            f"({settings.TIME_ZONE}). Schedule the change for one of these hours.",
             "starts_at",
         )
 
@@ -190,11 +190,11 @@ def approval_reason(change: Change) -> str:
     if not threshold or not change.acting_count:
         return ""
     if change.acting_count > threshold:
-        return f"It concerns {change.acting_count:,} batches, more than {threshold:,}."
+        return f"It changes {change.acting_count:,} batches, more than {threshold:,}."
     before = _not_approved_lately(change)
     if before + change.acting_count > threshold:
         return (
-            f"It concerns {counted(change.acting_count)}; with the {before:,} that "
+            f"It changes {counted(change.acting_count)}; with the {before:,} that "
             f"{change.requested_by_name} changed within the hour that is more than {threshold:,}."
         )
     return ""

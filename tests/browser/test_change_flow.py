@@ -192,7 +192,7 @@ def test_another_person_approves_and_the_requesters_page_follows(
     expect_headline(page, "Waits for another person's approval")
     accessible(page)
     page.get_by_role("button", name="Reject").click()
-    expect(page.get_by_text("Say why it is rejected.")).to_be_visible()
+    expect(page.get_by_text("Give a reason for rejecting it.")).to_be_visible()
     page.get_by_label("Comment").fill("checked with the team")
     page.get_by_role("button", name="Approve").click()
     expect_headline(page, "Finished: 12 of 12 as requested")

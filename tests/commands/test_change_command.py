@@ -118,7 +118,7 @@ def test_a_dry_run_shows_the_review_and_changes_nothing(
 
 
 BAD_USAGE = [
-    (["--all"], "Say what is to be changed"),
+    (["--all"], "Say what to change"),
     (["--pause"], "Choose batches"),
     (["--pause", "--all", "--batch", "20261124.0"], "leave the other choices out"),
     (["--pause", "--batch", "nowhere"], "knows no batch 'nowhere'"),
@@ -139,7 +139,7 @@ BAD_USAGE = [
     (["--auto-call-rate", "on", "--clear-expiry", "--all"], "needs an expiry"),
     (["--pause", "--all", "--at", "2001-01-01T00:00Z"], "past"),
     (["--pause", "--all", "--at", "noon"], "not a date and time"),
-    (["--pause", "--all", "--reason", "  "], "Say why"),
+    (["--pause", "--all", "--reason", "  "], "Give a reason"),
     (["--pause", "--all", "--as", "nobody"], "there is no user 'nobody'"),
 ]
 

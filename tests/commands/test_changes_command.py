@@ -96,7 +96,7 @@ def test_a_change_is_undone(sandbox: EmbeddedSandbox, operator: User) -> None:
         (["stop", "00000000", "--as", "olivia"], "There is no change"),
         (["stop", "00000000", "--as", "nobody"], "there is no user"),
         (["stop", "00000000"], "--as"),
-        (["undo", "00000000", "--as", "olivia", "--reason", " "], "Say why"),
+        (["undo", "00000000", "--as", "olivia", "--reason", " "], "Give a reason"),
         (["list", "--limit", "0"], "1 or more"),
         (["list", "--state", "odd"], "invalid choice"),
         ([], "ACTION"),

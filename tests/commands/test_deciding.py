@@ -52,7 +52,7 @@ def test_without_it_everything_is_shown_and_asked(
     answer(monkeypatch, "no\n")
     code, out, err = run("approve", waiting.short_id, "--as", "amir")
     assert code == 1
-    assert "olivia asks: pause" in out
+    assert "olivia requests: pause" in out
     assert "3 of 3 batches" in out
     assert "paused until" in out
     assert waiting.fingerprint in out

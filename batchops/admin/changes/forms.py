@@ -32,7 +32,7 @@ class ConfirmForm(forms.Form):
         widget=forms.TextInput(
             attrs={"list": "reasons", "autofocus": True, "autocomplete": "off", "size": 60}
         ),
-        error_messages={"required": "Say why: the reason becomes part of the audit trail."},
+        error_messages={"required": "Give a reason: it becomes part of the audit trail."},
     )
     reference = forms.CharField(
         max_length=100, required=False, label="Reference", help_text="A ticket, for example."

@@ -41,31 +41,33 @@ class Command(TerminalCommand):
         listing.add_argument("--state", choices=[state.value for state in ChangeState])
         listing.add_argument("--limit", type=whole_number, default=LISTED)
         run_change.add_json(listing)
-        showing = self._about_one(actions, "show", "How a change stands.")
-        showing.add_argument("--wait", action="store_true", help="Until it has ended.")
-        stopping = self._about_one(actions, "stop", "Send nothing more of it.")
+        showing = self._about_one(actions, "show", "Show how far a change has come.")
+        showing.add_argument("--wait", action="store_true", help="Wait until it has ended.")
+        stopping = self._about_one(actions, "stop", "Stop a change: nothing more is sent.")
         run_change.add_person(stopping)
         stopping.add_argument("--reason", type=unicode_text, default="")
-        continuing = self._about_one(actions, "continue", "Go on after a halt or a stop.")
+        continuing = self._about_one(
+            actions, "continue", "Continue a change that halted or was stopped."
+        )
         run_change.add_person(continuing)
-        approving = self._about_one(actions, "approve", "Let it run, for another person.")
+        approving = self._about_one(actions, "approve", "Approve a change of another person.")
         run_change.add_person(approving)
         approving.add_argument("--comment", type=unicode_text, default="")
         approving.add_argument(
             "--fingerprint",
             metavar="SHA256",
-            help="Of what you looked at, as `changes show` prints it; else it is shown and asked.",
+            help="The fingerprint of what you looked at, from `changes show`; else you are asked.",
         )
-        rejecting = self._about_one(actions, "reject", "Refuse it, for another person.")
+        rejecting = self._about_one(actions, "reject", "Reject a change of another person.")
         run_change.add_person(rejecting)
         rejecting.add_argument("--comment", type=unicode_text, required=True, help="Why.")
-        undoing = actions.add_parser("undo", help="Put back what was before it.")
+        undoing = actions.add_parser("undo", help="Put back the values from before a change.")
         undoing.add_argument("change", metavar="ID")
         run_change.add_arguments(undoing)
 
     def _about_one(self, actions: Any, name: str, words: str) -> CommandParser:
         parser: CommandParser = actions.add_parser(name, help=words)
-        parser.add_argument("change", metavar="ID", help="The id, or its beginning.")
+        parser.add_argument("change", metavar="ID", help="Its id, or the beginning of it.")
         run_change.add_json(parser)
         return parser
 
@@ -133,14 +135,14 @@ class Command(TerminalCommand):
             actor=audit.Actor.of_user(user),
             reason=options["reason"],
         )
-        return self._told(change, options)
+        return self._report(change, options)
 
     def _continue(self, options: dict[str, Any]) -> int:
         user = run_change.person(options["person"])
         change = lifecycle.proceed(
             _named(options["change"]), user=user, actor=audit.Actor.of_user(user)
         )
-        return self._told(change, options)
+        return self._report(change, options)
 
     def _approve(self, options: dict[str, Any]) -> int:
         user = run_change.person(options["person"])
@@ -156,7 +158,7 @@ class Command(TerminalCommand):
         approved = approvals.approve(
             change, user=user, actor=actor, seen=seen, comment=options["comment"]
         )
-        return self._told(approved, options)
+        return self._report(approved, options)
 
     def _reject(self, options: dict[str, Any]) -> int:
         user = run_change.person(options["person"])
@@ -166,7 +168,7 @@ class Command(TerminalCommand):
             actor=audit.Actor.of_user(user),
             comment=options["comment"],
         )
-        return self._told(rejected, options)
+        return self._report(rejected, options)
 
     def _agreed(self) -> bool:
         self.stderr.write("Type yes to approve exactly this: ", ending="")
@@ -174,16 +176,16 @@ class Command(TerminalCommand):
         answer = sys.stdin.readline()
         if not answer:
             raise usage_error(
-                "Nobody can be asked here: give --fingerprint, as `changes show` prints it."
+                "There was no answer: give --fingerprint, as `changes show` prints it."
             )
         return answer.strip() == "yes"
 
     def _write_terms(self, change: Change) -> None:
         """What an approver has to know: all that determines what would run."""
         write = self.stdout.write
-        write(f"{change.requested_by_name} asks: {change.summary()}")
+        write(f"{change.requested_by_name} requests: {change.summary()}")
         write(f"  {change.acting_count:,} of {change.item_count:,} batches: {change.selection}")
-        write(f"  why: {change.reason} {change.reference}".rstrip())
+        write(f"  reason: {change.reason} {change.reference}".rstrip())
         for words, moment in (("starts", change.starts_at), ("paused until", change.resume_at)):
             if moment:
                 write(f"  {words} {describe_instant(moment, dt.UTC)}")
@@ -201,7 +203,7 @@ class Command(TerminalCommand):
         )
         return run_change.run_to_completion(undo, user, options, self.stdout, self.stderr)
 
-    def _told(self, change: Change, options: dict[str, Any]) -> int:
+    def _report(self, change: Change, options: dict[str, Any]) -> int:
         seen = progress(change)
         if options["json"]:
             run_change.write_json(seen.to_json(), self.stdout)

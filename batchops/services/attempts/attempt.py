@@ -242,7 +242,7 @@ class Attempt:
             return Settled(
                 assignment,
                 ItemState.REFUSED if assignment.tries else ItemState.SKIPPED,
-                message="The vendor does not know this batch any more.",
+                message="The vendor no longer knows this batch.",
                 http_status=error.http_status,
                 gone=True,
             )

@@ -41,7 +41,7 @@ def foreseen(assignment: Assignment) -> Settled | None:
     elif known.is_in_doubt:
         return None
     if status in ENDED_STATUSES and not (status == "EXPIRED" and revives(patch)):
-        message = f"{status.capitalize()} meanwhile: nothing is sent out any more."
+        message = f"{status.capitalize()} meanwhile: its outreach has ended."
         return Settled(assignment, ItemState.SKIPPED, message=message, record=record)
     if fields := patch.conflicts(assignment.expected, now):
         message = f"Changed meanwhile: {', '.join(fields)}. Review it again."

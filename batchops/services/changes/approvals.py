@@ -46,12 +46,12 @@ def approve(
     """
     require_may_decide(change, user, actor)
     if not fingerprints.is_whole(change):
-        raise ChangeError("This is no longer what was reviewed. It has to be drafted anew.")
+        raise ChangeError("This change is no longer what was reviewed. Draft it again.")
     with transaction.atomic():
         change = lifecycle.locked(change)
         _require_decidable(change, user, actor)
         if change.fingerprint != seen:
-            words = "This is no longer what you were shown. Look at it again, then decide."
+            words = "This change is no longer what you were shown. Look again before you decide."
             raise Moved(words, change, moved_since(change, seen))
         lifecycle.open_window(change)
         change.fingerprint = change.approved_fingerprint = fingerprints.of(change)
@@ -67,7 +67,7 @@ def reject(change: Change, *, user: User, actor: audit.Actor, comment: str) -> C
     """Refuse a change that others asked for. Raises as `approve` does."""
     require_may_decide(change, user, actor)
     if not comment.strip():
-        raise InvalidInput("Say why it is rejected.", "comment")
+        raise InvalidInput("Give a reason for rejecting it.", "comment")
     with transaction.atomic():
         change = lifecycle.locked(change)
         _require_decidable(change, user, actor)
@@ -118,7 +118,7 @@ def require(change: Change) -> bool:
     if not change.approval_required:
         return True
     if change.approved_fingerprint != change.fingerprint or not fingerprints.is_whole(change):
-        raise ChangeError("This is not what was approved. Stop it, and draft it anew.")
+        raise ChangeError("This change is not what was approved. Stop it and draft it again.")
     if not lifecycle.has_expired(change):
         return True
     with transaction.atomic():
@@ -136,12 +136,12 @@ def require(change: Change) -> bool:
 
 def _require_decidable(change: Change, user: User, actor: audit.Actor) -> None:
     if user.pk in change.author_ids:
-        did = "asked for" if user.pk == change.requested_by_id else "changed what is asked for in"
+        did = "requested" if user.pk == change.requested_by_id else "changed what is requested by"
         raise authorization.denied(
             f"You {did} this change: another person has to decide.", actor, change
         )
     if change.state != ChangeState.AWAITING_APPROVAL:
-        raise WrongState("This change does not wait for approval any more.", change)
+        raise WrongState("This change is no longer awaiting approval.", change)
 
 
 def _decide(change: Change, user: User, actor: audit.Actor, comment: str, action: Action) -> None:

@@ -79,7 +79,7 @@ def draft(
 def check_patch(patch: BatchPatch, now: dt.datetime, *, expire_now: bool = False) -> None:
     """Raise InvalidInput for a patch that asks for nothing, or for an expiry in the past."""
     if not patch:
-        raise InvalidInput("Nothing is to be changed: choose at least one thing.")
+        raise InvalidInput("Nothing would change: choose at least one thing to change.")
     expiry = patch.expires_on
     if isinstance(expiry, dt.datetime) and expiry <= now and not expire_now:
         raise InvalidInput(
@@ -338,5 +338,5 @@ def _item(
 
 def _ineligibility_reason(batch: Batch, patch: BatchPatch) -> str:
     if not patch:
-        return "What it was before cannot be asked for."
+        return "Its former values cannot be requested."
     return eligibility.ineligibility_reason(batch, patch)

@@ -49,7 +49,7 @@ ALWAYS: Final = (
     Obstacle(
         Q(missing_since__isnull=False),
         lambda batch: batch.missing_since is not None,
-        "The vendor does not know this batch any more.",
+        "The vendor no longer knows this batch.",
     ),
     Obstacle(
         Q(id_shared_since__isnull=False),
@@ -59,18 +59,18 @@ ALWAYS: Final = (
     Obstacle(
         Q(status=KnownStatus.CANCELED),
         lambda batch: batch.status == KnownStatus.CANCELED,
-        "Canceled: nothing is sent out any more.",
+        "Canceled: its outreach has ended.",
     ),
     Obstacle(
         Q(status=KnownStatus.FAILED),
         lambda batch: batch.status == KnownStatus.FAILED,
-        "Failed at the vendor: there is nothing to reach out to.",
+        "Failed at the vendor: there is nobody to reach.",
     ),
 )
 EXPIRED: Final = Obstacle(
     Q(status=KnownStatus.EXPIRED) & KNOWN,
     lambda batch: batch.status == KnownStatus.EXPIRED and not batch.is_in_doubt,
-    "Expired: nothing is sent out any more.",
+    "Expired: its outreach has ended.",
 )
 WITHOUT_EXPIRY: Final = Obstacle(
     Q(expires_on=None) & KNOWN,
@@ -92,7 +92,7 @@ def obstacles(patch: BatchPatch) -> list[Obstacle]:
 def unsendable(batch: Batch) -> str:
     """Why nothing may be sent to a batch any more, whatever was confirmed; empty when it may."""
     if batch.is_gone:
-        return "Deleted at the vendor, or not known there any more."
+        return "Deleted at the vendor, or no longer known there."
     return SHARED_ID if batch.shares_its_id else ""
 
 

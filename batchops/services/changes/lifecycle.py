@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 1_000
 STOPPED_UNSENT: Final = "Stopped before it was sent."
-REOPENING: Final = "It is being taken up again. If that does not end, choose Continue once more."
+REOPENING: Final = "It is being continued. If this takes long, choose Continue again."
 
 
 def counts(change: Change) -> dict[str, int]:
@@ -79,7 +79,7 @@ def confirm(
         change = locked(change)
         _require_draft(change)
         if change.fingerprint != seen:
-            raise Moved("This draft is no longer what your page showed. Look at it again.", change)
+            raise Moved("This draft is no longer what you were shown. Look at it again.", change)
         change.requested_by_name = user.get_username()
         change.requested_from = actor.ip or change.requested_from
         change.reason, change.reference = reason, reference.strip()[:100]
@@ -148,7 +148,7 @@ def proceed(change: Change, *, user: User, actor: audit.Actor) -> Change:
     authorization.require_for(change, user, actor)
     if change.approval_required and change.decided_by_id == user.pk:
         raise authorization.denied(
-            "You approved this change: another person has to go on with it.", actor, change
+            "You approved this change: another person has to continue it.", actor, change
         )
     authorization.require_open_window(change)
     left = change.items.filter(state=ItemState.STOPPED)
@@ -158,12 +158,12 @@ def proceed(change: Change, *, user: User, actor: audit.Actor) -> Change:
         fields = {"halted_reason": REOPENING, **dict.fromkeys(ends)}
         move(change, (ChangeState.STOPPED,), ChangeState.QUEUED, **fields)
     elif not (change.is_halted and change.state in RUNNABLE_STATES):
-        raise WrongState("There is nothing to go on with.", change)
+        raise WrongState("There is nothing to continue.", change)
     _reopen(change)
     with transaction.atomic():
         change = locked(change)
         if not (change.is_halted and change.state in RUNNABLE_STATES):
-            raise WrongState("Somebody else went on with it, or stopped it.", change)
+            raise WrongState("Somebody else continued or stopped it.", change)
         change.halted_reason, change.preflight_at = "", None
         change.waiting_reason, change.waiting_since, change.waiting_until = "", None, None
         change.proceeded_by, change.proceeded_by_name = user, user.get_username()
@@ -295,7 +295,7 @@ def move(change: Change, allowed: Iterable[ChangeState], to: ChangeState, **fiel
     """Move a change to a state. Raises WrongState when it is in none of the allowed ones."""
     moved = Change.objects.filter(pk=change.pk, state__in=allowed).update(state=to, **fields)
     if not moved:
-        raise WrongState(f"This change is {change.get_state_display().lower()} already.", change)
+        raise WrongState(f"This change is already {change.get_state_display().lower()}.", change)
     change.refresh_from_db()
 
 

@@ -60,7 +60,7 @@ def _check_something_left(change: Change) -> None:
     still = Batch.objects.exclude(eligibility.ineligible(change.patch))
     if not waiting.filter(batch__in=still).exists():
         raise InvalidInput(
-            "None of these batches can be changed any more. Discard this draft and select again."
+            "None of these batches can still be changed. Discard this draft and select again."
         )
 
 
@@ -75,9 +75,9 @@ def check_time(moment: dt.datetime, now: dt.datetime, field: str) -> None:
 def required_reason(reason: str) -> str:
     reason = reason.strip()
     if not reason:
-        raise InvalidInput("Say why: the reason becomes part of the audit trail.", "reason")
+        raise InvalidInput("Give a reason: it becomes part of the audit trail.", "reason")
     if len(reason) > REASON_LIMIT:
-        raise InvalidInput(f"Keep the reason below {REASON_LIMIT:,} characters.", "reason")
+        raise InvalidInput(f"A reason has at most {REASON_LIMIT:,} characters.", "reason")
     return audit.storable_text(reason)
 
 

@@ -40,7 +40,7 @@ class Forecast:
             takes = f"about {_length(self.done_at - self.begins_at)}"
         words = f"At {self.rate:,} an hour {takes}"
         if self.paused:
-            words = f"Were it resumed now: at {self.rate:,} an hour {takes}"
+            words = f"If it were resumed now: at {self.rate:,} an hour {takes}"
         if self.expires_on is None:
             return f"{words}; it never expires."
         words += f", expires in {_length(self.expires_on - self.begins_at)}"

@@ -114,7 +114,7 @@ def _sharing_ids(change: Change) -> Risk | None:
         return None
     return Risk(
         f"Nothing is sent to {counted(number)}, whose id the vendor has in several campaigns: it "
-        "could reach the wrong one. Change what has that id in the vendor's console.",
+        "could reach the wrong one. Change those batches in the vendor's console.",
         grave=True,
     )
 

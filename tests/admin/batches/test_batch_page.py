@@ -130,7 +130,7 @@ def test_automatic_call_rate_and_the_expiry_it_needs_can_be_asked_for_together(
 @pytest.mark.parametrize(
     ("given", "field", "message"),
     [
-        ({}, "__all__", "Nothing is to be changed"),
+        ({}, "__all__", "Nothing would change"),
         ({"auto_call_rate": "on"}, "auto_call_rate", "needs an expiry"),
         ({"auto_call_rate": "on", "expiry": "clear"}, "auto_call_rate", "needs an expiry"),
         ({"expiry": "at"}, "expires_on", "Give a date and a time"),

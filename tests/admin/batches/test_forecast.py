@@ -66,7 +66,9 @@ def test_the_rate_of_the_batch_comes_first() -> None:
 
 
 def test_a_batch_on_hold_is_estimated_as_if_it_were_resumed() -> None:
-    assert sure(estimate(60, paused=True)).in_words.startswith("Were it resumed now: at 60 an hour")
+    assert sure(estimate(60, paused=True)).in_words.startswith(
+        "If it were resumed now: at 60 an hour"
+    )
 
 
 def test_unknown_hours_are_taken_as_around_the_clock_and_said() -> None:

@@ -175,9 +175,9 @@ def test_nobody_approves_their_own(client: Client, administrator: User, settings
         ("move-end", {"resume_at": "2020-01-01T00:00", "reason": "x"}, "This time is in the past"),
         ("move-end", {"resume_at": "9999-12-31T23:59", "reason": "x"}, "within a year"),
         ("cancel-end", {}, "lasts until somebody ends it"),
-        ("stop", {}, "This change is finished already."),
-        ("continue", {}, "There is nothing to go on with."),
-        ("approve", {}, "does not wait for approval any more"),
+        ("stop", {}, "This change is already finished."),
+        ("continue", {}, "There is nothing to continue."),
+        ("approve", {}, "no longer awaiting approval"),
         ("retry", {}, "No batch is selected"),
     ],
 )
@@ -198,7 +198,7 @@ def test_a_rejection_without_a_comment_is_refused(
     client: Client, operator: User, approver: User, settings: Settings
 ) -> None:
     change = waiting(operator, settings)
-    assert "Say why it is rejected." in do(client, approver, change, "reject", comment=" ")
+    assert "Give a reason for rejecting it." in do(client, approver, change, "reject", comment=" ")
     change.refresh_from_db()
     assert change.state == ChangeState.AWAITING_APPROVAL
 
@@ -213,7 +213,7 @@ def test_a_comment_that_is_too_long_is_refused(
 def test_a_stop_pressed_twice_stops_once(client: Client, operator: User) -> None:
     change = under_way(operator)
     do(client, operator, change, "stop")
-    assert "This change is stopped already." in do(client, operator, change, "stop")
+    assert "This change is already stopped." in do(client, operator, change, "stop")
     assert AuditEntry.objects.filter(action="change.stopped").count() == 1
 
 
@@ -335,6 +335,6 @@ def test_the_end_of_anothers_pause_needs_a_reason(
     batches(2)
     pause = ended(operator)
     end = f"{timezone.now() + dt.timedelta(days=1):%Y-%m-%dT%H:%M}"
-    assert "Say why" in do(client, of_other(make_person), pause, "move-end", resume_at=end)
+    assert "Give a reason" in do(client, of_other(make_person), pause, "move-end", resume_at=end)
     pause.refresh_from_db()
     assert pause.resume_at is None

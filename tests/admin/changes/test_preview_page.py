@@ -84,7 +84,7 @@ def test_it_says_to_how_many_what_will_happen_and_what_is_left_out_and_why(
     shown = text(signed_in, draft(operator))
     assert "<strong>3 batches</strong> of 5 selected will be changed" in shown
     assert "1 already so; 1 skipped." in shown
-    assert "Failed at the vendor: there is nothing to reach out to." in shown
+    assert "Failed at the vendor: there is nobody to reach." in shown
     assert "attempts under way may finish" in shown
 
 
@@ -238,7 +238,7 @@ def test_times_are_read_in_the_zone_of_the_reader(signed_in: Client, operator: U
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"reason": ""}, "Say why"),
+        ({"reason": ""}, "Give a reason"),
         ({"reason": "x" * 2001}, "at most 2000 characters"),
         ({"reason": "x", "reference": "y" * 101}, "at most 100 characters"),
         ({"reason": "x", "starts_at": "soon"}, "Give a date and a time"),
@@ -322,7 +322,7 @@ def test_a_draft_whose_batches_all_became_ineligible_says_so(
     change = draft(operator)
     Batch.objects.update(status="CANCELED")
     answer = signed_in.post(page(change), {"seen": change.fingerprint, "reason": "x"})
-    assert "None of these batches can be changed any more" in answer.content.decode()
+    assert "None of these batches can still be changed" in answer.content.decode()
 
 
 def test_a_discarded_draft_is_gone(signed_in: Client, operator: User) -> None:
@@ -389,7 +389,7 @@ def test_an_undo_says_what_it_puts_back(signed_in: Client, operator: User) -> No
     done = ended(operator, BatchPatch(call_rate=5))
     undo = drafts.draft_undo(done, user=operator, actor=Actor.of_user(operator))
     shown = text(signed_in, undo)
-    assert f"Put back what was before change {done.short_id}" in shown
+    assert f"Undo change {done.short_id}" in shown
     assert "<del>5 an hour</del>" in shown
     assert "<ins>10 an hour</ins>" in shown
     confirm(undo, operator)
@@ -406,7 +406,7 @@ def test_a_draft_that_is_no_longer_what_the_page_showed_is_shown_again(
     terms.restamp(change)
     change.save()
     answer = signed_in.post(page(change), form).content.decode()
-    assert "no longer what your page showed" in answer
+    assert "no longer what you were shown" in answer
     assert "call rate" in answer
     assert "wrong list" in answer, "what was typed stays"
     change.refresh_from_db()

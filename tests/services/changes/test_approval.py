@@ -37,7 +37,7 @@ def waiting(operator: User, settings: Settings) -> Change:
 
 def test_many_batches_wait_for_another_person(waiting: Change) -> None:
     assert waiting.state == ChangeState.AWAITING_APPROVAL
-    assert waiting.approval_reason == "It concerns 3 batches, more than 2."
+    assert waiting.approval_reason == "It changes 3 batches, more than 2."
 
 
 def test_batches_that_are_already_so_do_not_count(operator: User, settings: Settings) -> None:

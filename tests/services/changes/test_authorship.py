@@ -76,7 +76,7 @@ def test_who_moves_the_end_of_anothers_pause_asks_for_the_resume_and_may_not_app
 def test_an_end_for_anothers_pause_needs_a_reason_of_ones_own(operator: User, both: User) -> None:
     batches(2)
     pause = ended(operator)
-    with pytest.raises(InvalidInput, match="Say why"):
+    with pytest.raises(InvalidInput, match="Give a reason"):
         timed_pauses.move_resume(pause, timezone.now() + HOUR, **by(both))
     timed_pauses.move_resume(pause, timezone.now() + HOUR, **by(operator))
 
@@ -157,7 +157,7 @@ def test_who_approved_a_change_does_not_go_on_with_it(
     batches(2)
     change = confirm(draft(operator), operator)
     change = halted(approvals.approve(change, seen=change.fingerprint, **by(both)))
-    with pytest.raises(NotAllowed, match="another person has to go on"):
+    with pytest.raises(NotAllowed, match="another person has to continue it"):
         lifecycle.proceed(change, **by(both))
     otto = make_person("otto", "Operator")
     assert lifecycle.proceed(change, **by(otto)).responsible_name == "otto"
@@ -311,7 +311,7 @@ def test_splitting_a_change_does_not_evade_the_threshold(
     waits = confirm(draft(operator, batches=rest), operator)
     assert waits.state == ChangeState.AWAITING_APPROVAL
     assert waits.approval_reason == (
-        "It concerns 1 batch; with the 5 that olivia changed within the hour that is more than 5."
+        "It changes 1 batch; with the 5 that olivia changed within the hour that is more than 5."
     )
     assert confirm(draft(both, batches=rest), both).state == ChangeState.QUEUED, "another person"
     Change.objects.update(confirmed_at=timezone.now() - 2 * HOUR)

@@ -208,7 +208,7 @@ def test_a_draft_whose_batches_all_became_ineligible_cannot_be_confirmed(
     batches(2)
     change = draft(operator)
     Batch.objects.update(**fate)
-    with pytest.raises(InvalidInput, match="None of these batches can be changed any more"):
+    with pytest.raises(InvalidInput, match="None of these batches can still be changed"):
         confirm(change, operator)
     change.refresh_from_db()
     assert change.state == ChangeState.DRAFT

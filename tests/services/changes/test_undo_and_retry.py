@@ -79,7 +79,7 @@ def test_a_batch_that_failed_since_is_skipped_with_the_same_words_as_anywhere(
     done = ended(operator)
     Batch.objects.update(status="FAILED")
     item = drafts.draft_undo(done, **by(operator)).items.get()
-    assert item.message == "Failed at the vendor: there is nothing to reach out to."
+    assert item.message == "Failed at the vendor: there is nobody to reach."
 
 
 def test_undoing_a_pause_lets_outreach_start_and_needs_that_permission(
@@ -141,7 +141,7 @@ def test_the_summary_of_an_undo_names_the_change_it_undoes(operator: User) -> No
     batches(1)
     done = ended(operator)
     undo = drafts.draft_undo(done, **by(operator))
-    assert undo.summary() == f"put back what was before change {done.short_id}"
+    assert undo.summary() == f"undo change {done.short_id}"
     assert done.summary() == "pause"
 
 
