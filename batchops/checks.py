@@ -24,7 +24,7 @@ def vendor_address(**_: Any) -> list[CheckMessage]:
     try:
         vendor.client()
     except Misconfigured as error:
-        hint = "Mend SYLLABLE_BASE_URL or SYLLABLE_API_KEY."
+        hint = "Fix SYLLABLE_BASE_URL or SYLLABLE_API_KEY."
         return [Error(str(error), hint=hint, id="batchops.E001")]
     return []
 

@@ -62,7 +62,7 @@ def check(name: str) -> None:
             )
     if AuditEntry.objects.filter(actor_name=name, actor_kind=ActorKind.PERSON).exists():
         raise ValidationError(
-            "The audit trail shows this name for what an account did that is gone or renamed. "
+            "The audit trail shows this name for an account that acted and is now gone or renamed. "
             "Choose another one."
         )
 
@@ -80,7 +80,7 @@ def _require_plain(name: str) -> None:
     if not name:
         raise ValidationError("Give a name.")
     if unicodedata.normalize("NFKC", name) != name:
-        raise ValidationError("This name holds characters that only look like others.")
+        raise ValidationError("This name contains characters that only look like others.")
     scripts = set()
     for character in name:
         if unicodedata.category(character)[0] in "LM" and character not in _BLANK_LETTERS:
@@ -88,7 +88,7 @@ def _require_plain(name: str) -> None:
         elif not (character in _ALLOWED_SIGNS or character.isdecimal()):
             raise ValidationError("Use letters, digits and @ . + - _ only.")
     if len(scripts) > 1:
-        raise ValidationError("This name mixes letters of several alphabets.")
+        raise ValidationError("This name mixes letters from several alphabets.")
 
 
 def _script(character: str) -> str:

@@ -39,7 +39,7 @@ class Workers:
         """For when there is none: since when, as far as it is known."""
         if self.last_seen_at is None:
             return "no worker is running"
-        return f"no worker is running since {self.last_seen_at:%d %b %H:%M:%S} UTC"
+        return f"no worker has been running since {self.last_seen_at:%d %b %H:%M:%S} UTC"
 
 
 class Heart:

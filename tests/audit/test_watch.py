@@ -305,7 +305,7 @@ def test_the_trails_page_says_what_the_last_verdict_was(client: Client, auditor:
     trail.fill(3)
     client.force_login(auditor)
     address = "/batchops/auditentry/"
-    assert "was not verified yet" in client.get(address).content.decode()
+    assert "has not been verified yet" in client.get(address).content.decode()
     command("verify_audit", "--record")
     page = client.get(address).content.decode()
     assert "Last verified" in page

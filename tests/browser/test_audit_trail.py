@@ -44,7 +44,7 @@ def test_an_auditor_filters_opens_an_entry_reviews_and_exports(
     assert "person=oscar" in page.url
 
     page.locator(".trail-when a").click()
-    expect(page.get_by_text("Its hash fits what it holds.")).to_be_visible()
+    expect(page.get_by_text("Its hash matches its content.")).to_be_visible()
     expect(page.get_by_text("Not yet")).to_be_visible()
     accessible(page)
     page.go_back()

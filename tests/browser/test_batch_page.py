@@ -57,7 +57,7 @@ def test_a_vendor_that_is_down_leaves_the_page_as_it_is(
     vendor.set_faults(error_503=1)
     page = sign_in(operator)
     page.goto(f"{live_server.url}{PATH}")
-    expect(page.get_by_text("The vendor did not tell")).to_be_visible()
+    expect(page.get_by_text("The vendor gave no counts")).to_be_visible()
     expect(page.get_by_role("heading", name="Change this batch")).to_be_visible()
 
 
@@ -121,7 +121,7 @@ def test_everything_works_without_a_script(
     page.get_by_label("Username").fill("olivia")
     page.get_by_label("Password").fill("password")
     page.get_by_role("button", name="Log in").click()
-    page.get_by_role("link", name="Ask the vendor how far it is").click()
+    page.get_by_role("link", name="Ask the vendor for its progress").click()
     expect(page.get_by_text("At 10 an hour")).to_be_visible()
     page.get_by_role("group", name="Expiry").get_by_label("In 24 hours").check()
     page.get_by_role("button", name="Review").click()

@@ -125,7 +125,7 @@ def test_a_running_change_is_stopped_and_continued(
     expect(page.locator("[data-headline]")).to_contain_text("Running", timeout=LONG)
     expect(page).to_have_title(re.compile(r"^\d+ % · pause"))
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("Stopped. What is on its way settles")).to_be_visible()
+    expect(page.get_by_text("Stopped. Requests under way finish")).to_be_visible()
     expect(page.locator("[data-headline]")).to_contain_text("not sent", timeout=LONG)
     expect(page.get_by_role("button", name="Continue")).to_be_visible(timeout=LONG)
     accessible(page)
@@ -189,7 +189,7 @@ def test_another_person_approves_and_the_requesters_page_follows(
     change = confirm(draft(operator), operator)
     page = sign_in(approver)
     open_page(page, live_server, change)
-    expect_headline(page, "Waits for another person's approval")
+    expect_headline(page, "Waiting for another person's approval")
     accessible(page)
     page.get_by_role("button", name="Reject").click()
     expect(page.get_by_text("Give a reason for rejecting it.")).to_be_visible()
@@ -219,7 +219,7 @@ def test_what_moves_while_an_approver_reads_does_not_move_under_their_hand(
     expect(page.get_by_text("somebody ends it")).to_be_visible()
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_text("This is no longer what you were shown.")).to_be_visible()
-    expect(page.get_by_text("Moved since it was confirmed")).to_be_visible()
+    expect(page.get_by_text("Changed since it was confirmed")).to_be_visible()
     change.refresh_from_db()
     assert change.state == ChangeState.AWAITING_APPROVAL
 
@@ -284,7 +284,7 @@ def test_a_time_is_typed_in_the_readers_zone_and_shown_in_utc(
     assert change.resume_at is not None
     assert change.resume_at.hour in (6, 7)
     page.go_back()
-    expect(page.get_by_text("was confirmed already; nothing was done twice")).to_be_visible()
+    expect(page.get_by_text("had already been confirmed; nothing was done twice")).to_be_visible()
     page.goto(live_server.url + reverse("admin:batchops_change_upcoming"))
     expect(page.get_by_role("button", name="Stay paused")).to_be_visible()
     accessible(page)

@@ -132,7 +132,7 @@ def test_without_a_worker_it_is_not_ready_and_says_since_when(client: Client) ->
     last = timezone.now() - dt.timedelta(minutes=3)
     Heartbeat.objects.update(seen_at=last)
     assert client.get("/readyz").status_code == 503
-    said = f"Nothing is being sent: no worker is running since {last:%d %b %H:%M:%S} UTC."
+    said = f"Nothing is being sent: no worker has been running since {last:%d %b %H:%M:%S} UTC."
     assert parts(client)["workers"] == {"ok": False, "problem": said}
     Heartbeat.objects.all().delete()
     said = "Nothing is being sent: no worker is running."

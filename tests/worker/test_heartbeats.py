@@ -177,7 +177,7 @@ def test_every_page_says_that_nothing_is_sent_and_since_when(
     client: Client, operator: User, page: str
 ) -> None:
     client.force_login(operator)
-    words = "Nothing is being sent but emergency pauses: no worker is running"
+    words = "Nothing is being sent except emergency pauses: no worker is running"
     assert words in client.get(page).content.decode()
     heartbeat(MINUTE)
     assert f"{words} since" in client.get(page).content.decode()
@@ -206,7 +206,7 @@ def test_a_change_says_that_nothing_of_it_is_sent(
     fill(sandbox, 2)
     change = confirmed(operator)
     seen = heartbeat(MINUTE).seen_at
-    said = f"Nothing is being sent: no worker is running since {seen:%d %b %H:%M:%S} UTC."
+    said = f"Nothing is being sent: no worker has been running since {seen:%d %b %H:%M:%S} UTC."
     assert progress(change).headline == f"At 0 of 2. {said}"
     assert progress(change).tone == "bad"
     client.force_login(operator)
@@ -265,7 +265,10 @@ def test_what_a_person_asks_for_is_promised_only_where_a_worker_will_do_it(
     client.force_login(operator)
     asked = (
         (reverse("admin:batchops_syncrun_now"), "It shows here once it is done."),
-        (reverse("admin:batchops_change_do", args=[change.pk, "continue"]), "It goes on."),
+        (
+            reverse("admin:batchops_change_do", args=[change.pk, "continue"]),
+            "The change continues.",
+        ),
     )
     for address, words in asked:
         run_state.halt(change, "The key was rejected.")

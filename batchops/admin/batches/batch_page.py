@@ -129,13 +129,13 @@ def _counts_of(batch: Batch, user: User) -> dict[str, Any]:
     if batch.is_gone:
         return {"counts_problem": "The vendor does not have this batch any more."}
     if batch.shares_its_id:
-        return {"counts_problem": "The vendor has several batches with this id, and tells of one."}
+        return {"counts_problem": "The vendor has several batches with this id and shows only one."}
     try:
         counts = request_counts.read(batch.batch_id, user)
     except QuotaReached as reached:
         return {"counts_problem": reached.message, "too_many": True}
     except SyllableError as error:
-        return {"counts_problem": f"The vendor did not tell: {error.message}"}
+        return {"counts_problem": f"The vendor gave no counts: {error.message}"}
     return {
         "counts": counts,
         "forecast": forecast(batch, counts.waiting, timezone.now()),

@@ -103,7 +103,7 @@ class ShowFilter(BatchFilter):
             "Missing",
             lambda batches, _: batches.filter(missing_since__isnull=False, deleted_at=None),
         ),
-        "everything": ("Everything, deleted too", lambda batches, _: batches),
+        "everything": ("Everything, including deleted", lambda batches, _: batches),
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
@@ -230,7 +230,7 @@ class PastedFilter(BatchFilter):
     def chosen(self) -> str:
         pasted = pasted_ids.kept(self.value() or "", current_user(self.request))
         if pasted is None:
-            return "not there any more" if self.value() else ""
+            return "no longer there" if self.value() else ""
         return f"{pasted.found_count:,} found, {len(pasted.unknown):,} unknown"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:

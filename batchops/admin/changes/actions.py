@@ -52,7 +52,7 @@ def _stop(
     request: HttpRequest, change: Change, user: User, actor: audit.Actor
 ) -> HttpResponseRedirect:
     lifecycle.stop(change, user=user, actor=actor)
-    messages.success(request, "Stopped. What is on its way settles; nothing more is sent.")
+    messages.success(request, "Stopped. Requests under way finish; nothing more is sent.")
     return to_page(change)
 
 
@@ -60,7 +60,7 @@ def _continue(
     request: HttpRequest, change: Change, user: User, actor: audit.Actor
 ) -> HttpResponseRedirect:
     lifecycle.proceed(change, user=user, actor=actor)
-    promise(request, "It goes on.")
+    promise(request, "The change continues.")
     return to_page(change)
 
 

@@ -136,7 +136,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
         self._require_view(request)
         context = {
             **self.admin_site.each_context(request),
-            "title": "What is to come",
+            "title": "Upcoming",
             "opts": Change._meta,
             "upcoming": upcoming.upcoming(),
             "may_control": request.user.has_perm(permissions.CONTROL_CHANGE),

@@ -132,7 +132,7 @@ def _already(request: HttpRequest, change: Change) -> HttpResponseRedirect:
     if change.state == ChangeState.DISCARDED:
         messages.info(request, "This draft was discarded. Nothing was changed.")
         return redirect("admin:batchops_batch_changelist")
-    messages.info(request, "This change was confirmed already; nothing was done twice.")
+    messages.info(request, "This change had already been confirmed; nothing was done twice.")
     return redirect("admin:batchops_change_change", change.pk)
 
 

@@ -51,7 +51,7 @@ def review(request: HttpRequest) -> HttpResponseBase:
     ticked = request.POST.getlist("entry")
     chosen = [int(text) for text in ticked if _is_number(text)]
     if len(chosen) < len(ticked):
-        form.add_error(None, "What is selected cannot be read, so nothing was marked.")
+        form.add_error(None, "The selection cannot be read, so nothing was marked.")
     if form.is_valid():
         try:
             done = _mark(request, chosen, form.cleaned_data["comment"])

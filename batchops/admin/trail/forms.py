@@ -26,12 +26,10 @@ from batchops.services.trail.trail_filter import (
 )
 from batchops.services.trail_files.exports import Kind
 
-UNKNOWN_ZONE: Final = (
-    "The time zone that this was meant in does not exist. Send it again to take your own."
-)
+UNKNOWN_ZONE: Final = "The time zone of this form does not exist. Send it again to use your own."
 UNKNOWN_CHOICE: Final = "%(value)s is not known here. Choose one of the list."
 NOT_A_DATE: Final = "Give a day as YYYY-MM-DD."
-UPSIDE_DOWN: Final = "The last day lies before the first day."
+UPSIDE_DOWN: Final = "The last day is before the first day."
 
 
 class DayInput(forms.DateInput):
@@ -132,7 +130,7 @@ class TrailFilterForm(DaysForm):
     change_id = forms.UUIDField(
         label="Change",
         required=False,
-        error_messages={"invalid": "A change is named by its whole id."},
+        error_messages={"invalid": "Give the whole id of a change."},
     )
     origin = forms.ChoiceField(label="Made", required=False)
     failed = forms.BooleanField(label="Failed only", required=False)

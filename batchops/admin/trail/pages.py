@@ -234,7 +234,8 @@ def _checks(
 ) -> list[tuple[bool, str]]:
     """What a look at one entry and its neighbours can say; the whole chain is verify_audit's."""
     own = audit.chain_hash(found.previous_hash, audit.canonical(found)) == found.hash
-    checks = [(own, "Its hash fits what it holds." if own else "Its hash does not fit: altered.")]
+    altered = "Its hash does not match its content: it was altered."
+    checks = [(own, "Its hash matches its content." if own else altered)]
     if before is not None:
         follows = before.hash == found.previous_hash
         checks.append(

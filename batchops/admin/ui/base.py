@@ -67,7 +67,7 @@ class StrictListAdmin(admin.ModelAdmin[AnyModel]):
             return super().get_changelist_instance(request)
         except IncorrectLookupParameters:
             raise parameters.RefusedParameter(
-                "", "A value in this address is nothing that can be looked for."
+                "", "A value in this address cannot be searched for."
             ) from None
 
 

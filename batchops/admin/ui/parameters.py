@@ -92,7 +92,7 @@ def searched(request: HttpRequest) -> str:
     """What a person searches for, exactly as given. Raises RefusedParameter."""
     text = request.GET.get(SEARCH_VAR, "")
     if "\0" in text:
-        raise RefusedParameter(SEARCH_VAR, "No text here holds the character U+0000.")
+        raise RefusedParameter(SEARCH_VAR, "Text here cannot contain the character U+0000.")
     if len(text) > SEARCH_LIMIT:
         raise SearchTooLong(
             SEARCH_VAR,

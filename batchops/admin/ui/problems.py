@@ -84,7 +84,7 @@ def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A form that was made before the person last signed in, or for another site; recorded."""
-    denials.record_request(request, f"The form proves no page of ours: {reason}")
+    denials.record_request(request, f"The form does not come from a page of ours: {reason}")
     words = (
         "The page it stood on was opened before you last signed in, or your browser keeps no "
         "cookies for this site. Nothing was done. Go back, reload the page, and send it again."
@@ -114,7 +114,7 @@ def wrong_method(request: HttpRequest, refused: HttpResponseNotAllowed) -> HttpR
         "It belongs to a button and cannot be opened or reloaded by itself. Nothing was done. "
         "Go back to the page with the button."
     )
-    response = _framed(request, 405, "This address is no page", words)
+    response = _framed(request, 405, "This address is not a page", words)
     response["Allow"] = refused["Allow"]
     return response
 

@@ -65,7 +65,7 @@ def csv_column(text: str) -> list[str]:
     try:
         names = [_plain_name(cell) for cell in next(rows, [])]
         if sum(name in _HEADINGS for name in names) != 1:
-            raise Unreadable("The heading has to name one column batch_id.")
+            raise Unreadable("The heading must name exactly one column batch_id.")
         place = next(index for index, name in enumerate(names) if name in _HEADINGS)
         return [_cell(row, place, len(names), rows.line_num) for row in rows if any(row)]
     except csv.Error as error:
@@ -146,7 +146,7 @@ def _cell(row: list[str], place: int, width: int, line: int) -> str:
     if len(row) != width:
         raise Unreadable(
             f"Line {line:,} has {len(row):,} cells, and the heading {width:,}. "
-            "A cell that holds the separator stands in quotes."
+            "A cell that contains the separator must be in quotes."
         )
     if not row[place]:
         raise Unreadable(f"Line {line:,} has no batch id.")

@@ -120,7 +120,7 @@ def _require_pause(change: Change) -> None:
         state__in=(*DRAFT_STATES, ChangeState.DISCARDED, ChangeState.REJECTED)
     )
     if ended.exists():
-        raise WrongState("This pause has ended already.", change)
+        raise WrongState("This pause has already ended.", change)
 
 
 def _check_end(change: Change, resume_at: dt.datetime | None, now: dt.datetime) -> None:
@@ -170,7 +170,7 @@ def _resume(pause: Change, now: dt.datetime) -> Change | None:
 def _confirmed_resume(pause: Change, actor: audit.Actor, now: dt.datetime) -> Change:
     user = pause.resume_set_by
     if user is None or not user.is_active:
-        raise NotAllowed("The account of whoever set this end is not active any more.")
+        raise NotAllowed("The account of the person who set this end is no longer active.")
     change = drafts.draft_resume(
         pause, user=user, actor=actor, requested_from=pause.resume_set_from
     )

@@ -188,7 +188,7 @@ class Supply:
             if message := unsendable(item.batch):
                 self.unsent.append(Settled(assignment, ItemState.SKIPPED, message=message))
             elif later := overtaken.get(item.pk):
-                message = f"The later change {later.short_id} asked for something else."
+                message = f"The later change {later.short_id} requested something else."
                 if assignment.in_doubt:
                     message += " Whether an earlier try was carried out before that is not known."
                 self.unsent.append(Settled(assignment, ItemState.CONFLICT, message=message))

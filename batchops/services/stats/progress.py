@@ -210,7 +210,7 @@ class Progress:
 
 
 _BEFORE_START: Final[dict[str, str]] = {
-    ChangeState.AWAITING_APPROVAL: "Waits for another person's approval",
+    ChangeState.AWAITING_APPROVAL: "Waiting for another person's approval",
     ChangeState.SCHEDULED: "Scheduled",
     ChangeState.QUEUED: "Queued: starts as soon as a worker is free",
 }

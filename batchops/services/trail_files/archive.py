@@ -124,7 +124,7 @@ def _asked(sequence: int, user: User, actor: audit.Actor) -> AuditEntry:
     if asker is None or not asker.has_perm(permissions.ARCHIVE_TRAIL):
         raise InvalidInput("Who asked for it may no longer archive. Ask anew.", "confirm")
     if asked.at < timezone.now() - dt.timedelta(days=REQUEST_DAYS):
-        raise InvalidInput(f"It was asked for more than {REQUEST_DAYS} days ago. Ask anew.")
+        raise InvalidInput(f"It was requested more than {REQUEST_DAYS} days ago. Ask anew.")
     return asked
 
 

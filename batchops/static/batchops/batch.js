@@ -28,7 +28,7 @@
             }
             place.innerHTML = (await answer.json()).html;
         } catch {
-            asking.textContent = "The counts could not be asked for. Reload the page to try again.";
+            asking.textContent = "The counts could not be loaded. Reload the page to try again.";
         }
     }
     ask();

@@ -61,7 +61,7 @@ def test_all_of_a_pasted_list_can_be_acted_on(client: Client) -> None:
     assert change.item_count == 56
     assert change.items.filter(plan="skip").count() == 1
     assert change.selection == (
-        "All that match (show: Everything, deleted too; pasted list: 56 found, 1 unknown)"
+        "All that match (show: Everything, including deleted; pasted list: 56 found, 1 unknown)"
     )
 
 
@@ -71,7 +71,7 @@ def test_a_list_belongs_to_the_person_who_pasted_it(client: Client, approver: Us
     client.force_login(approver)
     page = client.get(address)
     assert list(page.context["cl"].result_list) == []
-    assert b"not there any more" in page.content
+    assert b"no longer there" in page.content
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_list_belongs_to_the_person_who_pasted_it(client: Client, approver: Us
         ("  \n\n ", "Give at least one batch id."),
         ("x\n" * 100_001, "These are 100,001 ids. Give at most 100,000 at a time."),
         ("batch_id,name\nb-1", "Line 2 has 1 cells, and the heading 2."),
-        ("batch_id;Batch ID\nb-1;b-1", "has to name one column batch_id"),
+        ("batch_id;Batch ID\nb-1;b-1", "must name exactly one column batch_id"),
         ("name,batch_id\nx,", "Line 2 has no batch id."),
         ('{"batch_id": "b-1"}\nb-2', "Line 2 cannot be read: it is not JSON."),
         ('{"batch_id": 20261116.10}', "as a number 20261116.10 loses its zero"),

@@ -192,7 +192,7 @@ def test_confirmed_not_confirmed_and_unrequested_changes_are_told_apart(
 @pytest.mark.usefixtures("running_worker")
 def test_halted_and_waiting_say_why_and_what_to_do(client: Client, operator: User) -> None:
     change = running(operator, halted_reason="The key was rejected.")
-    assert "The key was rejected. Mend it, then choose Continue" in shown(client, operator, change)
+    assert "The key was rejected. Fix it, then choose Continue" in shown(client, operator, change)
     Change.objects.update(
         halted_reason="",
         waiting_reason="The vendor is down.",

@@ -280,7 +280,7 @@ def test_a_second_click_another_tab_and_the_back_button_do_nothing_twice(
     back = signed_in.get(page(change), follow=True)
     for answer in (again, back):
         assert answer.redirect_chain == [(to_page(change), 302)]
-        assert "was confirmed already; nothing was done twice" in answer.content.decode()
+        assert "had already been confirmed; nothing was done twice" in answer.content.decode()
     assert AuditEntry.objects.filter(action="change.confirmed").count() == 1
 
 
@@ -401,7 +401,7 @@ def test_a_draft_that_is_no_longer_what_the_page_showed_is_shown_again(
     batch()
     change = draft(operator)
     form = {"seen": change.fingerprint, "reason": "wrong list"}
-    # As if another tab had asked for something else.
+    # As if another tab had requested something else.
     change.patch = BatchPatch(paused=True, call_rate=9)
     terms.restamp(change)
     change.save()

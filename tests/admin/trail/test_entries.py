@@ -221,7 +221,7 @@ def test_an_entry_shows_all_that_it_holds_and_its_place_in_the_chain(reader: Cli
     for text in (
         *("olivia", "192.0.2.7", "batch.applied", "HTTP 200", "20260324.9", "Spring reminders"),
         *("wrong list", "OPS-17", str(CHANGE), entry.hash, entry.previous_hash),
-        *("Its hash fits what it holds.", "It follows the entry before.", "builds on it."),
+        *("Its hash matches its content.", "It follows the entry before.", "builds on it."),
         *("None is recorded.", "None was signed since this entry.", "Not yet"),
     ):
         assert text in page

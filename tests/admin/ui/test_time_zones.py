@@ -223,7 +223,7 @@ def test_days_of_the_trail_are_those_of_the_address_that_is_shared(
     day = {"since": "2026-11-21", "until": "2026-11-21"}
     assert not client.get(trail, day).context["page"].entries
     wrong = client.get(trail, {"since": "2026-11-21", "zone": "Mars/Olympus"})
-    assert "time zone that this was meant in does not exist" in wrong.content.decode()
+    assert "time zone of this form does not exist" in wrong.content.decode()
     assert "Days begin and end in the time zone America/New_York." in wrong.content.decode()
     assert 'name="zone" value="America/New_York"' in wrong.content.decode(), "to be sent again"
     report = reverse("admin:batchops_auditentry_report")

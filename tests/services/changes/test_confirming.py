@@ -57,7 +57,7 @@ def test_an_empty_selection_leaves_no_draft_behind(operator: User) -> None:
 
 def test_a_patch_that_asks_for_nothing_is_refused(operator: User) -> None:
     batch()
-    with pytest.raises(InvalidInput, match="choose at least one thing"):
+    with pytest.raises(InvalidInput, match="choose at least one value"):
         draft(operator, BatchPatch())
 
 
