@@ -74,7 +74,7 @@ class BatchActions(_Base):
         A batch that was ticked is chosen although it meanwhile matches the filter no more.
         """
         if request.POST.get("select_across", "") not in ("", "0", "1"):
-            messages.error(request, "What is selected cannot be read, so nothing was done.")
+            messages.error(request, "The selection cannot be read, so nothing was done.")
             return None
         ticked = [batch_id_in_form(one) for one in request.POST.getlist(ACTION_CHECKBOX_NAME)]
         if not _is_across(request):

@@ -16,7 +16,7 @@ from batchops.syllable.records import BatchRecord
 
 NO_CLEAR_ANSWER: Final = "Sent, without a clear answer so far."
 """What an item says that left, and whose outcome is open."""
-DENIED_SO_FAR: Final = "Denied, as were others; that may be for the sake of the key."
+DENIED_SO_FAR: Final = "Denied, as others were; the key may be the reason."
 """What an item says that was denied when its change halted for the key's sake."""
 
 

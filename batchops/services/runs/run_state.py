@@ -64,9 +64,9 @@ def check_requester(change: Change) -> None:
         return
     person = change.responsible
     if person is None or not person.is_active:
-        raise ChangeError("The account of its author is not active any more.")
+        raise ChangeError("The account of its author is no longer active.")
     if not person.has_perm(permissions.EXPAND_OUTREACH):
-        raise ChangeError("Its author may not let outreach reach more people any more.")
+        raise ChangeError("Its author may no longer let outreach reach more people.")
 
 
 def no_longer_sending(change_ids: Iterable[UUID]) -> list[Change]:
@@ -146,7 +146,7 @@ def wait(change: Change, reason: str) -> None:
     since = change.waiting_since or now
     has_long_waited = now - since > GIVE_UP_AFTER and change.state != ChangeState.STOPPED
     if has_long_waited and change.expanding_count:
-        halt(change, f"The vendor is down since {since:%d %b %H:%M} UTC: {reason}")
+        halt(change, f"The vendor has been down since {since:%d %b %H:%M} UTC: {reason}")
         return
     step = min(int(max(now - since, dt.timedelta()) / LONGER_AFTER), len(WAITS_SECONDS) - 1)
     change.waiting_reason, change.waiting_since = reason, since
@@ -170,4 +170,4 @@ def answered(changes_answered: Iterable[Change]) -> None:
             continue
         change.waiting_reason, change.waiting_since, change.waiting_until = "", None, None
         change.save(update_fields=["waiting_reason", "waiting_since", "waiting_until"])
-        logger.info("Change %s goes on: the vendor answers again.", change.short_id)
+        logger.info("Change %s continues: the vendor answers again.", change.short_id)
