@@ -95,7 +95,7 @@ def test_a_draft_confirmed_twice_runs_once(operator: User) -> None:
     change = draft(operator)
     same_in_another_tab = Change.objects.get(pk=change.pk)
     confirm(change, operator)
-    with pytest.raises(WrongState, match="confirmed already"):
+    with pytest.raises(WrongState, match="already been confirmed"):
         confirm(same_in_another_tab, operator, reason="another reason")
     change.refresh_from_db()
     assert change.reason == "wrong list"
