@@ -1,4 +1,4 @@
-"""System checks that say what of the configuration is missing or dangerous, and how to mend it."""
+"""System checks that say what of the configuration is missing or dangerous, and how to fix it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def trail_is_provable(**_: Any) -> list[CheckMessage]:
     if not settings.AUDIT_ANCHOR_FILE and not settings.AUDIT_ANCHOR_EMAILS:
         found.append(
             Warning(
-                "The signed ends of the audit trail go nowhere but into the log, so nobody would "
+                "The anchors of the audit trail go nowhere but into the log, so nobody would "
                 "notice when its end is cut off.",
                 hint="Set AUDIT_ANCHOR_FILE, best on another machine, or AUDIT_ANCHOR_EMAILS.",
                 id="batchops.W004",

@@ -69,16 +69,16 @@ class Environment:
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
             raise ImproperlyConfigured(
                 f"{name} has a line break, another control character or a broken character in it. "
-                "Set it anew, in one line of UTF-8 text."
+                "Set it again, in one line of UTF-8 text."
             )
         return text or default
 
     def words(self, name: str, default: str = "") -> list[str]:
-        """A list of words, parted by commas."""
+        """A comma-separated list of words."""
         return _words(self.text(name, default))
 
     def hosts(self, name: str, default: str) -> list[str]:
-        """Host names, parted by commas, as Django's ALLOWED_HOSTS wants them."""
+        """Comma-separated host names, as Django's ALLOWED_HOSTS wants them."""
 
         def parse(text: str) -> list[str]:
             hosts = _words(text)
@@ -90,7 +90,7 @@ class Environment:
             name,
             parse(default),
             parse,
-            "host names parted by commas, without https:// or a port, "
+            "comma-separated host names, without https:// or a port, "
             "an IPv6 address in brackets such as [::1]",
         )
 
@@ -108,17 +108,17 @@ class Environment:
         return self._read(name, default, parse, "a host name or an address, without a port")
 
     def networks(self, name: str, default: str = "") -> list[Network]:
-        """Networks, parted by commas; a single address is a network of its own."""
+        """Comma-separated networks; a single address is a network of its own."""
 
         def parse(text: str) -> list[Network]:
             return [ipaddress.ip_network(word) for word in _words(text)]
 
         return self._read(
-            name, parse(default), parse, "networks parted by commas, such as 10.0.0.0/8, ::1"
+            name, parse(default), parse, "comma-separated networks, such as 10.0.0.0/8, ::1"
         )
 
     def origins(self, name: str) -> list[str]:
-        """Origins, parted by commas, as Django's CSRF_TRUSTED_ORIGINS wants them."""
+        """Comma-separated origins, as Django's CSRF_TRUSTED_ORIGINS wants them."""
 
         def parse(text: str) -> list[str]:
             origins = _words(text)
@@ -130,7 +130,7 @@ class Environment:
             name,
             [],
             parse,
-            "origins parted by commas, such as https://batchops.example.com, without a path",
+            "comma-separated origins, such as https://batchops.example.com, without a path",
         )
 
     def path(self, name: str, default: Path | str = "") -> Path:
@@ -153,7 +153,7 @@ class Environment:
         return path
 
     def mail_addresses(self, name: str) -> list[str]:
-        """Mail addresses, parted by commas."""
+        """Comma-separated mail addresses."""
 
         def parse(text: str) -> list[str]:
             words = _words(text)
@@ -161,7 +161,7 @@ class Environment:
                 raise ValueError
             return words
 
-        return self._read(name, [], parse, "mail addresses parted by commas")
+        return self._read(name, [], parse, "comma-separated mail addresses")
 
     def sender(self, name: str, default: str) -> str:
         """One mail address, with or without a person's name."""

@@ -73,7 +73,7 @@ def _broken_link(row: Row, following: Row | None) -> Fault:
     return Fault(
         Kind.CHANGED,
         before.sequence,
-        "Its hash was computed anew: the next entry remembers another one.",
+        "Its hash was recomputed: the next entry remembers another one.",
     )
 
 

@@ -91,7 +91,7 @@ class Verdict:
         left = []
         if self.trusted_through is None:
             left.append(
-                "that whoever owns the database rewrote entries and computed the chain anew: "
+                "that whoever owns the database rewrote entries and recomputed the chain: "
                 "no signed anchor and no anchor from elsewhere speaks against it"
             )
         elif self.trusted_through < self.last:

@@ -97,7 +97,7 @@ class Walk:
         return Fault(
             Kind.REWRITTEN,
             after + 1,
-            f"Entries were rewritten and the chain computed anew, somewhere from this one on: "
+            f"Entries were rewritten and the chain recomputed, somewhere from this one on: "
             f"{what}{when} gives entry {anchor.sequence} another hash.",
         )
 

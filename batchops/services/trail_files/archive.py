@@ -122,9 +122,9 @@ def _asked(sequence: int, user: User, actor: audit.Actor) -> AuditEntry:
         )
     asker = get_user_model().objects.filter(pk=asked.actor_id, is_active=True).first()
     if asker is None or not asker.has_perm(permissions.ARCHIVE_TRAIL):
-        raise InvalidInput("Who asked for it may no longer archive. Ask anew.", "confirm")
+        raise InvalidInput("Who asked for it may no longer archive. Ask again.", "confirm")
     if asked.at < timezone.now() - dt.timedelta(days=REQUEST_DAYS):
-        raise InvalidInput(f"It was requested more than {REQUEST_DAYS} days ago. Ask anew.")
+        raise InvalidInput(f"It was requested more than {REQUEST_DAYS} days ago. Ask again.")
     return asked
 
 
@@ -177,7 +177,7 @@ def _write(path: Path, through: int, before: dt.datetime) -> Archive:
         raise InvalidInput(f"{verdict.faults[0]} Nothing was archived.")
     first = _oldest()
     if through < first:
-        raise InvalidInput("It was archived by somebody else meanwhile. Ask anew.")
+        raise InvalidInput("It was archived by somebody else meanwhile. Ask again.")
     last = AuditEntry.objects.get(pk=through)
     now = timezone.now()
     header: dict[str, Any] = {
