@@ -112,7 +112,7 @@ def trail_is_provable(**_: Any) -> list[CheckMessage]:
     if settings.AUDIT_ANCHOR_FILE and not Path(settings.AUDIT_ANCHOR_FILE).parent.is_dir():
         found.append(
             Warning(
-                "The folder of AUDIT_ANCHOR_FILE is not there.",
+                "The folder of AUDIT_ANCHOR_FILE does not exist.",
                 hint="Make it, or mount it, and let the account of the workers write to it.",
                 id="batchops.W005",
             )
@@ -190,7 +190,7 @@ def unknown_name(name: str, known: set[str]) -> CheckMessage:
     """The warning about a name that batchops does not read, with the one that was likely meant."""
     near = difflib.get_close_matches(name.upper(), known, n=1)
     return Warning(
-        f".env sets {name}, which batchops does not read.",
+        f".env sets {name}, which batchops does not know.",
         hint=f"Did you mean {near[0]}?" if near else ".env.example has all names.",
         id="batchops.W001",
     )

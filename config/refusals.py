@@ -34,7 +34,7 @@ TOO_LONG: Final = (
 )
 TOO_MANY_HEADERS: Final = (
     "431 Request Header Fields Too Large",
-    "Your browser sent too much along",
+    "Your browser sent too much",
     "Its cookies for this site are too many or too long. Delete them, then sign in again.",
     "/",
     "To the overview",

@@ -36,8 +36,8 @@ ANCHOR = {
     **dict.fromkeys(("sequence", "number", "interval"), int),
     **dict.fromkeys(("hash", "previous", "at", "key_id", "signature", "reason", "by"), str),
 }
-FILTERED = "The file is filtered: nothing ties what lies before a gap ({:,} gaps) to what follows."
-UNSIGNED = "No signature was checked (--public-key): all of this could have been written anew."
+FILTERED = "The file is filtered: nothing ties what comes before a gap ({:,} gaps) to what follows."
+UNSIGNED = "No signature was checked (--public-key): all of this could have been rewritten."
 LONGEST_LINE = 16 * 2**20
 """Bytes; a longer line is no entry of ours."""
 Object = dict[str, Any]
@@ -126,7 +126,7 @@ def _header(lines: Iterator[tuple[int, bytes]]) -> Object:
     found = header if isinstance(header, dict) else {}
     is_sound = all(type(found.get(name)) is kind for name, kind in kinds.items())
     if not is_sound or found["format"] != FORMAT:
-        raise NotAnExport(f"This is no export of the audit trail in the format {FORMAT}.")
+        raise NotAnExport(f"This is not an export of the audit trail in the format {FORMAT}.")
     return found
 
 
@@ -135,13 +135,13 @@ def _object(line: bytes, number: int) -> Object:
         data = json.loads(line, object_pairs_hook=_without_twins)
     except (ValueError, RecursionError) as error:
         raise Broken(f"Line {number} is not JSON: {error}.") from error
-    need(isinstance(data, dict), f"Line {number} is no JSON object.")
+    need(isinstance(data, dict), f"Line {number} is not a JSON object.")
     return dict(data)
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> Object:
     """An object in which no name stands twice: readers would differ on which one counts."""
-    need(len(dict(pairs)) == len(pairs), "A name stands twice in one object of JSON.")
+    need(len(dict(pairs)) == len(pairs), "A name occurs twice in one JSON object.")
     return dict(pairs)
 
 
@@ -155,7 +155,7 @@ def _check_entry(entry: Object, number: int) -> None:
 def _check_link(before: Object, entry: Object, whole: bool) -> int:
     """Check that an entry comes after the one before it; returns 1 when entries lie between."""
     this, that = entry["sequence"], before["sequence"]
-    need(this > that, f"Entry {this} stands behind {that}.")
+    need(this > that, f"Entry {this} comes after {that}.")
     if this > that + 1:
         need(not whole, f"Entries {that + 1} to {this - 1} are missing.")
         return 1
@@ -176,7 +176,7 @@ def _check_ends(first: Object, last: Object, head: Object, after: str, whole: bo
     need(first["previous_hash"] == before, "The first entry does not begin a chain.")
     need(not (after and whole) or before == after, "The file does not go on from the earlier one.")
     left_out = head["sequence"] - last["sequence"]
-    need(left_out >= 0, "The file holds entries behind its own head.")
+    need(left_out >= 0, "The file contains entries after its own head.")
     need(not whole or left_out == 0, f"The last {left_out} entries before the head are missing.")
     need(left_out > 0 or last["hash"] == head["hash"], "The last entry is not the head's.")
 

@@ -107,7 +107,7 @@ def _written(path: Path) -> Content:
         with open(path, "x", opener=files.for_owner_alone):
             pass
     except FileExistsError:
-        raise BackupError(f"{path} is there already; name another file.") from None
+        raise BackupError(f"{path} already exists; choose another name.") from None
     except OSError as error:
         raise BackupError(f"{path} cannot be written: {error.strerror}.") from None
     try:

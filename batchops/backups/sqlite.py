@@ -106,7 +106,7 @@ def _content(database: sqlite3.Connection, path: Path) -> Content:
     if problems != ["ok"]:
         raise BackupError(f"{path} is damaged: {'; '.join(problems)}")
     if database.execute("PRAGMA foreign_key_check").fetchone():
-        raise BackupError(f"{path} is damaged: rows point to others that are not there.")
+        raise BackupError(f"{path} is damaged: some rows point to others that do not exist.")
     sequence, digest = database.execute(_HEAD).fetchone() or (0, "")
     last = database.execute(_LAST, [sequence]).fetchone()
     if sequence and (last is None or last[0] != digest):

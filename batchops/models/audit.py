@@ -18,7 +18,7 @@ class Action(models.TextChoices):
     CHANGE_APPROVAL_EXPIRED = "change.approval_expired", "Approval expired"
     CHANGE_REJECTED = "change.rejected", "Change rejected"
     CHANGE_SCHEDULED = "change.scheduled", "Change scheduled"
-    CHANGE_RESCHEDULED = "change.rescheduled", "Time of a change moved"
+    CHANGE_RESCHEDULED = "change.rescheduled", "Start of a change moved"
     CHANGE_CANCELLED = "change.cancelled", "Scheduled change cancelled"
     CHANGE_STARTED = "change.started", "Change started"
     CHANGE_HALTED = "change.halted", "Change halted"
@@ -47,7 +47,7 @@ class Action(models.TextChoices):
         "Changed by another tool with the same key",
     )
     BATCH_CARRIED_OUT_LATE = "batch.carried_out_late", "Carried out after all"
-    BATCH_STATUS_CHANGED = "batch.status_changed", "Status moved by itself"
+    BATCH_STATUS_CHANGED = "batch.status_changed", "Status changed by itself"
     BATCH_MISSING = "batch.missing", "Vanished at the vendor"
     BATCH_FOUND_AGAIN = "batch.found_again", "Found again at the vendor"
     BATCH_ID_SHARED = "batch.id_shared", "Id found in several campaigns"
@@ -72,7 +72,7 @@ class Action(models.TextChoices):
     ACCESS_DENIALS_SUMMED_UP = "access.denials_summed_up", "More tries denied"
 
     AUDIT_EXPORTED = "audit.exported", "Trail exported"
-    AUDIT_ANCHORED = "audit.anchored", "Head of the trail signed"
+    AUDIT_ANCHORED = "audit.anchored", "Anchor recorded"
     AUDIT_VERIFIED = "audit.verified", "Trail verified"
     AUDIT_ARCHIVE_REQUESTED = "audit.archive_requested", "Archive of the trail requested"
     AUDIT_ARCHIVED = "audit.archived", "Trail archived"

@@ -53,7 +53,9 @@ def check(name: str) -> None:
     _require_plain(name)
     bare = _bare(name)
     if bare in _SYSTEM or _bare("batchops") in bare:
-        raise ValidationError("This name could pass for batchops itself. Choose another one.")
+        raise ValidationError(
+            "This name could be mistaken for batchops itself. Choose another one."
+        )
     shape = skeleton(name)
     for other in User.objects.values_list("username", flat=True).iterator():
         if skeleton(other) == shape:

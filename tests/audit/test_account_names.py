@@ -97,7 +97,7 @@ def test_the_admin_and_createsuperuser_say_what_is_wrong(administrator: User) ->
     form["usable_password"] = "true"
     page = client.post(reverse("admin:auth_user_add"), form).content.decode()
     assert "looks like that of the account “ada”" in page
-    with pytest.raises(CommandError, match="could pass for batchops"):
+    with pytest.raises(CommandError, match="could be mistaken for batchops"):
         call_command(
             *("createsuperuser", "--no-input", "--username=system", "--email=x@example.com"),
             stdout=io.StringIO(),

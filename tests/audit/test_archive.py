@@ -110,7 +110,7 @@ def test_a_request_is_good_for_some_days_only(
 ) -> None:
     asked = ask(archivist)
     late = timezone.now() + dt.timedelta(days=audit_archive.REQUEST_DAYS, minutes=1)
-    with time_machine.travel(late), pytest.raises(InvalidInput, match="Ask anew"):
+    with time_machine.travel(late), pytest.raises(InvalidInput, match="Ask again"):
         audit_archive.carry_out(
             asked.pk, tmp_path / "a", user=second, actor=audit.Actor.of_user(second)
         )
@@ -189,7 +189,7 @@ def test_nothing_goes_when_the_file_is_there_already(
 ) -> None:
     path = tmp_path / "archive.jsonl"
     path.write_text("precious")
-    with pytest.raises(InvalidInput, match="exists already"):
+    with pytest.raises(InvalidInput, match="already exists"):
         archive(archivist, second, path)
     assert path.read_text() == "precious"
     assert AuditEntry.objects.filter(sequence=1).exists()

@@ -64,7 +64,7 @@ def test_a_disk_that_hangs_is_given_up_and_gets_what_it_missed_when_it_is_back(
     assert "AUDIT_ANCHOR_FILE cannot be written" in caplog.text
     failing = AuditOutlet.objects.get(name="file")
     assert failing.failing_since is not None
-    assert any("Anchors do not go out" in problem for problem in watch.standing().problems)
+    assert any("Anchors cannot be delivered" in problem for problem in watch.standing().problems)
     drain = threading.Thread(target=path.read_bytes, daemon=True)
     drain.start()
     drain.join(2)

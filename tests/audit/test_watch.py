@@ -298,7 +298,7 @@ def test_a_trail_that_was_not_verified_for_two_nights_is_not_ready() -> None:
     trail.fill(1)
     assert watch.standing().problems == ()
     with time_machine.travel(timezone.now() + dt.timedelta(hours=51)):
-        assert "was not verified since" in watch.standing().problems[0]
+        assert "has not been verified since" in watch.standing().problems[0]
 
 
 def test_the_trails_page_says_what_the_last_verdict_was(client: Client, auditor: User) -> None:

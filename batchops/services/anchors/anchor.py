@@ -107,9 +107,9 @@ class Anchor:
         numbers = {name: data.get(name, 0) for name in ("number", "interval")}
         previous = data.get("previous", GENESIS)
         if not all(isinstance(text, str) for text in texts.values()) or not is_hash(previous):
-            raise BadAnchor("The texts of an anchor are no texts.")
+            raise BadAnchor("The text fields of an anchor must be text.")
         if not all(type(number) is int and number >= 0 for number in numbers.values()):
-            raise BadAnchor("The number and interval of an anchor are whole numbers.")
+            raise BadAnchor("The number and interval of an anchor must be whole numbers.")
         return cls(sequence, str(digest), **texts, **numbers, previous=str(previous))
 
 

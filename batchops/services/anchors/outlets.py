@@ -87,7 +87,7 @@ def read_file(path: Path) -> Iterator[Anchor]:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise InvalidInput(f"The anchors cannot be read: {reason}.", "anchor") from error
     if not found:
-        raise InvalidInput("The file holds no anchor.", "anchor")
+        raise InvalidInput("The file contains no anchor.", "anchor")
 
 
 def append(path: Path, lines: list[str]) -> None:
@@ -193,4 +193,6 @@ def _anchors_in(line: str, number: int) -> Iterator[Anchor]:
         else:
             yield Anchor.from_json(data)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"Line {number} of the file is no anchor: {error}", "anchor") from error
+        raise InvalidInput(
+            f"Line {number} of the file is not an anchor: {error}", "anchor"
+        ) from error

@@ -81,7 +81,7 @@ class AnchorChain:
                 Kind.NOT_ANCHORED,
                 next_entry,
                 f"The last anchor is of {latest.at}; the next was due after {latest.interval} "
-                "seconds and is not there.",
+                "seconds and is missing.",
             )
         return None
 

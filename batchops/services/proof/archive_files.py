@@ -65,7 +65,9 @@ def _look_into(path: Path) -> ArchiveFile:
             first, last = first or data, data
     entries = header.get("entries")
     if header.get("format") != FORMAT or header.get("whole") is not True:
-        raise InvalidInput(f"{path} is no archive and no whole export of the trail.", "archive")
+        raise InvalidInput(
+            f"{path} is neither an archive nor a whole export of the audit trail.", "archive"
+        )
     if first is None or last is None or end is None or type(entries) is not int:
         raise InvalidInput(f"{path} is cut off.", "archive")
     try:
@@ -93,16 +95,18 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         data = parse_json(line.decode())
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"Line {number} of {path} is no JSON: {error}.", "archive") from error
+        raise InvalidInput(f"Line {number} of {path} is not JSON: {error}.", "archive") from error
     if not isinstance(data, dict):
-        raise InvalidInput(f"Line {number} of {path} is no JSON object.", "archive")
+        raise InvalidInput(f"Line {number} of {path} is not a JSON object.", "archive")
     return data
 
 
 def _row(path: Path, number: int, data: dict[str, Any]) -> Row:
     """An entry of a file as the row it was; what it is made of is judged by its hash."""
     if set(data) != set(Row._fields) or type(data["sequence"]) is not int:
-        raise InvalidInput(f"Line {number} of {path} is no entry of the trail.", "archive")
+        raise InvalidInput(
+            f"Line {number} of {path} is not an entry of the audit trail.", "archive"
+        )
     texts = {
         name: canonical_text(value)
         for name, value in data.items()

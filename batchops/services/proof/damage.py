@@ -19,7 +19,7 @@ from batchops.services.trail import stored_rows
 Found = TypeVar("Found")
 Other = TypeVar("Other")
 
-UNREADABLE: Final = "The audit trail holds what cannot be read: run manage.py verify_audit."
+UNREADABLE: Final = "The audit trail contains something unreadable: run manage.py verify_audit."
 _WORDS: Final = ("could not decode to utf-8", "malformed json")
 """What SQLite says of a value that it cannot give out; all else is no word on the trail."""
 
@@ -48,5 +48,5 @@ def first_fault() -> Fault | None:
     for rows in stored_rows.chain():
         for row in rows:
             if row_hash(row) != row.hash:
-                return Fault(Kind.CHANGED, row.sequence, "Its content does not give its hash.")
+                return Fault(Kind.CHANGED, row.sequence, "Its content does not match its hash.")
     return None

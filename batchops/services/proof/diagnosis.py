@@ -53,7 +53,7 @@ def diagnose(row: Row, expected: int, previous_hash: str) -> Fault:
     if following is not None and following.previous_hash == previous_hash:
         return Fault(Kind.INSERTED, row.sequence, "The next entry follows the one before it.")
     if links:
-        return Fault(Kind.CHANGED, row.sequence, "Its content does not give its hash.")
+        return Fault(Kind.CHANGED, row.sequence, "Its content does not match its hash.")
     if fits_itself:
         return _broken_link(row, following)
     if original is not None:
@@ -62,14 +62,16 @@ def diagnose(row: Row, expected: int, previous_hash: str) -> Fault:
             row.sequence - 1,
             f"The next entry was written as number {original} and moved up.",
         )
-    return Fault(Kind.CHANGED, row.sequence, "Neither its content nor its place fits its hash.")
+    return Fault(Kind.CHANGED, row.sequence, "Neither its content nor its place matches its hash.")
 
 
 def _broken_link(row: Row, following: Row | None) -> Fault:
     """A row that fits its own hash, but does not name the hash before as the one before."""
     before = _at(row.sequence - 1)
     if before is None or (following is not None and following.previous_hash != row.hash):
-        return Fault(Kind.CHANGED, row.sequence, "It names another hash before than there is.")
+        return Fault(
+            Kind.CHANGED, row.sequence, "Its previous hash is not that of the entry before it."
+        )
     return Fault(
         Kind.CHANGED,
         before.sequence,

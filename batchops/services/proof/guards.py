@@ -24,7 +24,7 @@ _RELATION: Final = """
            relowner <> (SELECT relowner FROM pg_class WHERE oid = to_regclass(%s))
     FROM pg_class c WHERE oid = to_regclass(%s)"""
 _STRANGE: Final = (
-    "is no ordinary table",
+    "is not an ordinary table",
     "hides rows by row security",
     "has rewrite rules",
     "shares its rows with another table",
@@ -76,7 +76,7 @@ def _compared(expected: dict[str, str], there: dict[str, str], what: str) -> lis
 def _how(name: str, expected: dict[str, str], there: dict[str, str]) -> str:
     if name not in there:
         return "is missing: the database no longer refuses to alter the trail"
-    return "is not as batchops made it" if name in expected else "is none of batchops"
+    return "is not as batchops made it" if name in expected else "is not one of batchops"
 
 
 def _of_sqlite() -> list[str]:
@@ -89,7 +89,7 @@ def _of_sqlite() -> list[str]:
     found = _compared(_expected("TRIGGER"), there, "trigger")
     tables = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name IN (%s, %s)"
     if _rows(tables, TABLE, HEAD) != [(2,)]:
-        found.append("The trail is no ordinary table.")
+        found.append("The audit trail is not an ordinary table.")
     return found
 
 

@@ -70,7 +70,7 @@ class Standing:
 
     @property
     def outcome(self) -> str:
-        return self.verdict.outcome if self.verdict else "not verified yet"
+        return self.verdict.outcome if self.verdict else "not yet verified"
 
     @property
     def words(self) -> str:
@@ -163,14 +163,14 @@ def alarm_text() -> str:
 def _standing() -> Standing:
     verdict = verdicts.latest()
     found = [alarm] if (alarm := _alarm_text()) else []
-    found += [f"Anchors do not go out: {outlet.error}" for outlet in outlets.failing()]
+    found += [f"Anchors cannot be delivered: {outlet.error}" for outlet in outlets.failing()]
     scheduled, oldest = _scheduled(), AuditEntry.objects.order_by("sequence").first()
     since = scheduled.at if scheduled else oldest.at if oldest else None
     if since is not None and timezone.now() - since > OVERDUE:
-        found.append(f"The audit trail was not verified since {since:%Y-%m-%d %H:%M} UTC.")
+        found.append(f"The audit trail has not been verified since {since:%Y-%m-%d %H:%M} UTC.")
     anchor = verification.last_anchor()
     if anchor is not None and anchor.key_id and anchor.is_late(timezone.now()):
-        found.append(f"The audit trail was not signed since {anchor.at}.")
+        found.append(f"The audit trail has not been signed since {anchor.at}.")
     return Standing(tuple(found), verdict)
 
 

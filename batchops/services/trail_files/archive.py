@@ -160,7 +160,7 @@ def _cut_before(before: dt.datetime) -> int:
     if anchor is not None:
         through = min(through, anchor.sequence)
     if not AuditEntry.objects.filter(sequence__lte=through).exists():
-        raise InvalidInput("There is no entry older than that.", "before")
+        raise InvalidInput("No entry is older than that.", "before")
     return through
 
 
@@ -212,7 +212,7 @@ def _save(path: Path, chunks: Iterator[bytes]) -> str:
         # The name of the new file, too.
         flush(path.parent)
     except FileExistsError:
-        raise InvalidInput(f"{path} exists already; choose another name.", "to") from None
+        raise InvalidInput(f"{path} already exists; choose another name.", "to") from None
     except OSError as error:
         raise InvalidInput(f"{path} cannot be written: {error.strerror}.", "to") from error
     return digest.hexdigest()
