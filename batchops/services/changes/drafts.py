@@ -79,7 +79,7 @@ def draft(
 def check_patch(patch: BatchPatch, now: dt.datetime, *, expire_now: bool = False) -> None:
     """Raise InvalidInput for a patch that asks for nothing, or for an expiry in the past."""
     if not patch:
-        raise InvalidInput("Nothing would change: choose at least one thing to change.")
+        raise InvalidInput("Nothing would change: choose at least one value to change.")
     expiry = patch.expires_on
     if isinstance(expiry, dt.datetime) and expiry <= now and not expire_now:
         raise InvalidInput(

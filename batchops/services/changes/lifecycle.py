@@ -108,7 +108,7 @@ def discard(change: Change, *, user: User, actor: audit.Actor) -> Change:
     if change.requested_by_id != user.pk:
         raise authorization.denied("Only its author can discard a draft.", actor, change)
     if not drafts.drop(change, actor):
-        raise WrongState("This change was confirmed already and cannot be discarded.", change)
+        raise WrongState("This change has already been confirmed and cannot be discarded.", change)
     return change
 
 
@@ -315,14 +315,14 @@ def _require_draft(change: Change) -> None:
     if change.state == ChangeState.DRAFTING:
         raise WrongState("This change is still being drafted. Try again in a moment.", change)
     if change.state != ChangeState.DRAFT:
-        raise WrongState("This change was confirmed already.", change)
+        raise WrongState("This change has already been confirmed.", change)
 
 
 def _end_pause(pause: Change) -> None:
     """Take the end off a pause, unless it was moved since it was looked at."""
     due, pause = pause.resume_at, locked(pause)
     if pause.resume_at != due:
-        raise WrongState("The end of this pause was moved meanwhile.", pause)
+        raise WrongState("The end of this pause has been moved in the meantime.", pause)
     pause.resume_at = pause.resume_lease_until = None
     terms.restamp(pause)
     pause.save()

@@ -222,7 +222,7 @@ class TestLiveCounts:
         vendor.set_faults(error_503=1)
         response = client.get(counts())
         assert response.status_code == 200
-        assert "The vendor did not tell" in response.json()["html"]
+        assert "The vendor gave no counts" in response.json()["html"]
         assert len(vendor.journal("GET")) == 1
 
     def test_nothing_of_it_is_stored(self, client: Client, vendor: EmbeddedSandbox) -> None:

@@ -304,7 +304,7 @@ def test_a_stale_page_approves_nothing_and_tells_what_moved_since(
     assert "no longer what you were shown" in text
     assert "Since then: olivia moved the end of a pause" in text
     assert "resume at:" in text
-    assert "Moved since it was confirmed" in text, "and the page shows it before the next click"
+    assert "Changed since it was confirmed" in text, "and the page shows it before the next click"
     change.refresh_from_db()
     assert change.state == ChangeState.AWAITING_APPROVAL
     do(client, approver, change, "approve", seen=change.fingerprint)
