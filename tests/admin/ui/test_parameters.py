@@ -58,6 +58,7 @@ def refused(response: Any, words: str) -> str:
     return page
 
 
+@pytest.mark.once  # Refused before any query.
 @pytest.mark.parametrize("name", LOOKUPS)
 @pytest.mark.parametrize("model", LISTS)
 def test_a_list_runs_no_lookup_that_it_does_not_offer(
@@ -88,6 +89,7 @@ def test_an_action_over_such_an_address_freezes_nothing(client: Client, method: 
     assert not AuditEntry.objects.filter(action="change.requested").exists()
 
 
+@pytest.mark.once  # Refused before any query.
 @pytest.mark.parametrize(
     ("model", "query", "words"),
     [
@@ -193,6 +195,7 @@ PAGES: Final = (
 )
 
 
+@pytest.mark.once  # Refused before any query.
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_every_page_refuses_what_it_does_not_take(client: Client, path: str, method: str) -> None:
