@@ -7,10 +7,12 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 if "BATCHOPS_TEST_DATA" not in os.environ:
     # Shared by the processes of one run, apart from other runs in the same checkout.
     folder = os.environ["BATCHOPS_TEST_DATA"] = tempfile.mkdtemp(prefix="batchops-tests-")
+    (Path(folder) / "static").mkdir()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 os.environ |= {
@@ -19,6 +21,7 @@ os.environ |= {
     "DEBUG": "off",
     "HTTPS_ONLY": "off",
     "QUEUE_URL": "memory://",
+    "STATIC_ROOT": os.environ["BATCHOPS_TEST_DATA"] + "/static",
     "SECRET_KEY": "of-the-tests-alone",
     "SYLLABLE_API_KEY": "key-of-the-tests",
     "SYLLABLE_BASE_URL": "http://127.0.0.1:9",
