@@ -80,7 +80,7 @@ def server_url(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[Site]:
-    """A migrated site, made once and copied for each test."""
+    """A migrated site with one account, ann, made once and copied for each test."""
     folder = tmp_path_factory.mktemp("template")
     if connection.vendor == "sqlite":
         site = Site(folder, f"sqlite://{folder}/batchops.sqlite3")
@@ -91,13 +91,14 @@ def template(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) ->
         site = Site(folder, server_url(name))
     done = site.run("migrate")
     assert done.returncode == 0, done.stderr
+    site.make_account("ann")
     yield site
     drop(site)
 
 
 @pytest.fixture
 def site(template: Site, tmp_path: Path) -> Iterator[Site]:
-    """A site with one account, ann."""
+    """A copy of the template."""
     if template.is_sqlite:
         shutil.copy(template.file, tmp_path)
         made = Site(tmp_path, f"sqlite://{tmp_path}/batchops.sqlite3")
@@ -107,7 +108,6 @@ def site(template: Site, tmp_path: Path) -> Iterator[Site]:
             model = template.url.rpartition("/")[2]
             server.execute(f"CREATE DATABASE {name} TEMPLATE {model}".encode())
         made = Site(tmp_path, server_url(name))
-    made.make_account("ann")
     yield made
     drop(made)
 
