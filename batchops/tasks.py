@@ -65,7 +65,7 @@ def beat() -> None:
     if LANES["push"].is_well(heartbeats.HUNG_AFTER_SECONDS):
         _heart.beat()
     else:
-        logger.error("The push lane hangs or fails again and again: nothing is being sent.")
+        logger.error("The push lane is hung or keeps failing: nothing is being sent.")
 
 
 def keep_mirror_fresh() -> None:

@@ -16,9 +16,9 @@ from batchops.models import Heartbeat
 
 BEAT_SECONDS: Final = 2.0
 HUNG_AFTER_SECONDS: Final = 5.0
-"""A push lane without a sign of life for so long counts as no worker, and its heart stops."""
+"""A push lane without a sign of life for so long counts as no worker, and its heartbeat stops."""
 GONE_AFTER: Final = dt.timedelta(seconds=8)
-"""A heart that was not heard for so long has stopped: hung for 13 seconds at the most."""
+"""A worker without a heartbeat for so long is gone: hung for 13 seconds at the most."""
 KEPT: Final = dt.timedelta(days=1)
 
 

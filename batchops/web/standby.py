@@ -1,4 +1,4 @@
-"""What a web process does by itself: emergency pauses that no worker takes, a look at the trail.
+"""What a web process does by itself: emergency pauses that no worker takes, a check of the trail.
 
 It happens in a thread of the process, so neither a request waits for it nor its end ends it. Of
 several processes the one that was told begins, since it looks first; the others see its leases,
@@ -21,14 +21,14 @@ from batchops.services.runs import due
 
 WORKERS_FIRST_SECONDS: Final = 2.0
 """How long an emergency is left to the workers, where any is alive."""
-LOOK_SECONDS: Final = 0.1
-OPEN_LOOK_SECONDS: Final = 1.0
-"""How often it is looked while somebody is at work on an emergency, or it waits."""
-QUIET_LOOK_SECONDS: Final = 10.0
-"""The same where nobody told of any: another process may have died over one."""
+POLL_SECONDS: Final = 0.1
+OPEN_POLL_SECONDS: Final = 1.0
+"""How often to ask while somebody is at work on an emergency, or it waits."""
+IDLE_POLL_SECONDS: Final = 10.0
+"""The same where none was reported: another process may have died over one."""
 
-TRAIL_LOOK_SECONDS: Final = 60.0
-"""How often it is looked whether the database went back, at the start first."""
+TRAIL_CHECK_SECONDS: Final = 60.0
+"""How often to ask whether the database went back, at the start first."""
 END_SECONDS: Final = 25.0
 """The web server kills a process that takes 30 to end."""
 
@@ -44,25 +44,25 @@ class Standby:
         found = due.emergencies()
         if not found.are_left_alone:
             self._left_alone_since = None
-            return OPEN_LOOK_SECONDS if found.are_open else QUIET_LOOK_SECONDS
+            return OPEN_POLL_SECONDS if found.are_open else IDLE_POLL_SECONDS
         if self._left_alone_since is None:
             self._left_alone_since = time.monotonic()
         waited = time.monotonic() - self._left_alone_since
         if waited < WORKERS_FIRST_SECONDS and heartbeats.workers().are_running:
-            return LOOK_SECONDS
+            return POLL_SECONDS
         driver.drive(only_emergency=True)
-        return LOOK_SECONDS
+        return POLL_SECONDS
 
 
-LANE: Final = Lane("standby", Standby().step, every=QUIET_LOOK_SECONDS)
+LANE: Final = Lane("standby", Standby().step, every=IDLE_POLL_SECONDS)
 
 
-def look_at_trail() -> None:
+def check_trail() -> None:
     """Notice a database that went back, on a host without a worker too."""
     last_seen.check()
 
 
-TRAIL: Final = Lane("trail", look_at_trail, every=TRAIL_LOOK_SECONDS)
+TRAIL: Final = Lane("trail", check_trail, every=TRAIL_CHECK_SECONDS)
 
 
 def start() -> None:
@@ -78,5 +78,5 @@ def end() -> None:
 
 
 @receiver(wake.work_waiting)
-def look(**_: Any) -> None:
+def wake_up(**_: Any) -> None:
     LANE.wake()

@@ -73,7 +73,7 @@ def test_a_scheduled_start_that_has_come_is_queued(change: Change) -> None:
     assert scheduled.get().state == "queued"
 
 
-def test_a_lease_that_has_lapsed_is_taken_back(change: Change) -> None:
+def test_a_lease_that_has_expired_is_reclaimed(change: Change) -> None:
     leases.claim(change, "of a worker that died", 10)
     assert not due.keep_time()
     change.items.update(lease_until=timezone.now() - PAST)

@@ -156,7 +156,7 @@ def leases(change: Change) -> set[str]:
 def test_what_falls_due_while_nobody_wakes_a_worker_is_done(
     sandbox: EmbeddedSandbox, operator: User, tmp_path: Path, settings: Settings
 ) -> None:
-    """A lapsed lease, a scheduled start, the end of a wait: none waits for the minute's end."""
+    """An expired lease, a scheduled start, the end of a wait: none waits for the minute's end."""
     fill(sandbox, 3)
     change = confirmed(operator)
     settings.PUSH_LEASE_SECONDS = 2

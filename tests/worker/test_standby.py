@@ -68,7 +68,7 @@ def test_the_two_seconds_begin_anew_when_a_worker_took_it_meanwhile(
     look.step()
     leases.claim(emergency, "of a worker", 5)
     time.sleep(0.06)
-    assert look.step() == standby.OPEN_LOOK_SECONDS
+    assert look.step() == standby.OPEN_POLL_SECONDS
     leases.give_back("of a worker", list(emergency.items.values_list("pk", flat=True)))
     look.step()
     assert sandbox.journal(method="PUT") == []
@@ -77,7 +77,7 @@ def test_the_two_seconds_begin_anew_when_a_worker_took_it_meanwhile(
 def test_other_changes_are_left_to_the_workers(sandbox: EmbeddedSandbox, operator: User) -> None:
     ids = fill(sandbox, 4)
     ordinary = confirmed(operator)
-    assert Standby().step() == standby.QUIET_LOOK_SECONDS
+    assert Standby().step() == standby.IDLE_POLL_SECONDS
     assert lifecycle.counts(ordinary) == {"pending": 4}
     ordinary.items.filter(batch__in=ids[:2]).delete()
     urgent = confirmed(operator, priority=EMERGENCY)
@@ -86,7 +86,7 @@ def test_other_changes_are_left_to_the_workers(sandbox: EmbeddedSandbox, operato
     assert lifecycle.counts(ordinary) == {"pending": 2}
 
 
-def test_what_a_process_that_died_held_is_taken_over_when_its_leases_lapse(
+def test_what_a_process_that_died_had_leased_is_taken_over_when_its_leases_expire(
     sandbox: EmbeddedSandbox, emergency: Change
 ) -> None:
     leases.claim(emergency, "of a process that died", 20)
@@ -98,7 +98,7 @@ def test_what_a_process_that_died_held_is_taken_over_when_its_leases_lapse(
 
 def test_one_that_is_halted_is_not_looked_at_again_and_again(emergency: Change) -> None:
     run_state.halt(emergency, "The key was rejected.")
-    assert Standby().step() == standby.QUIET_LOOK_SECONDS
+    assert Standby().step() == standby.IDLE_POLL_SECONDS
 
 
 def test_the_page_does_not_say_that_nothing_is_sent(emergency: Change) -> None:

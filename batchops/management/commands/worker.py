@@ -45,7 +45,9 @@ class Command(BaseCommand):
         for lane in LANES.values():
             lane.ask_to_end()
         if not LANES["push"].join(driver.longest_request_seconds() + WRITING_SECONDS):
-            self.stderr.write("Requests were still under way; they will be settled by reading.")
+            self.stderr.write(
+                "Requests were still under way; reading the batches will tell their outcomes."
+            )
         if lanes.end(list(LANES.values()), GRACE_SECONDS):
             # Python would wait for the threads that a hung lane has begun.
             logging.shutdown()

@@ -180,7 +180,7 @@ class Attempt:
             return self._failed(error, kind)
         words = error.words or "no reason"
         if kind is RequestKind.UPDATE:
-            message = f"The vendor does not let this batch be changed: {words}"
+            message = f"The vendor does not allow this batch to be changed: {words}"
             outcome = self._refused(Refused(message, http_status=error.http_status))
             match outcome:
                 case Settled(state=ItemState.REFUSED):
@@ -188,7 +188,7 @@ class Attempt:
                 case _:
                     return outcome
         state = ItemState.REFUSED
-        message = f"The vendor does not let this batch be read: {words}"
+        message = f"The vendor does not allow this batch to be read: {words}"
         if self._assignment.in_doubt:
             state = ItemState.FAILED
             message += " Whether an earlier try was carried out is not known."
@@ -286,7 +286,7 @@ def _given_up(assignment: Assignment) -> str:
     minutes = (time.monotonic() - since) / 60
     return (
         f"{begins} after {len(assignment.tries)} tries in {minutes:.0f} minutes ({words}), "
-        "while the vendor carried out changes of other batches."
+        "while the vendor carried out changes to other batches."
     )
 
 

@@ -1,4 +1,4 @@
-"""A database that is gone for a while: borne for minutes, then given up."""
+"""A database that is gone for a while: tolerated for minutes, then given up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DatabaseOutage:
         now = self._clock()
         if self._since is None:
             self._since = now
-            logger.error("The database cannot be used (%s). Outcomes are kept meanwhile.", error)
+            logger.error("The database is unavailable (%s). Outcomes are kept meanwhile.", error)
         elif now - self._since > LONGEST_OUTAGE_SECONDS:
             raise error
         self.forget_connection()

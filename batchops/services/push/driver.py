@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 _driving = threading.Lock()
 _driving_emergencies = threading.Lock()
-_call_again = threading.Event()
+_run_again = threading.Event()
 _stop_asked: Callable[[], bool] = lambda: False  # noqa: E731
 _alive_at = float("-inf")
 
@@ -39,19 +39,19 @@ def drive(*, only_emergency: bool = False) -> None:
     """Work until there is nothing left to do now; returns at once where an engine runs already.
 
     `only_emergency`: work on emergency changes alone, from a thread of any process; it may run
-    beside the other. Raises DatabaseError when the database is gone for longer than can be borne.
-    Nothing is lost by that: the leases lapse, and the next call finds out what became of their
+    beside the other. Raises DatabaseError when the database is gone for too long.
+    Nothing is lost by that: the leases expire, and the next call finds out what became of their
     items.
     """
     if only_emergency:
         _drive_emergencies()
         return
-    _call_again.set()
-    while _call_again.is_set() and not _stop_asked():
+    _run_again.set()
+    while _run_again.is_set() and not _stop_asked():
         if not _driving.acquire(blocking=False):
             return
         try:
-            _call_again.clear()
+            _run_again.clear()
             _run_engine()
         finally:
             _driving.release()
@@ -97,7 +97,9 @@ def _run_engine(*, only_emergency: bool = False) -> None:
         for change in leases.runnable(timezone.now()):
             run_state.halt(change, run_state.halt_reason(error))
     except DatabaseError as error:
-        logger.error("The database cannot be used (%s). Nothing is lost: it goes on later.", error)
+        logger.error(
+            "The database is unavailable (%s). Nothing is lost; work goes on later.", error
+        )
         close_old_connections()
         raise
 

@@ -44,7 +44,7 @@ PROGRESS_SECONDS: Final = 1.0
 STOP_CHECK_SECONDS: Final = 0.5
 """How often to ask whether a change was stopped."""
 LEASE_SWEEP_SECONDS: Final = 1.0
-"""How often to ask for lapsed leases, and for changes that have ended unnoticed."""
+"""How often to ask for expired leases, and for changes that have ended unnoticed."""
 DATABASE_RETRY_SECONDS: Final = 0.25
 """Time between two tries to use a database that is gone."""
 LAST_WRITE_SECONDS: Final = 4.0
@@ -85,22 +85,22 @@ class Engine:
     def run(self) -> None:
         """Work until there is nothing left to do now, or until asked to end.
 
-        Raises DatabaseError when the database is gone for longer than can be borne.
+        Raises DatabaseError when the database is gone for too long.
         """
         self.dispatcher.start()
         try:
-            while not self.is_asked_to_end() and self._go_on():
+            while not self.is_asked_to_end() and self._round():
                 is_reading = self.supply.gate.is_reading
                 self._collect(PAGE_POLL_SECONDS if is_reading else OUTCOME_POLL_SECONDS)
                 self.dispatcher.send_due()
         finally:
             self._close()
-        leases.wake_at_next_lapse()
+        leases.wake_at_next_expiry()
 
-    def _go_on(self) -> bool:
+    def _round(self) -> bool:
         """One round with the database; whether there may be more to do."""
         try:
-            self._take_unknown()
+            self._reclaim_unknown()
             claimed = self._use_database()
             more = bool(claimed or self.supply.leased) or self.supply.gate.is_reading
             more = more or self._has_more()
@@ -125,7 +125,7 @@ class Engine:
             self._show_progress()
         if self.polling_changes.is_due():
             self.supply.poll()
-            self._give_back(self.supply.in_the_way(), "Made way for something more urgent.")
+            self._give_back(self.supply.preempted(), "Made way for something more urgent.")
         claimed = self.supply.refill()
         unsent, self.supply.unsent = self.supply.unsent, []
         self.buffer.add(unsent)
@@ -135,16 +135,16 @@ class Engine:
 
     def _collect(self, seconds: float) -> None:
         """Take the reports that have come in, waiting a moment for the first."""
-        self._take(self.dispatcher.reports(seconds, GROUP_SIZE))
+        self._process(self.dispatcher.reports(seconds, GROUP_SIZE))
         under_way = len(self.supply.leased) - len(self.buffer)
-        self._follow(self.policy.decide_denials(under_way))
+        self._apply(self.policy.decide_denials(under_way))
 
-    def _take(self, reports: Iterable[Report]) -> None:
+    def _process(self, reports: Iterable[Report]) -> None:
         for report in reports:
             claimant = self.supply.claimant(report.outcome.assignment.change_id)
-            self._follow(self.policy.decide(report, is_hurried=claimant.narrows))
+            self._apply(self.policy.decide(report, narrows_outreach=claimant.narrows))
 
-    def _follow(self, decisions: Iterable[Decision]) -> None:
+    def _apply(self, decisions: Iterable[Decision]) -> None:
         for decision in decisions:
             match decision:
                 case Settled():
@@ -164,7 +164,7 @@ class Engine:
         """Write what is known, forget its items, and end the changes that are through."""
         ended: set[UUID] = set()
         for assignments in self.buffer.write(self.supply.changes):
-            self.supply.let_go(assignments)
+            self.supply.forget(assignments)
             ended |= {one.change_id for one in assignments}
         for key in ended:
             if not self.supply.has_leased(key):
@@ -175,22 +175,22 @@ class Engine:
             self.buffer.give_back(given_back, why)
             self._write()
 
-    def _take_unknown(self) -> None:
+    def _reclaim_unknown(self) -> None:
         """Once the database is back: work on what was claimed when it went."""
         if self.outage.is_on:
-            leases.take_unknown(self.lease.name, self.supply.leased.keys())
+            leases.reclaim_unknown(self.lease.name, self.supply.leased.keys())
 
     def _renew(self) -> None:
         """Forget what another worker has taken over, but for what is under way."""
         if lost := self.lease.renew_when_due(self.supply.leased.keys()):
-            self.supply.let_go(self.dispatcher.take_back(lambda one: one.item_id in lost))
+            self.supply.forget(self.dispatcher.take_back(lambda one: one.item_id in lost))
 
     # Changes ----------------------------------------------------------------------------------
 
     def _apply_to_changes(self) -> None:
         """Let changes wait, halt or go on, as their outcomes have shown."""
         policy = self.policy
-        run_state.answered(
+        run_state.end_wait(
             self.supply.changes[key] for key in policy.answered - policy.held_up.keys()
         )
         policy.answered.clear()
@@ -207,7 +207,7 @@ class Engine:
                     assert_never(decision)
             del policy.held_up[key]
         if policy.is_back:
-            run_state.hurry_those_who_wait()
+            run_state.retry_waiting()
             policy.is_back = False
 
     def _compare(self) -> None:
@@ -238,7 +238,7 @@ class Engine:
         unsent = self.dispatcher.take_back(
             lambda one: one.change_id in off and one.mode is not Mode.READ_ONLY
         )
-        self._give_back(unsent, "Stopped, or halted.")
+        self._give_back(unsent, "The change was stopped or halted.")
         for change in ended:
             lifecycle.sweep_stopped(change)
 
@@ -256,7 +256,7 @@ class Engine:
 
     def _sweep(self) -> None:
         """Take over what dead workers leased, start what is due, end what ended unnoticed."""
-        leases.take_lapsed(but=self.lease.name)
+        leases.reclaim_expired(but=self.lease.name)
         if not self.only_emergency:
             lifecycle.queue_due()
             self._end_unnoticed()
@@ -284,15 +284,15 @@ class Engine:
         self.outage.goes_on(error)
         if self.lease.is_half_over():
             # Others may soon take over what is leased, and must not find it being sent.
-            self.buffer.give_back(self.dispatcher.take_back(), "The database was gone.")
+            self.buffer.give_back(self.dispatcher.take_back(), "The database was unavailable.")
         self._collect(DATABASE_RETRY_SECONDS)
 
     def _close(self) -> None:
         """Let what is under way settle, give back the rest, and end the threads."""
         unsent = self.dispatcher.close(longest_request_seconds())
-        self._take(self.dispatcher.reports())
-        self._follow(self.policy.decide_denials(0))
-        self.buffer.give_back([*unsent, *self.dispatcher.take_back()], "The worker was ended.")
+        self._process(self.dispatcher.reports())
+        self._apply(self.policy.decide_denials(0))
+        self.buffer.give_back([*unsent, *self.dispatcher.take_back()], "The worker was shut down.")
         self._write_the_last()
         self.supply.gate.close()
 
@@ -300,7 +300,7 @@ class Engine:
         deadline = time.monotonic() + LAST_WRITE_SECONDS
         while True:
             try:
-                self._take_unknown()
+                self._reclaim_unknown()
                 self._write()
                 self._apply_to_changes()
                 return
@@ -308,7 +308,7 @@ class Engine:
                 self.outage.forget_connection()
                 if time.monotonic() > deadline:
                     logger.error(
-                        "%d outcomes could not be written (%s): reading will settle them.",
+                        "%d outcomes could not be written (%s): reading the batches will tell.",
                         len(self.buffer),
                         error,
                     )

@@ -29,7 +29,7 @@ RETRY_CAP_SECONDS: Final = 20.0
 """Longest wait before an item is tried again, by batchops's own account."""
 RETRY_AFTER_CAP_SECONDS: Final = 30.0
 """The same by the vendor's account, whatever it asks for."""
-HURRIED_RETRY_AFTER_CAP_SECONDS: Final = 2.0
+NARROWING_RETRY_AFTER_CAP_SECONDS: Final = 2.0
 """The same for what narrows outreach."""
 
 
@@ -68,17 +68,17 @@ class Policy:
         self.answered: set[UUID] = set()
         self.is_back = False
 
-    def decide(self, report: Report, *, is_hurried: bool) -> Iterator[Decision]:
+    def decide(self, report: Report, *, narrows_outreach: bool) -> Iterator[Decision]:
         """What becomes of an item, and of those that were waiting for news of it.
 
-        `is_hurried`: its change narrows outreach.
+        `narrows_outreach`: so does its change, which is tried again sooner.
         """
         outcome = report.outcome
         for kind in report.served:
             yield from self._served(kind, outcome)
         match outcome:
             case Failed():
-                yield self._noted(self._judged(outcome, is_hurried=is_hurried))
+                yield self._noted(self._judged(outcome, narrows_outreach=narrows_outreach))
             case Denied(refusal) if refusal.assignment.was_denied:
                 yield refusal
             case Denied():
@@ -111,7 +111,7 @@ class Policy:
         if is_through:
             self.answered.add(assignment.change_id)
 
-    def _judged(self, failed: Failed, *, is_hurried: bool) -> Settled | Retry | Wait:
+    def _judged(self, failed: Failed, *, narrows_outreach: bool) -> Settled | Retry | Wait:
         """Whose fault a failure is, and so what follows from it."""
         kind, assignment = failed.kind, _dated(failed)
         since, tries = assignment.failing_since[kind], _hard_tries(assignment, kind)
@@ -128,7 +128,7 @@ class Policy:
             case False, True, _:
                 return Retry(replace(assignment, mode=Mode.LAST_LOOK), 0.0)
             case _:
-                return Retry(assignment, _seconds(failed, tries, is_hurried=is_hurried))
+                return Retry(assignment, _seconds(failed, tries, narrows_outreach=narrows_outreach))
 
     def _noted(self, decision: Decision) -> Decision:
         """Take into account what a decision means for the whole change."""
@@ -163,7 +163,7 @@ def _hard_tries(assignment: Assignment, kind: RequestKind) -> int:
     return sum(word != "429" for word in assignment.tries)
 
 
-def _seconds(failed: Failed, tries: int, *, is_hurried: bool) -> float:
+def _seconds(failed: Failed, tries: int, *, narrows_outreach: bool) -> float:
     own = backoff(tries, base=RETRY_BASE_SECONDS, cap=RETRY_CAP_SECONDS)
-    cap = HURRIED_RETRY_AFTER_CAP_SECONDS if is_hurried else RETRY_AFTER_CAP_SECONDS
+    cap = NARROWING_RETRY_AFTER_CAP_SECONDS if narrows_outreach else RETRY_AFTER_CAP_SECONDS
     return max(own, min(failed.retry_after or 0.0, cap))

@@ -133,7 +133,7 @@ def give_back(
 def _leased(assignments: Collection[Assignment], lease: str) -> dict[int, int]:
     """Which of these items are this worker's to write, locked, with their attempts so far.
 
-    Those under its lease, and those whose lease has lapsed and that nobody has taken up since.
+    Those under its lease, and those whose lease has expired and that nobody has taken up since.
     """
     rounds = {assignment.item_id: assignment.rounds for assignment in assignments}
     own = Q(lease=lease, state=ItemState.SENDING)

@@ -70,7 +70,7 @@ class Supply:
         """Whether any item of a change is leased."""
         return self._leased_of[change_id] > 0
 
-    def let_go(self, assignments: Iterable[Assignment]) -> None:
+    def forget(self, assignments: Iterable[Assignment]) -> None:
         """Forget these items: what became of them is written."""
         for assignment in assignments:
             if self.leased.pop(assignment.item_id, None) is not None:
@@ -93,7 +93,7 @@ class Supply:
             self._ahead = max(self._least_ahead, self._ahead - self._maximum // 4)
         self._fewest = float("inf")
 
-    def in_the_way(self) -> list[Assignment]:
+    def preempted(self) -> list[Assignment]:
         """Take back what was not sent yet on batches that something more urgent waits for."""
         taken: list[Assignment] = []
         for rank in (0, 1):

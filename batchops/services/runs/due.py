@@ -52,14 +52,14 @@ def keep_time() -> bool:
     found = _ask(
         starts=Change.objects.filter(state=ChangeState.SCHEDULED, starts_at__lte=now),
         ends=Change.objects.filter(state__in=ENDED_STATES, resume_at__lte=now),
-        lapses=leases.lapsed(),
+        expired=leases.expired(),
     )
     if found["starts"]:
         lifecycle.queue_due()
     if found["ends"]:
         timed_pauses.resume_due()
-    if found["lapses"]:
-        leases.take_lapsed()
+    if found["expired"]:
+        leases.reclaim_expired()
     return any(found.values())
 
 

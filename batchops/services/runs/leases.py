@@ -1,6 +1,6 @@
 """Leases on items: any number of workers share a change without stepping on each other.
 
-An item is `sending` with a lease before its request leaves. A lease that lapses, because its
+An item is `sending` with a lease before its request leaves. A lease that expires, because its
 worker died, makes the item pending again, with its tries counted: it may have been sent. Leases
 are measured by the database's clock, the only one that all workers share.
 """
@@ -74,7 +74,7 @@ def new_lease() -> str:
 
 
 def lease_time() -> dt.timedelta:
-    """How long a worker holds an item without a sign of life; it gives four in that time."""
+    """How long an item stays leased without a sign of life; its worker gives four in that time."""
     return dt.timedelta(seconds=settings.PUSH_LEASE_SECONDS)
 
 
@@ -273,11 +273,11 @@ def _contradict(first: BatchPatch, second: BatchPatch) -> bool:
 
 
 def renew(lease: str, keys: Collection[int]) -> set[int]:
-    """Extend the leases of the items a worker holds; returns those it does not hold any more."""
-    held = ChangeItem.objects.filter(pk__in=keys, lease=lease, state=ItemState.SENDING)
-    if update_in_order(held, lease_until=Now() + lease_time()) == len(keys):
+    """Extend the leases of the items a worker has leased; returns those it no longer has."""
+    leased = ChangeItem.objects.filter(pk__in=keys, lease=lease, state=ItemState.SENDING)
+    if update_in_order(leased, lease_until=Now() + lease_time()) == len(keys):
         return set()
-    return set(keys) - set(held.values_list("pk", flat=True))
+    return set(keys) - set(leased.values_list("pk", flat=True))
 
 
 def give_back(lease: str, keys: Collection[int], *, counted: bool = False) -> None:
@@ -293,25 +293,25 @@ def give_back(lease: str, keys: Collection[int], *, counted: bool = False) -> No
     )
 
 
-def take_lapsed(but: str = "") -> int:
+def reclaim_expired(but: str = "") -> int:
     """Make the items of dead workers pending again; returns how many.
 
     `but` names the lease of the caller, who is alive.
     """
-    return _take(dict(lapsed().exclude(lease=but).values_list("pk", "batch_id")), lapsed())
+    return _reclaim(dict(expired().exclude(lease=but).values_list("pk", "batch_id")), expired())
 
 
-def take_unknown(lease: str, known: Collection[int]) -> int:
+def reclaim_unknown(lease: str, known: Collection[int]) -> int:
     """Make pending again what is under a lease and its worker does not know of; returns how many.
 
     A claim may have been committed although the database was gone before it could say so.
     """
     leased = ChangeItem.objects.filter(lease=lease, state=ItemState.SENDING)
     found = {key: batch for key, batch in leased.values_list("pk", "batch_id") if key not in known}
-    return _take(found, leased)
+    return _reclaim(found, leased)
 
 
-def _take(found: Mapping[int, str], among: QuerySet[ChangeItem]) -> int:
+def _reclaim(found: Mapping[int, str], among: QuerySet[ChangeItem]) -> int:
     if not found:
         return 0
     with transaction.atomic():
@@ -322,7 +322,7 @@ def _take(found: Mapping[int, str], among: QuerySet[ChangeItem]) -> int:
     return taken
 
 
-def lapsed() -> QuerySet[ChangeItem]:
+def expired() -> QuerySet[ChangeItem]:
     """Items whose worker has given no sign of life for the time of a lease."""
     return ChangeItem.objects.filter(state=ItemState.SENDING, lease_until__lt=Now())
 
@@ -332,15 +332,15 @@ def doubt(batch_ids: Iterable[str]) -> None:
     update_in_order(Batch.objects.filter(pk__in=list(batch_ids)), written_at=timezone.now())
 
 
-def wake_at_next_lapse() -> None:
-    """Have a worker look again when the next lease lapses, should its worker be dead.
+def wake_at_next_expiry() -> None:
+    """Have a worker look again when the next lease expires, should its worker be dead.
 
     Also when what a stopped change may have sent can be read with certainty.
     """
-    held = ChangeItem.objects.filter(state=ItemState.SENDING)
-    lapse = held.aggregate(lapse=Min("lease_until"))["lapse"]
-    if lapse is not None:
-        wake.workers(at=lapse + dt.timedelta(seconds=1))
+    leased = ChangeItem.objects.filter(state=ItemState.SENDING)
+    expiry = leased.aggregate(expiry=Min("lease_until"))["expiry"]
+    if expiry is not None:
+        wake.workers(at=expiry + dt.timedelta(seconds=1))
     doubts = ChangeItem.objects.filter(
         change__state=ChangeState.STOPPED, state=ItemState.PENDING, attempts__gt=0
     )

@@ -1,7 +1,7 @@
 """Reads settled items again from the vendor: a reply says it was done, a reading proves it.
 
 What was skipped since it was already so, or not eligible, is read back like what was sent. A step
-looks at all changes that are due and returns; the database knows when each is looked at next.
+reads back all changes that are due and returns; the database knows when each is due next.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from batchops.syllable.records import BatchRecord
 
 logger = logging.getLogger(__name__)
 
-LOOKS_AFTER_SECONDS: Final = (0.0, 2.0, 8.0, 30.0)
-"""When a change is looked at, counted from its last outcome; once more when the lag has passed."""
-STEP_SECONDS: Final = 5.0
-"""How often it is looked for changes that have become due."""
-TRY_AGAIN_AFTER: Final = dt.timedelta(seconds=30)
+READ_AFTER_SECONDS: Final = (0.0, 2.0, 8.0, 30.0)
+"""When a change is read back, counted from its last outcome; once more when the lag has passed."""
+POLL_SECONDS: Final = 5.0
+"""How often to ask for changes that have become due."""
+RETRY_AFTER: Final = dt.timedelta(seconds=30)
 """How long a vendor that fails is left alone."""
-TRIED_FOR: Final = dt.timedelta(days=1)
+GIVE_UP_AFTER: Final = dt.timedelta(days=1)
 """After so long without a reading, what was accepted stays unconfirmed."""
 RECORDED_AT_ONCE: Final = 1_000
 NAMES_KEPT: Final = 100
@@ -69,29 +69,29 @@ class Reading:
 
 
 @dataclass(slots=True)
-class Verdicts:
+class Findings:
     """What one reading proves about the items of one change."""
 
     confirmed: list[int] = field(default_factory=list)
-    moved: list[ChangeItem] = field(default_factory=list)
+    unrequested: list[ChangeItem] = field(default_factory=list)
     refuted: list[ChangeItem] = field(default_factory=list)
 
 
 def all_due() -> float | None:
-    """Look at every change that is due; returns the seconds until the next is, None if none is.
+    """Read back every change that is due; returns the seconds until the next is, None if none is.
 
-    Workers take turns: a change is looked at by one of them.
+    Workers take turns: a change is read back by one of them.
     """
     now = timezone.now()
     taken = [change for change in _due(now) if _take_turn(change, now)]
     if taken:
-        _look_or_put_off(taken)
+        _read_or_postpone(taken)
     return _seconds_until_due()
 
 
 def read_back(change: Change) -> None:
-    """Look at a change now, whoever else does. Raises `SyllableError` when the vendor fails."""
-    _look([change])
+    """Read a change back now, whoever else does. Raises `SyllableError` when the vendor fails."""
+    _read([change])
 
 
 def _ended() -> QuerySet[Change]:
@@ -104,13 +104,13 @@ def _ended() -> QuerySet[Change]:
 
 
 def _due(now: dt.datetime) -> QuerySet[Change]:
-    """Changes whose next look is due. One far ahead was written before the clock was set back."""
+    """Changes whose next reading is due; one far ahead was set before the clock was set back."""
     due = Q(read_back_due_at=None) | Q(read_back_due_at__lte=now)
     return _ended().filter(due | Q(read_back_due_at__gt=now + 2 * _longest_wait()))
 
 
 def _longest_wait() -> dt.timedelta:
-    return max(read_lag(), dt.timedelta(seconds=LOOKS_AFTER_SECONDS[-1]), TRY_AGAIN_AFTER)
+    return max(read_lag(), dt.timedelta(seconds=READ_AFTER_SECONDS[-1]), RETRY_AFTER)
 
 
 def _seconds_until_due() -> float | None:
@@ -118,7 +118,7 @@ def _seconds_until_due() -> float | None:
     soonest: dt.datetime | None = _ended().aggregate(at=Min(due_at))["at"]
     if soonest is None:
         return None
-    return min(STEP_SECONDS, max(0.1, (soonest - timezone.now()).total_seconds()))
+    return min(POLL_SECONDS, max(0.1, (soonest - timezone.now()).total_seconds()))
 
 
 def _take_turn(change: Change, now: dt.datetime) -> bool:
@@ -132,23 +132,23 @@ def _take_turn(change: Change, now: dt.datetime) -> bool:
     return bool(turn.update(read_back_lease_until=now + leases.lease_time()))
 
 
-def _look_or_put_off(taken: Sequence[Change]) -> None:
+def _read_or_postpone(taken: Sequence[Change]) -> None:
     keys = [change.pk for change in taken]
     try:
-        _look(taken)
+        _read(taken)
     except SyllableError as error:
         logger.warning("%d changes cannot be read back yet: %s", len(taken), error)
-        again = timezone.now() + TRY_AGAIN_AFTER
+        again = timezone.now() + RETRY_AFTER
         Change.objects.filter(pk__in=keys, read_back_at=None).update(read_back_due_at=again)
         for change in taken:
-            if change.finished_at and timezone.now() - change.finished_at > TRIED_FOR:
+            if change.finished_at and timezone.now() - change.finished_at > GIVE_UP_AFTER:
                 _give_up(change)
                 _end(change)
     finally:
         Change.objects.filter(pk__in=keys).update(read_back_lease_until=None)
 
 
-def _look(some: Sequence[Change]) -> None:
+def _read(some: Sequence[Change]) -> None:
     """Read the batches of some changes once, and end those about which nothing is left to learn."""
     began = renewed = timezone.now()
     by_pk = {change.pk: change for change in some}
@@ -162,7 +162,7 @@ def _look(some: Sequence[Change]) -> None:
                 read_back_lease_until=renewed + leases.lease_time()
             )
     for change in some:
-        _end_or_look_again(change, began)
+        _end_or_read_again(change, began)
 
 
 def _wanted(some: Iterable[Change]) -> Wanted:
@@ -226,7 +226,7 @@ def _readings(wanted: Collection[str]) -> Iterator[Reading]:
 
 def _judge(change: Change, shown: Mapping[int, BatchRecord], sent_at: dt.datetime) -> None:
     """Record what a reading proves about the items of a change, and only that."""
-    verdicts, own = Verdicts(), change.patch
+    findings, own = Findings(), change.patch
     with transaction.atomic():
         # Locked, so that of two workers who read back only one records it. Something of ours may
         # have been sent since the request left.
@@ -240,29 +240,31 @@ def _judge(change: Change, shown: Mapping[int, BatchRecord], sent_at: dt.datetim
             is_its_own = record.campaign_id == item.batch.campaign_id
             if is_its_own and Known.of(item.batch).is_proven_by(record, sent_at):
                 patch = own if item.patch_json is None else item.requested(change)
-                _weigh(item, patch, record, verdicts)
-        ChangeItem.objects.filter(pk__in=verdicts.confirmed).update(
+                _judge_item(item, patch, record, findings)
+        ChangeItem.objects.filter(pk__in=findings.confirmed).update(
             confirmation=Confirmation.CONFIRMED
         )
         ChangeItem.objects.bulk_update(
-            [*verdicts.moved, *verdicts.refuted],
+            [*findings.unrequested, *findings.refuted],
             ["unrequested", "state", "message", "confirmation"],
         )
         audit.record(
-            *(_moved_fact(change, item, shown[item.pk]) for item in verdicts.moved),
-            *(_refuted_fact(change, item, shown[item.pk]) for item in verdicts.refuted),
+            *(_unrequested_fact(change, item, shown[item.pk]) for item in findings.unrequested),
+            *(_refuted_fact(change, item, shown[item.pk]) for item in findings.refuted),
         )
-    if verdicts.refuted:
-        store.apply_page([shown[item.pk] for item in verdicts.refuted], sent_at)
+    if findings.refuted:
+        store.apply_page([shown[item.pk] for item in findings.refuted], sent_at)
 
 
-def _weigh(item: ChangeItem, patch: BatchPatch, record: BatchRecord, verdicts: Verdicts) -> None:
+def _judge_item(
+    item: ChangeItem, patch: BatchPatch, record: BatchRecord, findings: Findings
+) -> None:
     if patch.is_satisfied_by(record) or _is_rightly_skipped(item, patch, record):
-        verdicts.confirmed.append(item.pk)
+        findings.confirmed.append(item.pk)
         left = item.after_values
         if item.state == ItemState.APPLIED and left and (fields := patch.unrequested(left, record)):
             item.unrequested, item.confirmation = list(fields), Confirmation.CONFIRMED
-            verdicts.moved.append(item)
+            findings.unrequested.append(item)
         return
     item.confirmation = Confirmation.NOT_CONFIRMED
     if item.state in SENT_NOTHING:
@@ -271,7 +273,7 @@ def _weigh(item: ChangeItem, patch: BatchPatch, record: BatchRecord, verdicts: V
             ItemState.NOT_APPLIED,
             f"{said} When read back, that was not true.",
         )
-    verdicts.refuted.append(item)
+    findings.refuted.append(item)
 
 
 def _is_rightly_skipped(item: ChangeItem, patch: BatchPatch, record: BatchRecord) -> bool:
@@ -280,8 +282,8 @@ def _is_rightly_skipped(item: ChangeItem, patch: BatchPatch, record: BatchRecord
     return bool(eligibility.ineligibility_reason(store.row_of(record, timezone.now()), patch))
 
 
-def _end_or_look_again(change: Change, began: dt.datetime) -> None:
-    """End what is proven, or what no later look can prove; `began`: when this look did (UTC)."""
+def _end_or_read_again(change: Change, began: dt.datetime) -> None:
+    """End what is proven, or what no later reading can prove; `began`: when this one did (UTC)."""
     last = _open_items(change).aggregate(
         settled=Max("settled_at"), seen=Max("batch__observed_at"), written=Max("batch__written_at")
     )
@@ -291,9 +293,9 @@ def _end_or_look_again(change: Change, began: dt.datetime) -> None:
         _end(change)
         return
     since = last["settled"]
-    looks = (since + dt.timedelta(seconds=after) for after in LOOKS_AFTER_SECONDS)
-    next_look = min((at for at in looks if at > began), default=max(moments) + read_lag())
-    Change.objects.filter(pk=change.pk).update(read_back_due_at=next_look)
+    moments_to_read = (since + dt.timedelta(seconds=after) for after in READ_AFTER_SECONDS)
+    next_read = min((at for at in moments_to_read if at > began), default=max(moments) + read_lag())
+    Change.objects.filter(pk=change.pk).update(read_back_due_at=next_read)
 
 
 def _give_up(change: Change) -> None:
@@ -318,7 +320,7 @@ def _end(change: Change) -> None:
     read = change.items.exclude(confirmation=Confirmation.NONE)
     confirmed = read.filter(confirmation=Confirmation.CONFIRMED).count()
     open_count = read.filter(confirmation=Confirmation.NOT_CONFIRMED).count()
-    moved = (
+    unrequested = (
         change.items.exclude(unrequested=[]).order_by("batch_id").values_list("batch_id", flat=True)
     )
     with transaction.atomic():
@@ -335,7 +337,7 @@ def _end(change: Change) -> None:
                     detail={
                         "confirmed": confirmed,
                         "not_confirmed": open_count,
-                        "unrequested": list(moved[:NAMES_KEPT]),
+                        "unrequested": list(unrequested[:NAMES_KEPT]),
                     },
                 )
             )
@@ -359,7 +361,7 @@ def _refuted_fact(change: Change, item: ChangeItem, record: BatchRecord | None) 
     )
 
 
-def _moved_fact(change: Change, item: ChangeItem, record: BatchRecord) -> audit.Fact:
+def _unrequested_fact(change: Change, item: ChangeItem, record: BatchRecord) -> audit.Fact:
     return audit.Fact.about_batch(
         Action.BATCH_UNREQUESTED_CHANGE,
         audit.VENDOR,

@@ -129,11 +129,11 @@ def halt_reason(error: SyllableError) -> str:
 
 def denied_in_a_row(number: int, status: int | None, message: str, *, of_updates: bool) -> str:
     """Why a change halts whose key is accepted for lists, but denied batch after batch."""
-    what = "changes of" if of_updates else "reads of single"
+    what = "changes to" if of_updates else "reads of single"
     return (
         f"The vendor accepts the key for lists, but denied {number} {what} batches in a row "
-        f"({status}: {message}) If the key should be allowed that, see to it first. "
-        "Continue: what is denied again counts as refused."
+        f"({status}: {message}). If the key should be allowed to do this, fix that first. "
+        "If you continue, what is denied again counts as refused."
     )
 
 
@@ -156,16 +156,16 @@ def wait(change: Change, reason: str) -> None:
     logger.warning("Change %s waits for the vendor: %s", change.short_id, reason)
 
 
-def hurry_those_who_wait() -> None:
+def retry_waiting() -> None:
     """The vendor answers again: whoever still waits for it tries now, a single request first."""
     now = timezone.now()
     waiting = Change.objects.filter(waiting_until__gt=now)
     update_in_order(waiting, waiting_until=now)
 
 
-def answered(changes_answered: Iterable[Change]) -> None:
+def end_wait(changes: Iterable[Change]) -> None:
     """The vendor answers again: these changes wait for it no more."""
-    for change in changes_answered:
+    for change in changes:
         if change.waiting_since is None:
             continue
         change.waiting_reason, change.waiting_since, change.waiting_until = "", None, None

@@ -44,7 +44,7 @@ def test_one_batch_that_is_denied_is_refused_alone(
     assert refused.batch_id == ids[-1]
     assert refused.http_status in (401, 403)
     # The key is accepted elsewhere, so nothing else may be said of it.
-    assert "does not let this batch be" in refused.message
+    assert "does not allow this batch to be" in refused.message
     assert "did not accept the key" not in refused.message
     assert_all_agree(sandbox, change)
 
@@ -58,7 +58,7 @@ def test_a_key_that_may_read_and_not_write_halts_the_change_and_fails_no_batch(
     sandbox.set_faults(**{fault: {"share": 1.0, "methods": ["PUT"]}})
     driver.drive()
     change.refresh_from_db()
-    assert "changes of batches in a row" in change.halted_reason
+    assert "changes to batches in a row" in change.halted_reason
     assert lifecycle.counts(change) == {"pending": MANY}
     assert len(sandbox.journal(method="PUT")) < MANY
     sandbox.clear_faults()
@@ -94,7 +94,7 @@ def test_denials_apart_from_each_other_are_each_batch_own(
     assert_all_agree(sandbox, change)
 
 
-@pytest.mark.parametrize(("method", "what"), [("PUT", "changes of"), ("GET", "reads of single")])
+@pytest.mark.parametrize(("method", "what"), [("PUT", "changes to"), ("GET", "reads of single")])
 def test_batches_that_are_denied_in_a_row_are_refused_when_a_person_goes_on(
     sandbox: EmbeddedSandbox, operator: User, method: str, what: str
 ) -> None:

@@ -84,7 +84,7 @@ def sent_by_a_dead_worker(change: Change, sandbox: EmbeddedSandbox, **done: obje
     Change.objects.filter(pk=change.pk).update(state=ChangeState.RUNNING, started_at=timezone.now())
 
 
-def lapse() -> None:
+def expire_leases() -> None:
     ChangeItem.objects.filter(state="sending").update(
         lease_until=timezone.now() - dt.timedelta(seconds=1)
     )
@@ -124,8 +124,8 @@ def test_what_a_killed_worker_had_sent_is_never_a_change_of_others(
     change = confirmed(operator)
     sent_by_a_dead_worker(change, sandbox, paused=True)
     sync_all()
-    lapse()
-    leases.take_lapsed()
+    expire_leases()
+    leases.reclaim_expired()
     with later(wait):
         sync_all()
         refresh.refresh(["20261124.0"])
@@ -143,9 +143,9 @@ def test_what_was_so_before_a_killed_worker_could_send_it_is_unchanged(
     fill(sandbox, 3, paused=True)
     change = confirmed(operator)
     sent_by_a_dead_worker(change, sandbox)
-    lapse()
+    expire_leases()
     with later(LAG + 1):
-        leases.take_lapsed()
+        leases.reclaim_expired()
     with later(2 * LAG + 2):
         driver.drive()
     assert lifecycle.counts(change) == {"unchanged": 3}
@@ -164,7 +164,7 @@ def test_what_others_did_while_a_worker_was_dead_is_not_said_to_be_ours(
     sent_by_a_dead_worker(change, sandbox)
     for batch_id in ids:
         sandbox.edit_batch(batch_id, paused=True)
-    lapse()
+    expire_leases()
     driver.drive()
     assert lifecycle.counts(change) == {"applied": 3}
     assert len(sandbox.journal(method="PUT")) == 3
@@ -179,8 +179,8 @@ def test_what_others_did_to_a_stopped_change_is_not_said_to_be_ours(
     change = confirmed(operator, PAUSE, Batch.objects.filter(pk__in=ids))
     sent_by_a_dead_worker(change, sandbox)
     sandbox.edit_batch(ids[0], paused=True)
-    lapse()
-    leases.take_lapsed()
+    expire_leases()
+    leases.reclaim_expired()
     lifecycle.stop(change, user=operator, actor=audit.Actor.of_user(operator))
     driver.drive()
     assert lifecycle.counts(change) == {"pending": 3}, "No answer proves anything yet."
@@ -223,8 +223,8 @@ def test_what_others_changed_besides_is_still_theirs(
     change = confirmed(operator, PAUSE, Batch.objects.filter(pk=batch_id))
     sent_by_a_dead_worker(change, sandbox, paused=True)
     sandbox.edit_batch(batch_id, call_rate=50)
-    lapse()
-    leases.take_lapsed()
+    expire_leases()
+    leases.reclaim_expired()
     with later(LAG + 1):
         sync_all()
         (entry,) = outside()
@@ -246,8 +246,8 @@ def test_a_request_that_failed_and_was_carried_out_after_all_is_told_as_ours(
     (batch_id,) = fill(sandbox, 1)
     change = confirmed(operator, PAUSE, Batch.objects.filter(pk=batch_id))
     sent_by_a_dead_worker(change, sandbox, paused=True)
-    lapse()
-    leases.take_lapsed()
+    expire_leases()
+    leases.reclaim_expired()
     change.items.update(state="failed", settled_at=timezone.now())
     with later(LAG + 1):
         sync_all()
@@ -287,8 +287,8 @@ def test_the_doubt_of_another_change_counts_too(sandbox: EmbeddedSandbox, operat
     fill(sandbox, 3, paused=True)
     resume = confirmed(operator, RESUME)
     sent_by_a_dead_worker(resume, sandbox, paused=False)
-    lapse()
-    leases.take_lapsed()
+    expire_leases()
+    leases.reclaim_expired()
     resume.refresh_from_db()
     lifecycle.stop(resume, user=operator, actor=audit.Actor.of_user(operator))
     sandbox.set_faults(get_lag_seconds=60, list_lag_seconds=60)
@@ -305,8 +305,8 @@ def test_a_pause_that_ends_by_itself_waits_for_what_it_may_have_paused(
     fill(sandbox, 3)
     pause = confirmed(operator)
     sent_by_a_dead_worker(pause, sandbox, paused=True)
-    lapse()
-    leases.take_lapsed()
+    expire_leases()
+    leases.reclaim_expired()
     pause.refresh_from_db()
     actor = audit.Actor.of_user(operator)
     timed_pauses.move_resume(

@@ -77,7 +77,7 @@ def test_only_what_its_worker_does_not_know_of_is_taken_from_under_a_lease(
     fill(sandbox, 3)
     change = confirmed(operator)
     known, _, _ = leases.claim(change, "mine", 3)
-    assert leases.take_unknown("of another worker", set()) == 0
-    assert leases.take_unknown("mine", {known.pk}) == 2
+    assert leases.reclaim_unknown("of another worker", set()) == 0
+    assert leases.reclaim_unknown("mine", {known.pk}) == 2
     assert change.items.filter(state="sending").get().pk == known.pk
     assert change.items.filter(state="pending", attempts=1, lease="").count() == 2

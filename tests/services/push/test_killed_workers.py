@@ -31,6 +31,7 @@ from tests.services.push.world import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BATCHES = 1_500
+DRAW = random.Random(25)
 KILLS = 12
 
 
@@ -50,10 +51,10 @@ def test_workers_killed_at_random_leave_nothing_unknown(
         workers = [stack.enter_context(Worker(variables)) for _ in range(2)]
         while kills < KILLS:
             seen = updates(sandbox)
-            more = random.randint(1, (BATCHES - seen) // (KILLS - kills))
+            more = DRAW.randint(1, (BATCHES - seen) // (KILLS - kills))
             wait_for(lambda: updates(sandbox) >= seen + more, 30)  # noqa: B023
-            time.sleep(random.random() / 50)
-            victim = random.randrange(2)
+            time.sleep(DRAW.random() / 50)
+            victim = DRAW.randrange(2)
             workers[victim].kill()
             kills += 1
             workers[victim] = stack.enter_context(Worker(variables))
@@ -132,7 +133,7 @@ def test_a_worker_that_stood_still_sends_nothing_that_others_have_overtaken(
         time.sleep(0.3)  # Each thread waits for a reply now.
         worker.stand_still()
         sandbox.clear_faults()
-        wait_for(lambda: leases.take_lapsed() > 0, 30)
+        wait_for(lambda: leases.reclaim_expired() > 0, 30)
         pause = confirmed(operator, PAUSE)
         drive_to_the_end(resume, operator)
         drive_to_the_end(pause, operator)

@@ -93,10 +93,10 @@ def test_an_outcome_is_written_after_its_lease_if_nobody_took_the_item_up(
     sandbox.set_faults(latency=0.3)
     worker = drive_in_background()
     wait_for(lambda: len(sandbox.journal(method="PUT")) >= 10)
-    lapsed = change.items.filter(state="sending", lease__gt="")
-    lapsed.update(lease_until=timezone.now())
+    leased = change.items.filter(state="sending", lease__gt="")
+    leased.update(lease_until=timezone.now())
     time.sleep(0.01)
-    assert leases.take_lapsed()
+    assert leases.reclaim_expired()
     worker.join(30)
     assert lifecycle.counts(change) == {"applied": 30}
     assert not ChangeItem.objects.filter(change=change, state="pending").exists()
@@ -105,7 +105,7 @@ def test_an_outcome_is_written_after_its_lease_if_nobody_took_the_item_up(
 def test_what_is_claimed_when_the_database_goes_is_worked_on_once_it_is_back(
     sandbox: EmbeddedSandbox, operator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine has not learnt of it, and nobody has to wait until its lease lapses."""
+    """The engine has not learnt of it, and nobody has to wait until its lease expires."""
     fill(sandbox, 60)
     change = confirmed(operator)
     overtaken, failures = leases.overtaken, iter(range(2))

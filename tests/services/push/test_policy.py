@@ -25,7 +25,7 @@ from batchops.services.push.outages import (
     LEAST_TRIES,
 )
 from batchops.services.push.policy import (
-    HURRIED_RETRY_AFTER_CAP_SECONDS,
+    NARROWING_RETRY_AFTER_CAP_SECONDS,
     RETRY_AFTER_CAP_SECONDS,
     Decision,
     Policy,
@@ -50,9 +50,9 @@ class World:
         self.policy = Policy(4, lambda: self.now)
 
     def decide(
-        self, outcome: Outcome, *served: RequestKind, is_hurried: bool = False
+        self, outcome: Outcome, *served: RequestKind, narrows_outreach: bool = False
     ) -> list[Decision]:
-        return list(self.policy.decide(Report(outcome, served), is_hurried=is_hurried))
+        return list(self.policy.decide(Report(outcome, served), narrows_outreach=narrows_outreach))
 
     def failed(self, given: Assignment, kind: RequestKind = UPDATE, **more: float) -> Failed:
         return Failed(given, kind, "busy", 503, more.get("retry_after"), began=self.now)
@@ -133,16 +133,16 @@ def test_a_batch_at_fault_is_settled_by_a_last_look_if_that_is_possible(kind: Re
 
 
 @pytest.mark.parametrize(
-    ("is_hurried", "longest"),
-    [(True, HURRIED_RETRY_AFTER_CAP_SECONDS), (False, RETRY_AFTER_CAP_SECONDS)],
+    ("narrows_outreach", "longest"),
+    [(True, NARROWING_RETRY_AFTER_CAP_SECONDS), (False, RETRY_AFTER_CAP_SECONDS)],
 )
 def test_the_vendor_is_given_the_time_it_asks_for_within_bounds(
-    is_hurried: bool, longest: float
+    narrows_outreach: bool, longest: float
 ) -> None:
     world = World()
     world.serve_others()
     failed = world.failed(assignment(tries=("503",)), retry_after=600)
-    assert seconds(world.decide(failed, is_hurried=is_hurried)) == longest
+    assert seconds(world.decide(failed, narrows_outreach=narrows_outreach)) == longest
 
 
 def test_an_answer_after_an_outage_is_news_for_all_who_wait() -> None:
@@ -178,7 +178,7 @@ def test_denials_in_a_row_halt_the_change_and_a_person_who_goes_on_lets_them_sta
     assert len(halts) == DENIALS_IN_A_ROW
     for halt in halts:
         assert isinstance(halt, Halt)
-        assert "changes of batches in a row (403: no)" in halt.reason
+        assert "changes to batches in a row (403: no)" in halt.reason
     assert world.policy.held_up[CHANGE] == halts[-1]
     again = denied(halts[0].assignment)
     assert world.decide(again) == [again.refusal]

@@ -257,7 +257,7 @@ def test_what_a_stopped_change_may_have_sent_is_settled_by_reading_alone(
     change = confirmed(operator)
     leases.claim(change, "of a worker that died", 4)
     sandbox.edit_batch(ids[0], paused=True)
-    leases.take_lapsed()
+    leases.reclaim_expired()
     lifecycle.stop(change, user=operator, actor=olivia)
     ChangeItem.objects.update(lease_until=timezone.now())
     time.sleep(0.01)
@@ -379,7 +379,7 @@ def test_outreach_is_not_started_in_the_name_of_someone_who_was_deactivated(
     User.objects.filter(pk=operator.pk).update(is_active=False)
     worker.join(10)
     change.refresh_from_db()
-    assert "not active" in change.halted_reason
+    assert "no longer active" in change.halted_reason
     assert lifecycle.counts(change)["pending"] > 0
     sandbox.set_faults(latency=0)
     drive_to_the_end(change, make_person("oscar", "Operator"))

@@ -87,7 +87,7 @@ def test_each_look_is_due_at_its_time_and_nobody_waits_for_it(
     due = []
     for seconds in (1, 4, 12, 40):
         with time_machine.travel(settled + dt.timedelta(seconds=seconds)):
-            assert (read_back.all_due() or 0) <= read_back.STEP_SECONDS
+            assert (read_back.all_due() or 0) <= read_back.POLL_SECONDS
             read_back.all_due()
         change.refresh_from_db()
         assert change.read_back_due_at is not None
