@@ -154,11 +154,15 @@ class Engine:
                     claimant = self.supply.claimant(assignment.change_id)
                     self.dispatcher.send_later(claimant, assignment, seconds)
                 case Wait(assignment, reason) | Halt(assignment, reason):
-                    self.buffer.give_back([assignment], reason)
+                    self.buffer.give_back([assignment, *self._unsent_of(assignment)], reason)
                 case PutBack(assignment):
                     self.buffer.give_back([assignment], "")
                 case _:
                     assert_never(decision)
+
+    def _unsent_of(self, assignment: Assignment) -> list[Assignment]:
+        """What else of its change was not sent yet, taken back from the dispatcher."""
+        return self.dispatcher.take_back(lambda one: one.change_id == assignment.change_id)
 
     def _write(self) -> None:
         """Write what is known, forget its items, and end the changes that are through."""

@@ -55,7 +55,7 @@ def test_a_key_that_may_read_and_not_write_halts_the_change_and_fails_no_batch(
 ) -> None:
     fill(sandbox, MANY)
     change = confirmed(operator)
-    sandbox.set_faults(**{fault: {"share": 1.0, "methods": ["PUT"]}})
+    sandbox.set_faults(**{fault: {"share": 1.0, "methods": ["PUT"]}}, latency=0.05)
     driver.drive()
     change.refresh_from_db()
     assert "changes to batches in a row" in change.halted_reason
