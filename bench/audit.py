@@ -209,7 +209,7 @@ def _export() -> None:
     everything = search.entries(TrailFilter())
     print("| export | seconds | rows a second | MB written | growth of memory |")
     print("|---|---|---|---|---|")
-    for kind in exports.Kind:
+    for kind in exports.ExportFormat:
         before, started = _peak_megabytes(), time.perf_counter()
         export = exports.export(
             everything, kind, user=user, actor=audit.Actor.of_user(user), description="everything"

@@ -57,7 +57,7 @@ def _act(folder: Path) -> dict[str, Any]:
     anchoring.anchor_head()
     sign_offs.mark_filtered(TrailFilter(), comment="seen", **ada)
     every = search.entries(TrailFilter())
-    made = exports.export(every, exports.Kind.JSON_LINES, description="all", **ada)
+    made = exports.export(every, exports.ExportFormat.JSON_LINES, description="all", **ada)
     (folder / "export.jsonl").write_bytes(b"".join(made.chunks))
     asked = audit_archive.request(timezone.now(), reason="old", **ada)
     archive = folder / "archive.jsonl"

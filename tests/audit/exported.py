@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from batchops import audit
 from batchops.services.trail.search import entries
 from batchops.services.trail.trail_filter import TrailFilter
-from batchops.services.trail_files.exports import Export, Kind, export
+from batchops.services.trail_files.exports import Export, ExportFormat, export
 from tools import verify_audit_export
 
 HOSTILE = (
@@ -28,7 +28,7 @@ HOSTILE = (
 )
 
 
-def exported(user: User, kind: Kind, trail_filter: TrailFilter | None = None) -> Export:
+def exported(user: User, kind: ExportFormat, trail_filter: TrailFilter | None = None) -> Export:
     trail_filter = trail_filter or TrailFilter()
     return export(
         entries(trail_filter),
@@ -43,7 +43,7 @@ def written(
     user: User, folder: Path, trail_filter: TrailFilter | None = None, name: str = "trail.jsonl"
 ) -> Path:
     path = folder / name
-    path.write_bytes(b"".join(exported(user, Kind.JSON_LINES, trail_filter).chunks))
+    path.write_bytes(b"".join(exported(user, ExportFormat.JSON_LINES, trail_filter).chunks))
     return path
 
 

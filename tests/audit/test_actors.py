@@ -112,7 +112,7 @@ def test_a_command_is_shown_with_the_account_of_the_machine(
         assert audit.machine_account() in client.get(page).content.decode()
     change_page = reverse("admin:batchops_change_change", args=[entry.change_id])
     assert audit.machine_account() in client.get(change_page).content.decode()
-    for kind in (exports.Kind.CSV, exports.Kind.JSON_LINES):
+    for kind in (exports.ExportFormat.CSV, exports.ExportFormat.JSON_LINES):
         out = exports.export(
             AuditEntry.objects.all(), kind, description="everything", **as_(auditor)
         )
@@ -121,7 +121,9 @@ def test_a_command_is_shown_with_the_account_of_the_machine(
 
 def test_an_export_says_for_whom_batchops_acted(world: World, auditor: User) -> None:
     world.pushed()
-    out = exports.export(of_items(), exports.Kind.JSON_LINES, description="batches", **as_(auditor))
+    out = exports.export(
+        of_items(), exports.ExportFormat.JSON_LINES, description="batches", **as_(auditor)
+    )
     entry = json.loads(b"".join(out.chunks).decode().splitlines()[1])
     assert (entry["actor_kind"], entry["on_behalf_of_name"]) == ("system", "olivia")
 

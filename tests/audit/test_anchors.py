@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from batchops import checks, tasks
 from batchops.models import Action, AuditEntry
-from batchops.services.anchors import anchor as audit_anchor_form
+from batchops.services.anchors.anchor import is_signed_by
 from batchops.services.proof import anchoring, watch
 from batchops.services.proof.anchoring import Anchor
 from batchops.services.proof.verification import verify
@@ -49,7 +49,7 @@ def test_a_head_is_signed_recorded_and_sent_out_of_the_database(
     assert anchor is not None
     assert anchor.sequence == 3
     key = next(iter(anchoring.public_keys().values()))
-    assert audit_anchor_form.is_signed_by(anchor, key)
+    assert is_signed_by(anchor, key)
     assert AuditEntry.objects.get(action=Action.AUDIT_ANCHORED).detail == anchor.to_json()
     assert anchor.signature in caplog.text
     assert anchor.signature in mail.outbox[0].body

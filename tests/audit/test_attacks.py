@@ -18,10 +18,10 @@ from pytest_django import Settings
 
 from batchops import audit
 from batchops.models import Action, AuditEntry, AuditHead, AuditReviewedRange
-from batchops.services.anchors import anchor as audit_anchor_form
+from batchops.services.anchors.anchor import signed
 from batchops.services.proof import anchoring, watch
 from batchops.services.proof.anchoring import Anchor, NotVerified
-from batchops.services.proof.diagnosis import Kind
+from batchops.services.proof.diagnosis import FaultKind
 from batchops.services.proof.verification import Verdict, verify
 from batchops.services.trail import sign_offs
 from batchops.services.trail.trail_filter import TrailFilter
@@ -87,7 +87,7 @@ def give_anchors(change: Callable[[Anchor], Anchor]) -> None:
 
 def test_an_untouched_trail_with_anchors_is_good(anchored: list[Anchor]) -> None:
     verdict = verify()
-    assert (verdict.outcome, verdict.signed_heads, verdict.signed_through) == ("ok", 3, 11)
+    assert (verdict.outcome, verdict.signed_anchors, verdict.signed_through) == ("ok", 3, 11)
     assert [anchor.number for anchor in anchored] == [1, 2, 3]
     assert anchored[2].previous == anchored[1].digest()
 
@@ -189,9 +189,7 @@ def test_an_anchor_that_skips_a_number_is_missed(signing: Settings) -> None:
     first = AuditEntry.objects.get(action=Action.AUDIT_ANCHORED)
     head = AuditHead.objects.get()
     before = Anchor.from_json(first.detail)
-    skipping = audit_anchor_form.signed(
-        head.sequence, head.hash, number=3, previous=before.digest(), interval=3600
-    )
+    skipping = signed(head.sequence, head.hash, number=3, previous=before.digest(), interval=3600)
     audit.record_now(audit.Fact(Action.AUDIT_ANCHORED, audit.SYSTEM, detail=skipping.to_json()))
     assert "anchor 3 where 2 should be" in broken(verify())
 
@@ -254,7 +252,7 @@ def test_an_idle_trail_goes_on_being_signed_so_that_silence_tells(signing: Setti
             assert anchoring.anchor_if_due() is not None
             assert anchoring.anchor_if_due() is None
             clock.shift(dt.timedelta(hours=1))
-        assert verify().signed_heads == 3
+        assert verify().signed_anchors == 3
 
 
 def test_an_acknowledgement_cannot_be_forged(signing: Settings) -> None:
@@ -282,7 +280,7 @@ def test_a_replaced_key_of_the_environment_is_found_by_the_key_from_outside(
     signing.AUDIT_SIGNING_KEY = OTHER_KEY
 
     def sign_anew(anchor: Anchor) -> Anchor:
-        return audit_anchor_form.signed(
+        return signed(
             anchor.sequence,
             anchor.hash,
             number=anchor.number,
@@ -399,7 +397,7 @@ def test_a_name_that_stands_twice_in_stored_json_is_found() -> None:
         trail.change(2, detail=f'{{"number": 99, {detail[1:]}')
     fault = verify().integrity
     assert fault is not None
-    assert (fault.kind, fault.sequence) == (Kind.CHANGED, 2)
+    assert (fault.kind, fault.sequence) == (FaultKind.CHANGED, 2)
 
 
 SAME_IN_ANOTHER_FORM: dict[str, tuple[str, Callable[[Any], Any]]] = {

@@ -226,7 +226,7 @@ def verify_at_night(world: World) -> None:
 
 def export(world: World) -> None:
     found = search.entries(TrailFilter())
-    kind = exports.Kind.CSV
+    kind = exports.ExportFormat.CSV
     exports.export(found, kind, description="everything", **as_(world.auditor))
 
 
@@ -380,7 +380,7 @@ def denied_tries(world: World, viewer: User) -> dict[str, Callable[[], object]]:
         "reject": lambda: approvals.reject(change, comment="no", **nobody),
         "move_resume": lambda: timed_pauses.move_resume(change, later(), **nobody),
         "export": lambda: exports.export(
-            found, exports.Kind.CSV, description="everything", **nobody
+            found, exports.ExportFormat.CSV, description="everything", **nobody
         ),
         "mark": lambda: sign_offs.mark_entries([1], comment="seen", **nobody),
         "sample": lambda: sign_offs.draw_sample(TrailFilter(), 1, **nobody),

@@ -15,7 +15,7 @@ from batchops.models import Action, AuditEntry
 from batchops.services.errors import InvalidInput, NotAllowed
 from batchops.services.trail.search import entries
 from batchops.services.trail.trail_filter import TrailFilter
-from batchops.services.trail_files.exports import Kind, export
+from batchops.services.trail_files.exports import ExportFormat, export
 from tests.audit import trail
 from tests.audit.exported import HOSTILE, exported, judged
 
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]
 def test_no_cell_of_a_csv_can_become_a_formula(auditor: User) -> None:
     for text in HOSTILE:
         trail.fill(1, reason=text)
-    data = b"".join(exported(auditor, Kind.CSV, TrailFilter(action="batch.applied")).chunks)
+    data = b"".join(exported(auditor, ExportFormat.CSV, TrailFilter(action="batch.applied")).chunks)
     text = data.decode("utf-8-sig")
     assert data.startswith(b"\xef\xbb\xbf")
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
@@ -43,7 +43,7 @@ def test_the_byte_order_mark_can_be_left_out(auditor: User) -> None:
     trail.fill(1)
     out = export(
         entries(TrailFilter()),
-        Kind.CSV,
+        ExportFormat.CSV,
         user=auditor,
         actor=trail.OLIVIA,
         description="everything",
@@ -55,7 +55,7 @@ def test_the_byte_order_mark_can_be_left_out(auditor: User) -> None:
 def test_a_workbook_holds_every_text_as_text(auditor: User) -> None:
     for text in HOSTILE:
         trail.fill(1, reason=text)
-    out = exported(auditor, Kind.XLSX, TrailFilter(action="batch.applied"))
+    out = exported(auditor, ExportFormat.XLSX, TrailFilter(action="batch.applied"))
     with zipfile.ZipFile(io.BytesIO(b"".join(out.chunks))) as book:
         sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
     tags = {element.tag.rpartition("}")[2] for element in sheet.iter()}
@@ -72,7 +72,7 @@ def test_an_export_is_recorded_with_its_filter_and_row_count_before_it_is_read(
     auditor: User,
 ) -> None:
     trail.fill(5)
-    out = exported(auditor, Kind.CSV, TrailFilter(person="olivia"))
+    out = exported(auditor, ExportFormat.CSV, TrailFilter(person="olivia"))
     entry = AuditEntry.objects.get(action=Action.AUDIT_EXPORTED)
     assert entry.actor_name == "audrey"
     assert entry.detail["entries"] == out.rows == 5
@@ -83,7 +83,7 @@ def test_an_export_is_recorded_with_its_filter_and_row_count_before_it_is_read(
 def test_who_may_not_export_is_refused_and_the_try_is_recorded(viewer: User) -> None:
     trail.fill(1)
     with pytest.raises(NotAllowed):
-        exported(viewer, Kind.CSV)
+        exported(viewer, ExportFormat.CSV)
     entry = AuditEntry.objects.latest("sequence")
     assert (entry.action, entry.actor_name) == (Action.ACCESS_DENIED, "victor")
 
@@ -91,13 +91,13 @@ def test_who_may_not_export_is_refused_and_the_try_is_recorded(viewer: User) -> 
 def test_an_export_of_nothing_says_so_and_leaves_no_entry(auditor: User) -> None:
     last = AuditEntry.objects.count()
     with pytest.raises(InvalidInput, match="nothing to export"):
-        exported(auditor, Kind.CSV, TrailFilter(person="nobody"))
+        exported(auditor, ExportFormat.CSV, TrailFilter(person="nobody"))
     assert AuditEntry.objects.count() == last
 
 
 def test_what_is_written_while_an_export_runs_is_not_in_it(auditor: User, tmp_path: Path) -> None:
     trail.fill(3)
-    out = exported(auditor, Kind.JSON_LINES)
+    out = exported(auditor, ExportFormat.JSON_LINES)
     trail.fill(3)
     path = tmp_path / "trail.jsonl"
     path.write_bytes(b"".join(out.chunks))

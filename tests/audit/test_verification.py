@@ -16,7 +16,7 @@ from pytest_django import Settings
 from batchops.models import AuditEntry, AuditHead
 from batchops.services.proof import anchoring
 from batchops.services.proof.anchoring import Anchor
-from batchops.services.proof.diagnosis import Kind
+from batchops.services.proof.diagnosis import FaultKind
 from batchops.services.proof.verification import Verdict, verify
 from tests.audit import trail
 
@@ -43,7 +43,7 @@ def judged_after(tampering: Callable[[], None], **how: Any) -> Verdict:
     return verdict
 
 
-def fault_of(verdict: Verdict) -> tuple[Kind, int]:
+def fault_of(verdict: Verdict) -> tuple[FaultKind, int]:
     fault = verdict.integrity or verdict.completeness
     assert fault is not None, "nothing was found"
     return fault.kind, fault.sequence
@@ -79,7 +79,7 @@ CHANGES: dict[str, Any] = {
 )
 def test_a_changed_entry_is_found_whichever_column_it_was(sequence: int, column: str) -> None:
     verdict = judged_after(lambda: trail.change(sequence, **{column: CHANGES[column]}))
-    assert fault_of(verdict) == (Kind.CHANGED, sequence)
+    assert fault_of(verdict) == (FaultKind.CHANGED, sequence)
 
 
 @property_test
@@ -89,19 +89,19 @@ def test_a_changed_entry_with_a_recomputed_hash_is_named(sequence: int) -> None:
         trail.change(sequence, reason="right list")
         trail.fit_hash(sequence)
 
-    assert fault_of(judged_after(tamper)) == (Kind.CHANGED, sequence)
+    assert fault_of(judged_after(tamper)) == (FaultKind.CHANGED, sequence)
 
 
 @property_test
 @given(sequence=st.integers(min_value=2, max_value=ENTRIES - 1))
 def test_a_removed_entry_is_found(sequence: int) -> None:
     verdict = judged_after(lambda: trail.delete(sequence))
-    assert fault_of(verdict) == (Kind.REMOVED, sequence)
+    assert fault_of(verdict) == (FaultKind.REMOVED, sequence)
 
 
 def test_a_removed_first_entry_is_found() -> None:
     verdict = judged_after(lambda: trail.delete(1))
-    assert fault_of(verdict) == (Kind.REMOVED, 1)
+    assert fault_of(verdict) == (FaultKind.REMOVED, 1)
 
 
 @property_test
@@ -111,7 +111,7 @@ def test_a_removed_entry_is_found_when_the_others_close_the_gap(sequence: int) -
         trail.delete(sequence)
         trail.shift(sequence + 1, -1)
 
-    assert fault_of(judged_after(tamper)) == (Kind.REMOVED, sequence)
+    assert fault_of(judged_after(tamper)) == (FaultKind.REMOVED, sequence)
 
 
 @property_test
@@ -125,12 +125,12 @@ def test_an_inserted_entry_is_found(sequence: int, links: bool) -> None:
             trail.change(sequence, previous_hash=before.hash)
             trail.fit_hash(sequence)
 
-    assert fault_of(judged_after(tamper)) == (Kind.INSERTED, sequence)
+    assert fault_of(judged_after(tamper)) == (FaultKind.INSERTED, sequence)
 
 
 def test_an_entry_behind_the_head_is_found() -> None:
     verdict = judged_after(lambda: trail.copy(ENTRIES, to=ENTRIES + 1))
-    assert fault_of(verdict) == (Kind.INSERTED, ENTRIES + 1)
+    assert fault_of(verdict) == (FaultKind.INSERTED, ENTRIES + 1)
 
 
 @property_test
@@ -138,7 +138,7 @@ def test_an_entry_behind_the_head_is_found() -> None:
 def test_entries_in_another_order_are_found(first: int, distance: int) -> None:
     second = min(ENTRIES, first + distance)
     verdict = judged_after(lambda: trail.renumber({first: second, second: first}))
-    assert fault_of(verdict) == (Kind.REORDERED, first)
+    assert fault_of(verdict) == (FaultKind.REORDERED, first)
 
 
 @property_test
@@ -146,7 +146,7 @@ def test_entries_in_another_order_are_found(first: int, distance: int) -> None:
 def test_a_cut_end_is_found_by_the_head(kept: int) -> None:
     verdict = judged_after(lambda: cut_after(kept))
     assert verdict.integrity is None
-    assert fault_of(verdict) == (Kind.CUT_OFF, kept + 1)
+    assert fault_of(verdict) == (FaultKind.CUT_OFF, kept + 1)
 
 
 @property_test
@@ -157,7 +157,7 @@ def test_a_cut_end_with_a_head_put_back_is_found_by_an_anchor(kept: int) -> None
         trail.compute_anew(kept)
 
     anchor = Anchor(ENTRIES, "a" * 64, "")
-    assert fault_of(judged_after(tamper, anchors=[anchor])) == (Kind.CUT_OFF, kept + 1)
+    assert fault_of(judged_after(tamper, anchors=[anchor])) == (FaultKind.CUT_OFF, kept + 1)
     silent = judged_after(tamper)
     assert silent.is_good
     assert any("cut off the end" in question for question in silent.cannot_exclude())
@@ -176,12 +176,12 @@ def test_a_rewritten_chain_is_found_by_an_anchor_from_elsewhere(sequence: int) -
     # The list is filled before verifying begins.
     verdict = judged_after(tamper, anchors=anchors)
     assert verdict.integrity is not None
-    assert verdict.integrity.kind == Kind.REWRITTEN
+    assert verdict.integrity.kind == FaultKind.REWRITTEN
 
 
 @property_test
 @given(sequence=st.integers(min_value=3, max_value=8))
-def test_a_rewritten_chain_is_found_by_the_signed_heads_in_the_trail(
+def test_a_rewritten_chain_is_found_by_the_signed_anchors_in_the_trail(
     settings: Settings, sequence: int
 ) -> None:
     settings.AUDIT_SIGNING_KEY = KEY
@@ -198,8 +198,8 @@ def test_a_rewritten_chain_is_found_by_the_signed_heads_in_the_trail(
         transaction.set_rollback(True)
     trail.forget()
     assert good.is_good
-    assert (good.signed_heads, good.signed_through) == (2, 10)
-    assert fault_of(verdict) == (Kind.REWRITTEN, 2)
+    assert (good.signed_anchors, good.signed_through) == (2, 10)
+    assert fault_of(verdict) == (FaultKind.REWRITTEN, 2)
 
 
 def test_a_rewritten_chain_is_found_though_its_heads_were_given_the_new_hashes(
@@ -216,7 +216,7 @@ def test_a_rewritten_chain_is_found_though_its_heads_were_given_the_new_hashes(
         settings.AUDIT_SIGNING_KEY = KEY
         AuditEntry.objects.filter(pk=6).update(detail=forged.to_json())
         trail.compute_anew(6)
-    assert fault_of(verify()) == (Kind.REWRITTEN, 6)
+    assert fault_of(verify()) == (FaultKind.REWRITTEN, 6)
 
 
 def test_heads_signed_with_an_older_key_count_once_its_public_key_is_known(
@@ -228,7 +228,7 @@ def test_heads_signed_with_an_older_key_count_once_its_public_key_is_known(
     older = anchoring.signing_key()
     assert older is not None
     settings.AUDIT_SIGNING_KEY = KEY
-    assert fault_of(verify()) == (Kind.REWRITTEN, 3)
+    assert fault_of(verify()) == (FaultKind.REWRITTEN, 3)
     public = base64.b64encode(older.public_key().public_bytes_raw()).decode()
     settings.AUDIT_PUBLIC_KEYS = [public]
     assert verify().is_good
@@ -239,7 +239,7 @@ def test_a_head_that_disagrees_with_the_last_entry_is_found() -> None:
         AuditHead.objects.update(hash="b" * 64)
 
     verdict = judged_after(tamper)
-    assert fault_of(verdict) == (Kind.REWRITTEN, ENTRIES)
+    assert fault_of(verdict) == (FaultKind.REWRITTEN, ENTRIES)
 
 
 def test_an_untouched_trail_is_good_and_says_what_it_cannot_exclude() -> None:
@@ -266,7 +266,7 @@ def test_verifying_from_an_entry_on_checks_what_follows_it_alone() -> None:
             trail.change(3, reason="changed")
         assert verify(since=10).is_good
         assert verify(since=10).rows == ENTRIES - 9
-        assert fault_of(verify(since=2)) == (Kind.CHANGED, 3)
+        assert fault_of(verify(since=2)) == (FaultKind.CHANGED, 3)
 
 
 def test_an_empty_trail_is_good() -> None:
@@ -277,16 +277,16 @@ def test_an_empty_trail_is_good() -> None:
 
 def test_a_trail_emptied_as_a_whole_is_found() -> None:
     verdict = judged_after(lambda: cut_after(0))
-    assert fault_of(verdict) == (Kind.CUT_OFF, 1)
+    assert fault_of(verdict) == (FaultKind.CUT_OFF, 1)
 
 
 def test_a_value_of_another_kind_in_a_column_is_found() -> None:
     if connection.vendor == "sqlite":
         verdict = judged_after(lambda: trail.change(5, reason=b"wrong list"))
-        assert fault_of(verdict) == (Kind.CHANGED, 5)
+        assert fault_of(verdict) == (FaultKind.CHANGED, 5)
     else:
         verdict = judged_after(lambda: trail.change(5, detail='"no object"'))
-        assert fault_of(verdict) == (Kind.CHANGED, 5)
+        assert fault_of(verdict) == (FaultKind.CHANGED, 5)
 
 
 def cut_after(kept: int) -> None:

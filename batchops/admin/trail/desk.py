@@ -133,7 +133,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
     try:
         made = exports.export(
             search.entries(trail_filter),
-            exports.Kind(form.cleaned_data["kind"]),
+            exports.ExportFormat(form.cleaned_data["kind"]),
             user=current_user(request),
             actor=Actor.of_request(request),
             description=trail_filter.describe(),

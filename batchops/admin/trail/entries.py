@@ -9,8 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
-from batchops.admin.trail import desk
-from batchops.admin.trail import pages as audit_views
+from batchops.admin.trail import desk, pages
 from batchops.admin.ui.base import ReadOnlyAdmin
 from batchops.admin.ui.parameters import judges_itself
 from batchops.models import AuditEntry
@@ -22,9 +21,9 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
 
     def get_urls(self) -> list[URLPattern]:
         """The stock pages for a list and one row, and those of reviewers."""
-        pages = (
-            ("person/", audit_views.person, "person"),
-            ("report/", audit_views.report, "report"),
+        routes = (
+            ("person/", pages.person, "person"),
+            ("report/", pages.report, "report"),
             ("desk/", desk.desk, "desk"),
             ("review/", desk.review, "review"),
             ("sample/", desk.draw, "draw"),
@@ -34,7 +33,7 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
         )
         own = [
             path(route, self.admin_site.admin_view(view), name=f"batchops_auditentry_{name}")
-            for route, view, name in pages
+            for route, view, name in routes
         ]
         return own + super().get_urls()
 
@@ -43,7 +42,7 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         _only_reading(request)
-        return audit_views.trail(request)
+        return pages.trail(request)
 
     def changeform_view(
         self,
@@ -55,7 +54,7 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
         _only_reading(request)
         if object_id is None:
             raise PermissionDenied
-        return audit_views.entry(request, object_id)
+        return pages.entry(request, object_id)
 
 
 def _only_reading(request: HttpRequest) -> None:

@@ -24,7 +24,7 @@ from batchops.services.trail.trail_filter import (
     Origin,
     TrailFilter,
 )
-from batchops.services.trail_files.exports import Kind
+from batchops.services.trail_files.exports import ExportFormat
 
 UNKNOWN_ZONE: Final = "The time zone of this form does not exist. Send it again to use your own."
 UNKNOWN_CHOICE: Final = "%(value)s is not known here. Choose one of the list."
@@ -272,7 +272,7 @@ class SignOffForm(DaysForm):
 class ExportForm(forms.Form):
     """In which form the trail leaves batchops."""
 
-    kind = forms.ChoiceField(label="Format", choices=Kind.choices)
+    kind = forms.ChoiceField(label="Format", choices=ExportFormat.choices)
     byte_order_mark = forms.BooleanField(
         label="CSV for Excel (byte order mark)", required=False, initial=True
     )

@@ -22,7 +22,7 @@ from batchops.admin.ui.times import reader_zone
 from batchops.models import Action, AuditEntry, AuditHead
 from batchops.services.proof import watch
 from batchops.services.trail import reports, search, sentences, sign_offs
-from batchops.services.trail.search import Page
+from batchops.services.trail.search import EntryPage
 
 REPORT_DAYS: Final = 30
 """Days of a report when none are chosen."""
@@ -87,12 +87,12 @@ def trail_page(
     )
 
 
-def reviewed_on(page: Page | None) -> set[int]:
+def reviewed_on(page: EntryPage | None) -> set[int]:
     """Those entries of a page that are reviewed."""
     return sign_offs.reviewed_among(entry.pk for entry in page.entries) if page else set()
 
 
-def page_of(form: TrailFilterForm) -> Page:
+def page_of(form: TrailFilterForm) -> EntryPage:
     """The page that a valid filter form asks for."""
     return search.page(
         form.trail_filter,

@@ -13,7 +13,7 @@ from batchops.management import run_change
 from batchops.management.terminal import TerminalCommand
 from batchops.services.errors import ChangeError
 from batchops.services.proof.anchoring import BadKey
-from batchops.services.trail_files import archive as audit_archive
+from batchops.services.trail_files import archive
 
 HOW = "Give --before and --reason to ask for an archive, or --confirm and --to to carry one out."
 
@@ -50,21 +50,21 @@ class Command(TerminalCommand):
         self.stdout.write(said)
 
     def _request(self, options: dict[str, Any], who: dict[str, Any]) -> str:
-        asked = audit_archive.request(_day(options["before"]), reason=options["reason"], **who)
+        asked = archive.request(_day(options["before"]), reason=options["reason"], **who)
         return (
             f"Entry {asked.sequence} asks to archive entries {asked.detail['first']} to "
             f"{asked.detail['through']}. Another person carries it out within "
-            f"{audit_archive.REQUEST_DAYS} days:\n"
+            f"{archive.REQUEST_DAYS} days:\n"
             f"manage.py archive_audit --confirm {asked.sequence} --to FILE --as USERNAME"
         )
 
     def _carry_out(self, options: dict[str, Any], who: dict[str, Any]) -> str:
         path = Path(options["to"]).absolute()
-        archive = audit_archive.carry_out(options["confirm"], path, **who)
+        done = archive.carry_out(options["confirm"], path, **who)
         return (
-            f"Entries {archive.first} to {archive.through} ({archive.entries:,}) are in "
-            f"{archive.file} and no longer in the database.\n"
-            f"SHA-256 of the file: {archive.file_digest}\n"
+            f"Entries {done.first} to {done.through} ({done.entries:,}) are in "
+            f"{done.file} and no longer in the database.\n"
+            f"SHA-256 of the file: {done.file_digest}\n"
             "Keep the file: verify_audit --archive asks for it, and "
             "tools/verify_audit_export.py checks it."
         )

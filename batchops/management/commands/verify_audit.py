@@ -134,8 +134,8 @@ class Command(TerminalCommand):
             self.stdout.write(words, self.style.WARNING)
         self.stdout.write(
             f"{verdict.rows:,} entries in {verdict.seconds:.1f} s, "
-            f"{verdict.rows_per_second:,.0f} a second; {verdict.signed_heads:,} signed anchors and "
-            f"{verdict.anchors_used:,} anchors from elsewhere agree."
+            f"{verdict.rows_per_second:,.0f} a second; {verdict.signed_anchors:,} signed anchors "
+            f"and {verdict.anchors_used:,} anchors from elsewhere agree."
         )
         for open_question in verdict.cannot_exclude() if verdict.is_good else ():
             self.stdout.write(f"This cannot exclude {open_question}.")

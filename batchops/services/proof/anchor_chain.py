@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from batchops.audit.canonical_form import GENESIS
 from batchops.services.anchors.anchor import Anchor, is_signed
-from batchops.services.proof.diagnosis import Fault, Kind
+from batchops.services.proof.diagnosis import Fault, FaultKind
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class AnchorChain:
         before = self.latest
         if anchor.key_id and not is_signed(anchor, self.keys):
             return Fault(
-                Kind.REWRITTEN,
+                FaultKind.REWRITTEN,
                 entry,
                 f"The anchor in it is signed with a key (id {anchor.key_id}) that is not known "
                 "here, or the signature is false. Add older public keys to AUDIT_PUBLIC_KEYS; "
@@ -51,7 +51,7 @@ class AnchorChain:
         previous = before.digest() if before else GENESIS if self.begins_here else anchor.previous
         if anchor.previous != previous:
             return Fault(
-                Kind.REWRITTEN, entry, "The anchor in it does not follow the anchor before it."
+                FaultKind.REWRITTEN, entry, "The anchor in it does not follow the anchor before it."
             )
         if anchor.is_acknowledgement and (anchor.key_id or not self.keys):
             self._acknowledge(anchor)
@@ -70,7 +70,7 @@ class AnchorChain:
             return self.fault
         if latest is None or not latest.key_id:
             return Fault(
-                Kind.NOT_ANCHORED,
+                FaultKind.NOT_ANCHORED,
                 next_entry,
                 "A signing key is known, but no signed anchor confirms the trail up to here. "
                 "On a new trail, sign the first: manage.py anchor_audit. Where signing begins on "
@@ -78,7 +78,7 @@ class AnchorChain:
             )
         if moment is not None and latest.is_late(moment):
             return Fault(
-                Kind.NOT_ANCHORED,
+                FaultKind.NOT_ANCHORED,
                 next_entry,
                 f"The last anchor is of {latest.at}; the next was due after {latest.interval} "
                 "seconds and is missing.",
@@ -95,7 +95,7 @@ class AnchorChain:
         if not self.keys or is_begun or not self.begun_at or not first.is_late(moment):
             return None
         return Fault(
-            Kind.NOT_ANCHORED,
+            FaultKind.NOT_ANCHORED,
             (self.latest.entry if self.latest else 0) + 1,
             f"No signed anchor confirms what was recorded from {self.begun_at} on. Either signing "
             "begins only now, or anchors were removed: find out, then say so: "
@@ -123,7 +123,7 @@ class AnchorChain:
             )
 
     def _blame(self, entry: int, message: str) -> None:
-        self.fault = self.fault or Fault(Kind.NOT_ANCHORED, entry, message)
+        self.fault = self.fault or Fault(FaultKind.NOT_ANCHORED, entry, message)
 
     def _acknowledge(self, anchor: Anchor) -> None:
         after = self.latest.number if self.latest else 0

@@ -13,7 +13,7 @@ from django.db import DatabaseError
 
 from batchops.audit.canonical_form import row_hash
 from batchops.services.anchors.signing_keys import BadKey
-from batchops.services.proof.diagnosis import Fault, Kind
+from batchops.services.proof.diagnosis import Fault, FaultKind
 from batchops.services.trail import stored_rows
 
 Found = TypeVar("Found")
@@ -48,5 +48,7 @@ def first_fault() -> Fault | None:
     for rows in stored_rows.chain():
         for row in rows:
             if row_hash(row) != row.hash:
-                return Fault(Kind.CHANGED, row.sequence, "Its content does not match its hash.")
+                return Fault(
+                    FaultKind.CHANGED, row.sequence, "Its content does not match its hash."
+                )
     return None

@@ -15,7 +15,7 @@ NEIGHBOURHOOD: Final = 1_000
 """How far around an entry its original number is looked for."""
 
 
-class Kind(models.TextChoices):
+class FaultKind(models.TextChoices):
     """What was done to the trail."""
 
     CHANGED = "changed", "changed"
@@ -32,7 +32,7 @@ class Kind(models.TextChoices):
 class Fault:
     """The first entry that is not as it was written, and how."""
 
-    kind: Kind
+    kind: FaultKind
     sequence: int
     message: str
 
@@ -43,7 +43,7 @@ class Fault:
 def diagnose(row: Row, expected: int, previous_hash: str) -> Fault:
     """Name what was done, given the first row that does not continue the chain."""
     if row.sequence != expected:
-        return Fault(Kind.REMOVED, expected, f"The next entry is {row.sequence}.")
+        return Fault(FaultKind.REMOVED, expected, f"The next entry is {row.sequence}.")
     fits_itself = row_hash(row) == row.hash
     links = row.previous_hash == previous_hash
     original = None if fits_itself or links else _original_number(row)
@@ -51,18 +51,20 @@ def diagnose(row: Row, expected: int, previous_hash: str) -> Fault:
         return _moved_down(row, original, previous_hash)
     following = _at(row.sequence + 1)
     if following is not None and following.previous_hash == previous_hash:
-        return Fault(Kind.INSERTED, row.sequence, "The next entry follows the one before it.")
+        return Fault(FaultKind.INSERTED, row.sequence, "The next entry follows the one before it.")
     if links:
-        return Fault(Kind.CHANGED, row.sequence, "Its content does not match its hash.")
+        return Fault(FaultKind.CHANGED, row.sequence, "Its content does not match its hash.")
     if fits_itself:
         return _broken_link(row, following)
     if original is not None:
         return Fault(
-            Kind.INSERTED,
+            FaultKind.INSERTED,
             row.sequence - 1,
             f"The next entry was written as number {original} and moved up.",
         )
-    return Fault(Kind.CHANGED, row.sequence, "Neither its content nor its place matches its hash.")
+    return Fault(
+        FaultKind.CHANGED, row.sequence, "Neither its content nor its place matches its hash."
+    )
 
 
 def _broken_link(row: Row, following: Row | None) -> Fault:
@@ -70,10 +72,10 @@ def _broken_link(row: Row, following: Row | None) -> Fault:
     before = _at(row.sequence - 1)
     if before is None or (following is not None and following.previous_hash != row.hash):
         return Fault(
-            Kind.CHANGED, row.sequence, "Its previous hash is not that of the entry before it."
+            FaultKind.CHANGED, row.sequence, "Its previous hash is not that of the entry before it."
         )
     return Fault(
-        Kind.CHANGED,
+        FaultKind.CHANGED,
         before.sequence,
         "Its hash was recomputed: the next entry remembers another one.",
     )
@@ -84,12 +86,12 @@ def _moved_down(row: Row, original: int, previous_hash: str) -> Fault:
     displaced = AuditEntry.objects.filter(previous_hash=previous_hash).first()
     if displaced is not None:
         return Fault(
-            Kind.REORDERED,
+            FaultKind.REORDERED,
             row.sequence,
             f"It was written as number {original}; what was here is now {displaced.sequence}.",
         )
     return Fault(
-        Kind.REMOVED, row.sequence, f"What stands here now was written as number {original}."
+        FaultKind.REMOVED, row.sequence, f"What stands here now was written as number {original}."
     )
 
 

@@ -23,7 +23,7 @@ from batchops.services.anchors import signing_keys
 from batchops.services.anchors.anchor import Anchor, is_signed
 from batchops.services.proof import archive_files, damage, guards
 from batchops.services.proof.anchor_chain import AnchorChain
-from batchops.services.proof.diagnosis import Fault, Kind
+from batchops.services.proof.diagnosis import Fault, FaultKind
 from batchops.services.proof.walk import Walk
 from batchops.services.trail import stored_rows
 
@@ -56,7 +56,7 @@ class Verdict:
     """The last entry that an anchor kept outside the database confirms."""
     signed_through: int | None = None
     """The last entry that a valid signature inside the trail confirms."""
-    signed_heads: int = 0
+    signed_anchors: int = 0
     anchors_used: int = 0
     anchors_too_old: int = 0
     """Anchors of entries that are not kept any more, or that the walk did not reach."""
@@ -167,7 +167,7 @@ def continue_to(head: AuditHead, verdict: Verdict, walk: Walk) -> None:
         head.hash,
     ):
         verdict.integrity = Fault(
-            Kind.REWRITTEN, head.sequence, "The last entry is not the one that the head names."
+            FaultKind.REWRITTEN, head.sequence, "The last entry is not the one that the head names."
         )
     verdict.anchoring = walk.anchors.fault or walk.anchors.unsigned_too_long(
         timezone.now(), settings.AUDIT_ANCHOR_INTERVAL
@@ -253,7 +253,7 @@ def _conclude(walk: Walk, verdict: Verdict, head: AuditHead, left_out: int) -> N
     chain = walk.anchors
     verdict.first, verdict.last = walk.first if verdict.rows else 0, walk.expected - 1
     verdict.last_hash = walk.previous_hash
-    verdict.signed_heads, verdict.signed_through = chain.signed, chain.signed_through
+    verdict.signed_anchors, verdict.signed_through = chain.signed, chain.signed_through
     verdict.anchored_through, verdict.anchors_used = walk.confirmed_outside, walk.outside_met
     verdict.acknowledged = [_acknowledged(fault, anchor) for fault, anchor in chain.acknowledged]
     verdict.others = guards.problems(head)
@@ -287,7 +287,7 @@ def _left_out(walk: Walk, verdict: Verdict, left_out: int) -> Fault | None:
         return None
     if not any(note.first <= left_out <= note.through for note in walk.archived):
         return Fault(
-            Kind.REMOVED,
+            FaultKind.REMOVED,
             left_out,
             "Entries up to this one are missing, and no entry says that they were archived.",
         )
@@ -296,7 +296,7 @@ def _left_out(walk: Walk, verdict: Verdict, left_out: int) -> Fault | None:
         wrong = [note for note in notes if note.through == last and note.hash != digest]
         if wrong:
             return Fault(
-                Kind.REWRITTEN, last, f"What was {wrong[0]} ended with another hash than this."
+                FaultKind.REWRITTEN, last, f"What was {wrong[0]} ended with another hash than this."
             )
         words = "; ".join(str(note) for note in notes) or "archived before"
         verdict.unproven.append(f"Entries {first} to {last} are not proven: {words}.")
@@ -325,14 +325,16 @@ def _beyond_the_head() -> Fault | None:
         last, head = cursor.fetchone()
     if (last or 0) <= (head or 0):
         return None
-    return Fault(Kind.INSERTED, head + 1, "It lies behind the head: batchops did not write it.")
+    return Fault(
+        FaultKind.INSERTED, head + 1, "It lies behind the head: batchops did not write it."
+    )
 
 
 def _wrong_head(verdict: Verdict, head: AuditHead) -> Fault | None:
     if verdict.last != head.sequence or verdict.last_hash == head.hash:
         return None
     return Fault(
-        Kind.REWRITTEN,
+        FaultKind.REWRITTEN,
         head.sequence,
         "The last entry has another hash than the head: one of the two was rewritten.",
     )
@@ -351,7 +353,7 @@ def _cut_off(walk: Walk, head: AuditHead) -> Fault | None:
     if end <= last:
         return None
     return Fault(
-        Kind.CUT_OFF, last + 1, f"Entries are missing from here on: {what} at entry {end}."
+        FaultKind.CUT_OFF, last + 1, f"Entries are missing from here on: {what} at entry {end}."
     )
 
 

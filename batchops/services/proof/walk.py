@@ -15,7 +15,7 @@ from batchops.models import Action
 from batchops.services.anchors.anchor import Anchor, BadAnchor
 from batchops.services.proof import diagnosis
 from batchops.services.proof.anchor_chain import AnchorChain
-from batchops.services.proof.diagnosis import Fault, Kind
+from batchops.services.proof.diagnosis import Fault, FaultKind
 from batchops.services.trail.sentences import shown
 
 TELLING: Final = frozenset(
@@ -95,7 +95,7 @@ class Walk:
         """The fault that an anchor shows which the chain does not fit."""
         when = f" of {anchor.at}" if anchor.at else ""
         return Fault(
-            Kind.REWRITTEN,
+            FaultKind.REWRITTEN,
             after + 1,
             f"Entries were rewritten and the chain recomputed, somewhere from this one on: "
             f"{what}{when} gives entry {anchor.sequence} another hash.",
@@ -112,7 +112,7 @@ class Walk:
         try:
             anchor = Anchor.from_json(detail)
         except BadAnchor as error:
-            return Fault(Kind.REWRITTEN, row.sequence, f"Its anchor cannot be read: {error}")
+            return Fault(FaultKind.REWRITTEN, row.sequence, f"Its anchor cannot be read: {error}")
         if (anchor.sequence, anchor.hash) != (row.sequence - 1, row.previous_hash):
             return self.rewritten(
                 anchor, self.last_confirmed, f"the anchor in entry {row.sequence}"
@@ -126,11 +126,11 @@ class Walk:
         numbers = [detail.get(name) for name in ("first", "through", "request")]
         first, through, request = (number if type(number) is int else 0 for number in numbers)
         if not 0 < first <= through < row.sequence:
-            return Fault(Kind.FORGED, row.sequence, "It archives nothing that there can be.")
+            return Fault(FaultKind.FORGED, row.sequence, "It archives nothing that there can be.")
         asked_by = self.requests.get(request)
         if asked_by == row.actor_name or (asked_by is None and request >= self.first):
             return Fault(
-                Kind.FORGED,
+                FaultKind.FORGED,
                 row.sequence,
                 "It archives entries that no second person had asked to archive.",
             )

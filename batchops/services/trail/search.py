@@ -48,7 +48,7 @@ OUTSIDE: Final = "outside"
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class EntryPage:
     """Entries, newest first. `before` leads to older ones, `after` to newer ones."""
 
     entries: tuple[AuditEntry, ...]
@@ -75,7 +75,7 @@ def page(
     before: int | None = None,
     after: int | None = None,
     size: int = PAGE_SIZE,
-) -> Page:
+) -> EntryPage:
     """The newest entries that match, older than `before` or newer than `after` (sequences)."""
     resolved = _resolve(trail_filter)
     newer = after is not None
@@ -93,7 +93,7 @@ def page(
     ordered = tuple(entries[sequence] for sequence in shown if sequence in entries)
     has_older = more if not newer else before is None and bool(shown)
     has_newer = more if newer else before is not None
-    return Page(
+    return EntryPage(
         ordered,
         before=shown[-1] if shown and has_older else None,
         after=shown[0] if shown and has_newer else None,

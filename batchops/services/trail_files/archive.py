@@ -24,11 +24,10 @@ from batchops.audit.canonical_form import FORMAT, GENESIS, Row, row_hash
 from batchops.files import flush, for_owner_alone
 from batchops.models import Action, AuditEntry
 from batchops.services import authorization
-from batchops.services.anchors import anchor as audit_anchor_form
+from batchops.services.anchors.anchor import signed
 from batchops.services.errors import InvalidInput
 from batchops.services.proof import verification
-from batchops.services.trail import slices as audit_slices
-from batchops.services.trail import stored_rows
+from batchops.services.trail import slices, stored_rows
 from batchops.services.trail.slices import STEP_ROWS
 from batchops.services.trail_files import exports
 
@@ -92,7 +91,7 @@ def carry_out(sequence: int, path: Path, *, user: User, actor: audit.Actor) -> A
     """
     authorization.require(user, permissions.ARCHIVE_TRAIL, actor)
     asked = _asked(sequence, user, actor)
-    with audit_slices.lease("archive") as lease:
+    with slices.lease("archive") as lease:
         done = _done(sequence)
         if done is None:
             before = dt.datetime.fromisoformat(asked.detail["before"])
@@ -189,7 +188,7 @@ def _write(path: Path, through: int, before: dt.datetime) -> Archive:
     }
     stored = verification.last_anchor(through=through)
     previous = stored.digest() if stored else GENESIS
-    ends = (audit_anchor_form.signed(last.sequence, last.hash, previous=previous), stored)
+    ends = (signed(last.sequence, last.hash, previous=previous), stored)
     lines = exports.json_lines(_verified(stored_rows.chain(through=through)), header, ends)
     digest = _save(path, lines)
     return Archive(path.name, first, through, last.hash, through - first + 1, digest)
@@ -218,10 +217,10 @@ def _save(path: Path, chunks: Iterator[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _verified(slices: Iterable[list[Row]]) -> Iterator[list[Row]]:
+def _verified(parts: Iterable[list[Row]]) -> Iterator[list[Row]]:
     """Pass rows on as long as each continues the chain."""
     previous: Row | None = None
-    for rows in slices:
+    for rows in parts:
         for row in rows:
             follows = previous is None or (
                 row.sequence == previous.sequence + 1 and row.previous_hash == previous.hash
@@ -261,12 +260,12 @@ def _record(written: Archive, request: int, before: dt.datetime, actor: audit.Ac
         head.save(update_fields=["removable_through"])
 
 
-def _remove(through: int, lease: audit_slices.Lease) -> None:
+def _remove(through: int, lease: slices.Lease) -> None:
     """Remove what is archived, oldest first, in slices."""
     left = AuditEntry.objects.filter(sequence__lte=through).order_by("sequence")
     if (first := left.first()) is not None:
         ends = range(first.sequence + STEP_ROWS - 1, through + STEP_ROWS, STEP_ROWS)
-        audit_slices.in_slices((min(end, through) for end in ends), _remove_through, lease)
+        slices.in_slices((min(end, through) for end in ends), _remove_through, lease)
 
 
 def _remove_through(through: int) -> None:

@@ -42,7 +42,7 @@ Ends: TypeAlias = tuple[Anchor, Anchor | None]
 BYTE_ORDER_MARK: Final = "\ufeff"
 
 
-class Kind(models.TextChoices):
+class ExportFormat(models.TextChoices):
     """What an export is written as."""
 
     XLSX = "xlsx", "Excel (XLSX), for spreadsheets"
@@ -51,9 +51,9 @@ class Kind(models.TextChoices):
 
 
 CONTENT_TYPES: Final[dict[str, str]] = {
-    Kind.CSV: "text/csv; charset=utf-8",
-    Kind.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    Kind.JSON_LINES: "application/x-ndjson; charset=utf-8",
+    ExportFormat.CSV: "text/csv; charset=utf-8",
+    ExportFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ExportFormat.JSON_LINES: "application/x-ndjson; charset=utf-8",
 }
 
 
@@ -70,7 +70,7 @@ class Export:
 @authorization.records_denials
 def export(
     found: QuerySet[AuditEntry],
-    kind: Kind,
+    kind: ExportFormat,
     *,
     user: User,
     actor: audit.Actor,
@@ -129,15 +129,15 @@ def json_lines(slices: Iterable[list[Row]], header: dict[str, Any], ends: Ends) 
 
 
 def _chunks(
-    kind: Kind,
+    kind: ExportFormat,
     slices: Iterable[list[Row]],
     byte_order_mark: bool,
     header: dict[str, Any],
     ends: Ends,
 ) -> Iterator[bytes]:
-    if kind == Kind.CSV:
+    if kind == ExportFormat.CSV:
         return _csv(slices, byte_order_mark)
-    if kind == Kind.XLSX:
+    if kind == ExportFormat.XLSX:
         return _xlsx(slices)
     return json_lines(slices, header, ends)
 
