@@ -9,17 +9,19 @@ from typing import Any, Final
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import connection
 from django.db.models.functions import Now
 from hypothesis import HealthCheck
 from hypothesis import settings as property_settings
 from pytest_django import DjangoDbBlocker, Settings
 
 from batchops import audit
-from batchops.models import Heartbeat
+from batchops.models import AuditEntry, AuditHead, AuditReviewedRange, Heartbeat
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.heartbeats import Heart
 from batchops.services.proof import last_seen
 from tests import migrated
+from tests.audit.trail import triggers_dropped
 
 TOUCHING_THE_DATABASE: Final = {"db", "transactional_db", "django_db_setup", "live_server"}
 """Fixtures; the others that do so ask for one of these."""
@@ -65,6 +67,16 @@ def nothing_seen_of_other_trails(
     path = tmp_path_factory.getbasetemp() / last_seen.FILE_NAME
     path.unlink(missing_ok=True)
     monkeypatch.setattr(last_seen, "_path", lambda: path)
+
+
+@pytest.fixture
+def empty_trail(db: None) -> None:
+    """No entry yet, not even those of the groups that a migration makes."""
+    with triggers_dropped():
+        AuditReviewedRange.objects.all().delete()
+        with connection.cursor() as cursor:
+            cursor.execute(f"DELETE FROM {AuditEntry._meta.db_table}")
+        AuditHead.objects.update(sequence=0, hash=audit.GENESIS, removable_through=0)
 
 
 @pytest.fixture

@@ -6,25 +6,12 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from pytest_django import Settings
 
-from batchops import audit
-from batchops.models import AuditEntry, AuditHead, AuditReviewedRange, SyncRun
+from batchops.models import SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.mirror import sync
-from tests.audit.trail import triggers_dropped
 from tests.audit.world import BATCH, World
-
-
-@pytest.fixture
-def empty_trail(db: None) -> None:
-    """No entry yet, not even those of the groups that a migration makes."""
-    with triggers_dropped():
-        AuditReviewedRange.objects.all().delete()
-        with connection.cursor() as cursor:
-            cursor.execute(f"DELETE FROM {AuditEntry._meta.db_table}")
-        AuditHead.objects.update(sequence=0, hash=audit.GENESIS, removable_through=0)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from batchops import audit
 from batchops.audit.canonical_form import row_hash
 from batchops.models import Action, AuditEntry, AuditHead
 from batchops.services.proof import last_seen
+from batchops.services.proof.verification import Verdict
 from batchops.services.trail.stored_rows import by_sequences
 
 PROTECTION = import_module("batchops.migrations.0002_protect_the_audit_trail")
@@ -51,6 +52,12 @@ def command(name: str, *arguments: str) -> str:
     out = StringIO()
     call_command(name, *arguments, stdout=out, no_color=True)
     return out.getvalue()
+
+
+def broken(verdict: Verdict) -> str:
+    """The first that speaks against the trail, of a verdict that has to be bad."""
+    assert verdict.outcome == "broken"
+    return verdict.faults[0]
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from batchops.services.anchors.anchor import Anchor
 from batchops.services.proof import anchoring
 from batchops.services.trail.trail_filter import TrailFilter
 from tests.audit import trail
-from tests.audit.exported import HOSTILE, judged, written
+from tests.services.trail_files.exported import HOSTILE, judged, written
 from tools import verify_audit_export
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]

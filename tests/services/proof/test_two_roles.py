@@ -17,7 +17,7 @@ import pytest
 
 from tools import postgres, verify_audit_export
 
-HERE = Path(__file__).resolve().parent.parent.parent
+HERE = Path(__file__).resolve().parents[3]
 GRANTS = HERE / "deploy" / "postgresql" / "grants.sql"
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 ROLES = """
@@ -88,7 +88,7 @@ class Site:
 
     def does_all_its_work(self) -> None:
         """As the role of batchops, which then cannot alter the trail."""
-        scenario = f"from tests.audit.app_role import act; act({str(self.folder)!r})"
+        scenario = f"from tests.services.proof.app_role import act; act({str(self.folder)!r})"
         self.must(self.app, "shell", "--command", scenario)
         assert json.loads((self.folder / "said.json").read_text()) == {
             "verdict": "ok",

@@ -17,7 +17,7 @@ from batchops.services.trail.search import entries
 from batchops.services.trail.trail_filter import TrailFilter
 from batchops.services.trail_files.exports import ExportFormat, export
 from tests.audit import trail
-from tests.audit.exported import HOSTILE, exported, judged
+from tests.services.trail_files.exported import HOSTILE, exported, judged
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_trail")]
 
