@@ -22,7 +22,7 @@ help:
 	@echo "make test-postgres  the tests on PostgreSQL alone"
 	@echo "make coverage       the tests on SQLite, with the share of the code that they reach"
 	@echo "make lint    ruff and mypy"
-	@echo "make format  let ruff format and mend the code"
+	@echo "make format  let ruff format and fix the code"
 	@echo "make lock    renew the lock files (needs uv)"
 	@echo "make pictures  renew the pictures of the documents (needs Chromium)"
 	@echo "make clean   remove the environment and what was built; data in var/ stays"
@@ -34,7 +34,7 @@ test: $(DEV_STAMP)
 	@$(BIN)/python -m tools.quality $(ARGS)
 
 check: lint
-	$(BIN)/pytest -q -n auto tests/syllable tests/deployment/test_packages.py tests/services/changes/test_planning.py
+	$(BIN)/pytest -q -n auto tests/syllable tests/services/changes tests/deployment/test_packages.py tests/deployment/test_documents.py
 
 test-postgres: $(DEV_STAMP)
 	@$(BIN)/python -m tools.postgres $(BIN)/pytest -q -n auto --dist loadgroup -m "not browser and not once" $(or $(ARGS),tests)

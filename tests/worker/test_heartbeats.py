@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from batchops import lanes, tasks
+from batchops import __version__, lanes, tasks
 from batchops.lanes import Lane
 from batchops.models import Change, Heartbeat, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
@@ -58,7 +58,7 @@ def test_a_worker_process_lives_until_it_is_killed(
     with Worker(environment(sandbox, tmp_path)) as worker:
         wait_for(are_running, 30)
         row = Heartbeat.objects.get()
-        assert (row.pid, row.version) == (worker.process.pid, "0.1.0")
+        assert (row.pid, row.version) == (worker.process.pid, __version__)
         first = row.seen_at
         wait_for(lambda: Heartbeat.objects.get().seen_at > first, 30)
         worker.kill()
