@@ -160,7 +160,7 @@ def test_a_pause_that_was_resumed_has_no_end_to_move(operator: User) -> None:
     batches(2)
     pause = paused_until(operator, past())
     timed_pauses.resume_due()
-    with pytest.raises(WrongState, match="ended already"):
+    with pytest.raises(WrongState, match="already ended"):
         timed_pauses.move_resume(pause, timezone.now() + HOUR, **by(operator))
 
 
