@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import email.utils
 import random as random_numbers
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -19,24 +16,6 @@ at the least: a rate limit lets some through, and what is urgent must be among t
 """
 BURST_SECONDS: Final = 1.0
 """Replies that arrive this close together belong to one burst, and slow down once."""
-
-_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
-
-
-def parse_retry_after(value: str | None, now: dt.datetime) -> float | None:
-    """The seconds that a `Retry-After` header asks to wait: a number, or an HTTP date.
-
-    None when absent or unreadable, zero when past; absurdly long waits are returned as they are.
-    """
-    text = (value or "").strip()
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-        return max(0.0, (aware - now).total_seconds())
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
 
 
 def backoff(

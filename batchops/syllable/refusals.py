@@ -19,7 +19,7 @@ from batchops.syllable.errors import (
     Unavailable,
     plain,
 )
-from batchops.syllable.limits import parse_retry_after
+from batchops.syllable.rate.headers import parse_retry_after
 
 _UNAUTHORIZED: Final = (401, 403)
 _GONE: Final = (404, 410)

@@ -17,8 +17,8 @@ from batchops.syllable.limits import (
     GATE_CAP_SECONDS,
     InFlightLimit,
     backoff,
-    parse_retry_after,
 )
+from batchops.syllable.rate.headers import parse_retry_after
 
 NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 
