@@ -23,7 +23,7 @@ from batchops.audit import denials
 from batchops.courier import Courier
 from batchops.lanes import Lane, all_of
 from batchops.models import SyncRun
-from batchops.services import clean_up, heartbeats, wake
+from batchops.services import clean_up, heartbeats, rate_sharing, wake
 from batchops.services.changes import drafts, unsent
 from batchops.services.mirror import sync
 from batchops.services.proof import anchoring, watch
@@ -103,6 +103,7 @@ LANES: Final = {
     for lane in (
         Lane("push", push_work, every=0.5),
         Lane("heartbeat", beat, every=heartbeats.BEAT_SECONDS),
+        Lane("rate", rate_sharing.share_rate, every=rate_sharing.STEP_SECONDS),
         Lane("timers", keep_time, every=1),
         Lane("read-back", read_back.all_due, every=1),
         Lane("sync", keep_mirror_fresh, every=5),

@@ -18,6 +18,7 @@ from pytest_django import DjangoDbBlocker, Settings
 from batchops import audit
 from batchops.models import AuditEntry, AuditHead, AuditReviewedRange, Heartbeat
 from batchops.sandbox.embedded import EmbeddedSandbox
+from batchops.services import vendor
 from batchops.services.heartbeats import Heart
 from batchops.services.proof import last_seen
 from tests import migrated
@@ -85,6 +86,7 @@ def sandbox(settings: Settings) -> Iterator[EmbeddedSandbox]:
     with EmbeddedSandbox() as running:
         settings.SYLLABLE_BASE_URL = running.url
         settings.SYLLABLE_API_KEY = running.key
+        vendor.forget()
         yield running
 
 

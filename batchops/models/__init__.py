@@ -38,6 +38,7 @@ from batchops.models.heartbeat import Heartbeat
 from batchops.models.pasted_ids import PastedIds
 from batchops.models.quota import Quota
 from batchops.models.sync import SyncRun
+from batchops.models.vendor_rate import VendorRate
 
 __all__ = [
     "DRAFT_STATES",
@@ -70,4 +71,5 @@ __all__ = [
     "PastedIds",
     "Quota",
     "SyncRun",
+    "VendorRate",
 ]

@@ -28,6 +28,8 @@ from batchops.syllable.errors import (
 from batchops.syllable.instants import format_instant
 from batchops.syllable.limits import backoff
 from batchops.syllable.patch import BatchPatch
+from batchops.syllable.rate.headers import advice, parse_retry_after
+from batchops.syllable.rate.limiter import Leave, RateLimiter, Use
 from batchops.syllable.records import (
     BatchDetails,
     BatchRecord,
@@ -74,8 +76,10 @@ class SyllableClient:
     """Talks to one origin with one key. Safe to share between threads.
 
     `connect_timeout` and `read_timeout` are seconds; the latter is for a whole reply. Reads are
-    tried `read_attempts` times, writes once. Proxies, netrc and certificate bundles named in the
-    environment count only with `use_environment_proxies`.
+    tried `read_attempts` times, writes once. Each request waits for leave of `limiter`, by what it
+    is for (`use`) and up to `patience` seconds, unless its thread holds one already. Proxies,
+    netrc and certificate bundles named in the environment count only with
+    `use_environment_proxies`.
 
     Every method raises a `SyllableError`; the constructor raises `Misconfigured`.
     """
@@ -90,12 +94,18 @@ class SyllableClient:
         pool_size: int = 16,
         read_attempts: int = 4,
         use_environment_proxies: bool = False,
+        limiter: RateLimiter | None = None,
+        use: Use = Use.READ,
+        patience: float = 120.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.base_url = checked_base_url(base_url)
         self._api_key = checked_key(api_key)
         self._timeout = (connect_timeout, read_timeout)
         self._read_attempts = read_attempts
+        self.limiter = limiter or RateLimiter()
+        self._use = use
+        self._patience = patience
         self._sleep = sleep
         self._trust_env = use_environment_proxies
         self._transport = Transport(pool_size)
@@ -181,10 +191,28 @@ class SyllableClient:
 
     def _send(self, method: str, path: str, limit: int, body: bytes | None = None) -> object:
         """One request, one reply, its JSON."""
-        with self._response(self._request(method, path, body)) as response:
+        request = self._request(method, path, body)
+        leave = self.limiter.take(self._use, self._patience)
+        if leave is None:
+            raise RateLimited(
+                "The vendor's rate limit leaves no room for this now.", http_status=None
+            )
+        with self._response(request) as response:
+            self._learn_rate(leave, response)
             if not 200 <= response.status_code < 300:
                 raise self._refusal(response)
             return decode(_body(response, limit))
+
+    def _learn_rate(self, leave: Leave, response: requests.Response) -> None:
+        status, headers = response.status_code, response.headers
+        now = dt.datetime.now(dt.UTC)
+        if (told := advice(headers, now)) is not None:
+            self.limiter.advised(told.rate, told.seconds)
+        retry_after = headers.get("Retry-After")
+        if status == 429 or (status == 503 and retry_after is not None):
+            self.limiter.refused(leave, parse_retry_after(retry_after, now))
+        elif status < 500:
+            self.limiter.accepted(leave)
 
     def _request(self, method: str, path: str, body: bytes | None) -> requests.PreparedRequest:
         request = self._blank.copy()

@@ -186,13 +186,18 @@ class Environment:
         return self._read(name, default, parse, f"a whole number from {low} to {high}")
 
     def seconds(self, name: str, default: float, low: float, high: float) -> float:
+        return self.number(name, default, low, high, "a number of seconds")
+
+    def number(
+        self, name: str, default: float, low: float, high: float, what: str = "a number"
+    ) -> float:
         def parse(text: str) -> float:
             number = float(text) if DECIMAL.fullmatch(text) else low - 1
             if not low <= number <= high:
                 raise ValueError
             return number
 
-        return self._read(name, default, parse, f"a number of seconds from {low:g} to {high:g}")
+        return self._read(name, default, parse, f"{what} from {low:g} to {high:g}")
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         def parse(text: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from batchops.syllable.errors import (
     Unavailable,
 )
 from batchops.syllable.patch import CLEAR, BatchPatch, Values
+from batchops.syllable.rate.limiter import RateLimiter
 
 NEW_YEAR = dt.datetime(2027, 1, 1, 6, tzinfo=dt.UTC)
 PAUSE = BatchPatch(paused=True)
@@ -225,3 +228,34 @@ def test_a_connection_that_breaks_is_told_in_plain_words(
     with pytest.raises(ReplyLost) as error:
         client.get_batch("b")
     assert error.value.message.endswith(" did not arrive: Connection reset by peer")
+
+
+@pytest.mark.parametrize(
+    ("faults", "is_learnt"),
+    [
+        ({"rate_limited": 1}, True),
+        ({"rate_limited": 1, "retry_after": "none"}, True),
+        ({"error_503": 1, "unavailable_retry_after": "seconds"}, True),
+        # That it is down says nothing of a rate.
+        ({"error_503": 1}, False),
+        ({"error_500": 1}, False),
+        ({"refused": 1}, False),
+    ],
+)
+def test_a_rate_is_learnt_from_what_asks_to_come_back_later(
+    vendor: EmbeddedSandbox, client: SyllableClient, faults: dict[str, Any], is_learnt: bool
+) -> None:
+    vendor.add_batch(batch_id="b")
+    vendor.set_faults(**faults)
+    with pytest.raises(SyllableError):
+        client.update_batch("b", PAUSE)
+    assert math.isfinite(client.limiter.rate) is is_learnt
+
+
+def test_a_reader_without_patience_is_told_at_once(vendor: EmbeddedSandbox) -> None:
+    client = SyllableClient(vendor.url, vendor.key, limiter=RateLimiter(0.01), patience=0)
+    assert client.list_batches().items == ()
+    with pytest.raises(RateLimited) as error:
+        client.list_batches()
+    assert error.value.http_status is None
+    assert len(vendor.journal()) == 1

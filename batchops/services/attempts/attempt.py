@@ -34,7 +34,6 @@ from batchops.syllable.client import SyllableClient
 from batchops.syllable.errors import (
     MalformedReply,
     NotFound,
-    RateLimited,
     Redirected,
     Refused,
     ReplyLost,
@@ -156,9 +155,9 @@ class Attempt:
     def _failed(self, error: SyllableError, kind: RequestKind, message: str = "") -> Failed:
         """A request failed, and may be tried again."""
         retry_after = getattr(error, "retry_after", None)
-        if isinstance(error, RateLimited) or error.http_status == 503:
+        if error.http_status == 503:
             # Let all threads of the process go slower when the vendor is overloaded.
-            self._limit.throttled(retry_after, http_status=error.http_status or 429)
+            self._limit.throttled(retry_after, http_status=503)
         return Failed(
             self._assignment,
             kind,

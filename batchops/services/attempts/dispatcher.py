@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
-from batchops.services.attempts.assignments import Assignment
+from batchops.services.attempts.assignments import Assignment, Mode
 from batchops.services.attempts.attempt import Attempt
 from batchops.services.attempts.outcomes import Report
 from batchops.services.runs.fair_queue import Claimant, FairQueue
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.limits import InFlightLimit
+from batchops.syllable.rate.limiter import Use
 
 IDLE_POLL_SECONDS: Final = 0.25
 """How often a thread that waits for its turn checks whether it is still needed."""
@@ -46,6 +47,7 @@ class Dispatcher:
         self.queue: FairQueue[Assignment] = FairQueue()
         self._client = client
         self._reports: queue.SimpleQueue[Report | BaseException] = queue.SimpleQueue()
+        self._rate = client.limiter
         self._delayed: list[tuple[float, int, Claimant, Assignment]] = []
         self._order = itertools.count()
         self._closing = threading.Event()
@@ -55,6 +57,11 @@ class Dispatcher:
             for number in range(maximum)
         ]
         self._threads.append(threading.Thread(target=self._watch, name="push-watch", daemon=True))
+
+    @property
+    def allowed_per_second(self) -> float | None:
+        """Requests a second that the vendor allows, where that is what holds them up; else None."""
+        return self._rate.allowed
 
     def start(self) -> None:
         for thread in self._threads:
@@ -117,16 +124,21 @@ class Dispatcher:
             if not (self.queue.wait(IDLE_POLL_SECONDS) and self.limit.acquire(IDLE_POLL_SECONDS)):
                 continue
             try:
+                use = Use.EMERGENCY if self.queue.has_emergency() else Use.WRITE
+                if not self._rate.acquire(use, IDLE_POLL_SECONDS):
+                    continue
                 if (assignment := self.queue.take()) is not None:
                     self._carry_out(assignment)
             finally:
+                self._rate.give_back()
                 self.limit.release()
 
     def _watch(self) -> None:
         """Give a thread of its own to each request that is overdue."""
         started: list[threading.Thread] = []
         while not self._closing.wait(OVERDUE_POLL_SECONDS):
-            if not self._spare.acquire(blocking=False):
+            # What waits for the rate is not overdue, and hangs nowhere.
+            if self._rate.is_waited_for or not self._spare.acquire(blocking=False):
                 continue
             if (assignment := self.queue.take_overdue()) is None:
                 self._spare.release()
@@ -144,8 +156,11 @@ class Dispatcher:
 
     def _work_beside(self, assignment: Assignment) -> None:
         try:
+            if assignment.mode is Mode.SEND_AT_ONCE:
+                self._rate.acquire(Use.EMERGENCY)
             self._carry_out(assignment)
         finally:
+            self._rate.give_back()
             self._spare.release()
 
     def _carry_out(self, assignment: Assignment) -> None:

@@ -17,6 +17,7 @@ from batchops.services import vendor
 from batchops.services.push.engine import Engine, longest_request_seconds
 from batchops.services.runs import leases, run_state
 from batchops.syllable.errors import Misconfigured
+from batchops.syllable.rate.limiter import Use
 
 __all__ = [
     "alive_at",
@@ -89,7 +90,7 @@ def _run_engine(*, only_emergency: bool = False) -> None:
     try:
         # The engine tries again by itself, all threads together.
         Engine(
-            vendor.client(read_attempts=1),
+            vendor.client(read_attempts=1, use=Use.WRITE),
             only_emergency=only_emergency,
             is_asked_to_end=_is_asked_to_end,
         ).run()

@@ -249,7 +249,12 @@ class Engine:
     def _show_progress(self) -> None:
         """Keep what people see of the speed and the counts up to date."""
         limit = self.dispatcher.limit
-        in_flight = {"limit": limit.limit, "maximum": limit.maximum, "reason": limit.reason}
+        in_flight = {
+            "limit": limit.limit,
+            "maximum": limit.maximum,
+            "reason": limit.reason,
+            "allowed_per_second": self.dispatcher.allowed_per_second,
+        }
         running = self.supply.changes
         for change in running.values():
             lifecycle.refresh_counts(change)

@@ -14,6 +14,7 @@ from batchops.models import Change
 from batchops.services import vendor
 from batchops.services.runs import preflight
 from batchops.syllable.errors import SyllableError
+from batchops.syllable.rate.limiter import Use
 
 
 class FreshnessGate:
@@ -42,7 +43,7 @@ class FreshnessGate:
             self._read_each.add(change.pk)
             return True
         if preflight.take_turn(change, now):
-            self._preflights[change.pk] = preflight.Preflight(change, vendor.client())
+            self._preflights[change.pk] = preflight.Preflight(change, vendor.client(use=Use.WRITE))
         return False
 
     def just_compared(self, change: Change) -> list[str]:

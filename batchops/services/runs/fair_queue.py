@@ -102,6 +102,12 @@ class FairQueue(Generic[Item]):
             lines = [line for line in self._lines.values() if line.items]
             return self._taken(min(lines, key=self._turn)) if lines else None
 
+    def has_emergency(self) -> bool:
+        """Whether what is next belongs to an emergency."""
+        with self._filled:
+            lines = self._lines.values()
+            return any(line.items and line.claimant.is_emergency for line in lines)
+
     def take_overdue(self) -> Item | None:
         """The next item that may pass the requests that hang; None where nothing may.
 

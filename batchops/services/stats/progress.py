@@ -90,10 +90,19 @@ class Progress:
 
     @property
     def remaining(self) -> dt.timedelta | None:
-        """An estimate from the rate of the last seconds; None where there is none."""
-        if not self.rate or self.change.state != ChangeState.RUNNING or self.silence:
+        """An estimate from the rate of the last seconds, or else from what the vendor allows."""
+        rate = self.rate or self.allowed_per_second
+        if not rate or self.change.state != ChangeState.RUNNING or self.silence:
             return None
-        return dt.timedelta(seconds=(self.total - self.settled) / self.rate)
+        return dt.timedelta(seconds=self.unsettled / rate)
+
+    @property
+    def allowed_per_second(self) -> float | None:
+        """Requests a second that the vendor allows, as far as that is what takes the time."""
+        if self.change.state != ChangeState.RUNNING or self.silence:
+            return None
+        allowed: float | None = self.change.in_flight.get("allowed_per_second")
+        return allowed
 
     @property
     def tone(self) -> str:
@@ -172,6 +181,7 @@ class Progress:
             "waiting": change.waiting_reason,
             "waiting_until": lifecycle.iso(change.waiting_until),
             "in_flight": change.in_flight,
+            "allowed_per_second": self.allowed_per_second,
             "messages": [
                 {"number": one.number, "http_status": one.http_status, "message": one.message}
                 for one in self.messages

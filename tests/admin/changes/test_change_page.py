@@ -79,6 +79,18 @@ def test_a_running_change_shows_bar_counts_rate_and_time_left(
 
 
 @pytest.mark.usefixtures("running_worker")
+def test_a_change_under_a_rate_limit_says_what_is_allowed_and_how_long_it_takes(
+    client: Client, operator: User
+) -> None:
+    in_flight = {"limit": 16, "maximum": 16, "reason": "", "allowed_per_second": 27.8}
+    change = running(operator, in_flight=in_flight)
+    change.items.update(settled_at=None)
+    text = shown(client, operator, change)
+    assert "The vendor allows about 28 a second; 3 left: " in text
+    assert told(client, operator, change)["allowed_per_second"] == 27.8
+
+
+@pytest.mark.usefixtures("running_worker")
 def test_the_state_as_json_is_complete_and_adds_up(client: Client, operator: User) -> None:
     change = running(operator)
     state = told(client, operator, change)
