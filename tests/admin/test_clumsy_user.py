@@ -197,7 +197,7 @@ def test_only_digits_are_a_number(client: Client, ran: Change, number: str) -> N
     ]
     for address, more in fields:
         page = client.post(address, {**more, "call_rate": number})
-        assert "Give a whole number." in page.content.decode()
+        assert "Enter a whole number." in page.content.decode()
     page = client.post(
         reverse("admin:batchops_change_emergency"), {"campaign": number}, follow=True
     )

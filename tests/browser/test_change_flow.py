@@ -211,12 +211,12 @@ def test_what_moves_while_an_approver_reads_does_not_move_under_their_hand(
     change = confirm(draft(operator), operator)
     page = sign_in(approver)
     open_page(page, live_server, change)
-    expect(page.get_by_text("somebody ends it")).to_be_visible()
+    expect(page.get_by_text("somebody resumes them")).to_be_visible()
     end = timezone.now() + dt.timedelta(days=1)
     timed_pauses.move_resume(change, end, user=operator, actor=Actor.of_user(operator, ""))
     for _ in range(2):
         page.wait_for_event("response", lambda answer: answer.url.endswith("/state/"))
-    expect(page.get_by_text("somebody ends it")).to_be_visible()
+    expect(page.get_by_text("somebody resumes them")).to_be_visible()
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_text("This is no longer what you were shown.")).to_be_visible()
     expect(page.get_by_text("Changed since it was confirmed")).to_be_visible()
@@ -289,7 +289,7 @@ def test_a_time_is_typed_in_the_readers_zone_and_shown_in_utc(
     expect(page.get_by_role("button", name="Stay paused")).to_be_visible()
     accessible(page)
     page.get_by_role("button", name="Stay paused").click()
-    expect(page.get_by_text("lasts until somebody ends it")).to_be_visible()
+    expect(page.get_by_text("stay paused until somebody resumes them")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -223,9 +223,13 @@ def test_a_change_says_that_nothing_of_it_is_sent(
         (
             {"state": "scheduled", "starts_at": dt.timedelta(hours=1)},
             "<span>Starts",
-            "or once a worker runs",
+            "or once a worker is running",
         ),
-        ({"waiting_reason": "503."}, "It goes on by itself", "It goes on once a worker runs"),
+        (
+            {"waiting_reason": "503."},
+            "It continues by itself",
+            "It continues once a worker is running",
+        ),
         (
             {"state": "finished", "started_at": dt.timedelta(), "finished_at": dt.timedelta()},
             "Reading back from the vendor",

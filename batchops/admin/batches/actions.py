@@ -208,7 +208,7 @@ class BatchActions(_Base):
     def selection_words(self, request: HttpRequest) -> str:
         """How the batches were chosen, in words."""
         if not _is_across(request):
-            return "Chosen one by one in the batch list"
+            return "Selected one by one in the batch list"
         changelist = self.get_changelist_instance(request)
         parts = [
             f"{spec.title}: {spec.chosen}"
@@ -240,4 +240,4 @@ def _rest_words(done: refresh.Refreshed) -> str:
 
 def _unknown_words(unknown: list[str]) -> str:
     named = ", ".join(repr(name[:60]) for name in unknown[:5])
-    return f"The mirror knows no batch {named}, so nothing was done. Reload the page and try again."
+    return f"The mirror has no batch {named}, so nothing was done. Reload the page and try again."

@@ -127,7 +127,7 @@ def _entries(request: HttpRequest, batch: Batch) -> list[AuditEntry] | None:
 def _counts_of(batch: Batch, user: User) -> dict[str, Any]:
     """The counts and the forecast, or why there are none."""
     if batch.is_gone:
-        return {"counts_problem": "The vendor does not have this batch any more."}
+        return {"counts_problem": "The vendor no longer has this batch."}
     if batch.shares_its_id:
         return {"counts_problem": "The vendor has several batches with this id and shows only one."}
     try:

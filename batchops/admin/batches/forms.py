@@ -139,7 +139,7 @@ class ExpiryMixin(PatchForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        self._check_pair("expiry", Expiry.AT, "expires_on", "Give a date and a time.")
+        self._check_pair("expiry", Expiry.AT, "expires_on", "Enter a date and a time.")
         return cleaned
 
     def requested_expiry(self) -> Requested[dt.datetime]:
@@ -178,8 +178,8 @@ def rate_field(**more: Any) -> WholeNumberField:
         max_value=CALL_RATE_MAXIMUM,
         label="Outreach attempts an hour",
         error_messages={
-            "required": "Give a whole number.",
-            "invalid": "Give a whole number.",
+            "required": "Enter a whole number.",
+            "invalid": "Enter a whole number.",
             "min_value": RATE_LIMITS,
             "max_value": RATE_LIMITS,
         },
@@ -240,7 +240,7 @@ class BatchForm(ExpiryMixin):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
-        self._check_pair("rate", "set", "call_rate", "Give a whole number.")
+        self._check_pair("rate", "set", "call_rate", "Enter a whole number.")
         if cleaned.get("auto_call_rate") == "on" and not self._will_expire(cleaned):
             self.add_error("auto_call_rate", f"{LACKS_EXPIRY} Set an expiry as well.")
         return cleaned

@@ -93,7 +93,9 @@ def _move_end(
     moved = timed_pauses.move_resume(change, end, user=user, actor=actor, reason=given["reason"])
     promise(request, f"The pause ends on {in_words(end)}.")
     if moved.state == ChangeState.AWAITING_APPROVAL:
-        messages.warning(request, "This differs from what was approved: it has to be approved.")
+        messages.warning(
+            request, "This differs from what was approved, so it needs approval again."
+        )
     return to_page(change)
 
 
@@ -102,7 +104,7 @@ def _cancel_end(
 ) -> HttpResponseRedirect:
     given = _cleaned(CancelEndForm(request.POST))
     timed_pauses.move_resume(change, None, user=user, actor=actor, reason=given["reason"])
-    messages.success(request, "The pause lasts until somebody ends it.")
+    messages.success(request, "The batches stay paused until somebody resumes them.")
     return to_page(change)
 
 

@@ -61,8 +61,8 @@ class SourceFilter(FixedFilter):
 class SinceFilter(FixedFilter):
     """Changes of late; days are those of the reader's calendar."""
 
-    title = "made"
-    parameter_name = "made"
+    title = "created"
+    parameter_name = "created"
     options = {"today": "Today", "week": "In the past 7 days", "month": "This month"}
 
     def narrow(self, rows: QuerySet[Change], value: str) -> QuerySet[Change]:

@@ -94,7 +94,7 @@ def discard_view(request: HttpRequest, pk: uuid.UUID) -> HttpResponseRedirect:
     except ChangeError as error:
         messages.error(request, error.message)
         return redirect("admin:index")
-    messages.info(request, "The draft is discarded. Nothing was changed.")
+    messages.info(request, "Draft discarded. Nothing was changed.")
     return redirect("admin:batchops_batch_changelist")
 
 

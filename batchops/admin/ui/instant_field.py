@@ -106,8 +106,8 @@ class InstantField(forms.Field):
 
     widget = InstantInput
     default_error_messages = {
-        "required": "Give a date and a time.",
-        "invalid": "Give a date and a time, such as 2027-01-31 08:00.",
+        "required": "Enter a date and a time.",
+        "invalid": "Enter a date and a time, such as 2027-01-31 08:00.",
         "offset": "Choose one of the two times.",
     }
 

@@ -195,11 +195,11 @@ def _check_names(request: HttpRequest, known: Collection[str]) -> None:
     for name, values in request.GET.lists():
         if name not in known:
             there = ", ".join(sorted(one for one in known if not one.startswith("_")))
-            words = f"This page takes no “{shown(name)}” in its address."
+            words = f"This page does not take “{shown(name)}” in its address."
             raise RefusedParameter(name, f"{words} It takes: {there}." if there else words)
         if len(values) > 1:
             raise RefusedParameter(
-                name, f"“{name}” stands in this address {len(values):,} times. Once is enough."
+                name, f"“{name}” appears in this address {len(values):,} times. Once is enough."
             )
 
 

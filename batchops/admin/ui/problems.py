@@ -37,15 +37,14 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # 
         words = f"Nothing was done with it. A page takes at most {most:,} values at a time."
         return _bare(400, "That is too much at once", words)
     words = "It cannot be read, so nothing was done. Go back, reload the page, and try again."
-    return _bare(400, "This request makes no sense here", words)
+    return _bare(400, "This request cannot be understood", words)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
     """What a person may not do; that they tried is in the trail."""
     words = (
-        f"It is not open to {_role(request)}, and nothing was done. The try is recorded in the "
-        "audit trail. If it is part of your work, ask whoever keeps the accounts for the role it "
-        "needs."
+        f"It is not open to {_role(request)}, and nothing was done. The attempt is recorded in the "
+        "audit trail. If you need it for your work, ask an administrator for the right role."
     )
     return _framed(request, 403, "You may not do this", words)
 
@@ -64,8 +63,7 @@ def _role(request: HttpRequest) -> str:
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
     """An address that leads nowhere."""
     words = (
-        "The address may be mistyped, or what it led to is not there any more. "
-        "Look for it in the lists."
+        "The address may be mistyped, or what it led to no longer exists. Look for it in the lists."
     )
     if request.path.startswith(settings.STATIC_URL):
         return _bare(404, "There is no such file", words)
@@ -75,18 +73,18 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
 def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
     """A fault of ours or of the database; drawn without asking the database anything."""
     words = (
-        "This is a fault of batchops or of its database, not of yours. Changes that were "
-        "confirmed are seen through all the same. Try again in a minute; if it stays, tell "
-        f"whoever runs batchops, with this mark from its logs: {request_id.get()}."
+        "This is a fault in batchops or its database, not something that you did. Confirmed "
+        "changes are still carried out. Try again in a minute; if it happens again, tell whoever "
+        f"runs batchops, and quote this request id: {request_id.get()}."
     )
     return _bare(500, "Something went wrong here", words)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """A form that was made before the person last signed in, or for another site; recorded."""
+    """A form that was created before the person last signed in, or for another site; recorded."""
     denials.record_request(request, f"The form does not come from a page of ours: {reason}")
     words = (
-        "The page it stood on was opened before you last signed in, or your browser keeps no "
+        "The page was opened before you last signed in, or your browser keeps no "
         "cookies for this site. Nothing was done. Go back, reload the page, and send it again."
     )
     return _framed(request, 403, "This form is out of date", words)
@@ -105,13 +103,13 @@ def refused_parameter(request: HttpRequest, refused: RefusedParameter) -> HttpRe
     is_batch_list = request.path == reverse("admin:batchops_batch_changelist")
     if isinstance(refused, SearchTooLong) and is_batch_list:
         context["ids"] = "\n".join(request.GET.get(refused.name, "").split())
-    return _framed(request, 400, "This address cannot be followed", words, **context)
+    return _framed(request, 400, "This address is not valid", words, **context)
 
 
 def wrong_method(request: HttpRequest, refused: HttpResponseNotAllowed) -> HttpResponse:
     """An address that only takes what a form sends, opened like a page, or the other way round."""
     words = (
-        "It belongs to a button and cannot be opened or reloaded by itself. Nothing was done. "
+        "It belongs to a button and cannot be opened or reloaded on its own. Nothing was done. "
         "Go back to the page with the button."
     )
     response = _framed(request, 405, "This address is not a page", words)

@@ -70,7 +70,7 @@ def test_an_action_freezes_what_is_selected(
     change = drafted(act(client, action, "b-0", "b-2"))
     assert change.patch_json == patch
     assert {item.batch_id for item in change.items.all()} == {"b-0", "b-2"}
-    assert change.selection == "Chosen one by one in the batch list"
+    assert change.selection == "Selected one by one in the batch list"
 
 
 def test_all_that_match_are_frozen_and_no_other(client: Client) -> None:
@@ -105,7 +105,7 @@ def test_a_batch_that_is_not_there_is_named_and_nothing_is_frozen(
 ) -> None:
     world.batches(2)
     page = client.get(act(client, "pause", "b-0", name)["Location"])
-    assert "The mirror knows no batch" in page.content.decode()
+    assert "The mirror has no batch" in page.content.decode()
     assert not Change.objects.exists()
 
 
@@ -175,8 +175,8 @@ def test_presets_work_without_a_script(client: Client, preset: str, hours: int |
 @pytest.mark.parametrize(
     ("given", "field", "message"),
     [
-        ({"expiry": "at"}, "expires_on", "Give a date and a time."),
-        ({"expiry": "at", "expires_on": "soon"}, "expires_on", "Give a date and a time, such as"),
+        ({"expiry": "at"}, "expires_on", "Enter a date and a time."),
+        ({"expiry": "at", "expires_on": "soon"}, "expires_on", "Enter a date and a time, such as"),
         ({"expiry": "at", "expires_on": "2020-01-01T00:00"}, "expires_on", "in the past"),
         ({"expiry": "day", "expires_on": "2099-01-01T00:00"}, "expires_on", "would be ignored"),
         ({"expiry": "someday"}, "expiry", "Select a valid choice"),
@@ -196,9 +196,9 @@ def test_a_bad_expiry_is_refused_at_its_field(
 @pytest.mark.parametrize(
     ("rate", "message"),
     [
-        ("", "Give a whole number."),
-        ("fast", "Give a whole number."),
-        ("2.5", "Give a whole number."),
+        ("", "Enter a whole number."),
+        ("fast", "Enter a whole number."),
+        ("2.5", "Enter a whole number."),
         ("0", "Between 1 and 3,600"),
         ("3601", "Between 1 and 3,600"),
         ("9" * 400, "Between 1 and 3,600"),

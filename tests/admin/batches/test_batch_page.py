@@ -133,11 +133,11 @@ def test_automatic_call_rate_and_the_expiry_it_needs_can_be_asked_for_together(
         ({}, "__all__", "Nothing would change"),
         ({"auto_call_rate": "on"}, "auto_call_rate", "needs an expiry"),
         ({"auto_call_rate": "on", "expiry": "clear"}, "auto_call_rate", "needs an expiry"),
-        ({"expiry": "at"}, "expires_on", "Give a date and a time"),
-        ({"expiry": "at", "expires_on": "31.1.2099"}, "expires_on", "Give a date and a time"),
+        ({"expiry": "at"}, "expires_on", "Enter a date and a time"),
+        ({"expiry": "at", "expires_on": "31.1.2099"}, "expires_on", "Enter a date and a time"),
         ({"expiry": "at", "expires_on": "2020-01-01T00:00"}, "expires_on", "in the past"),
         ({"expires_on": "2099-01-01T00:00"}, "expires_on", "would be ignored"),
-        ({"rate": "set"}, "call_rate", "Give a whole number"),
+        ({"rate": "set"}, "call_rate", "Enter a whole number"),
         ({"rate": "set", "call_rate": "4000"}, "call_rate", "Between 1 and 3,600"),
         ({"call_rate": "60"}, "call_rate", "would be ignored"),
         ({"paused": "perhaps"}, "paused", "Select a valid choice"),
@@ -235,5 +235,5 @@ class TestLiveCounts:
         self, client: Client, vendor: EmbeddedSandbox
     ) -> None:
         Batch.objects.update(missing_since=timezone.now())
-        assert "does not have this batch" in client.get(counts()).json()["html"]
+        assert "no longer has this batch" in client.get(counts()).json()["html"]
         assert vendor.journal("GET") == []

@@ -170,11 +170,11 @@ def test_nobody_approves_their_own(client: Client, administrator: User, settings
 @pytest.mark.parametrize(
     ("action", "data", "words"),
     [
-        ("move-end", {"resume_at": ""}, "Give a date and a time."),
-        ("move-end", {"resume_at": "tomorrow"}, "Give a date and a time"),
+        ("move-end", {"resume_at": ""}, "Enter a date and a time."),
+        ("move-end", {"resume_at": "tomorrow"}, "Enter a date and a time"),
         ("move-end", {"resume_at": "2020-01-01T00:00", "reason": "x"}, "This time is in the past"),
         ("move-end", {"resume_at": "9999-12-31T23:59", "reason": "x"}, "within a year"),
-        ("cancel-end", {}, "lasts until somebody ends it"),
+        ("cancel-end", {}, "stay paused until somebody resumes them"),
         ("stop", {}, "This change is already finished."),
         ("continue", {}, "There is nothing to continue."),
         ("approve", {}, "no longer awaiting approval"),

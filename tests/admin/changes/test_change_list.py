@@ -66,7 +66,7 @@ def several(operator: User, make_person: Callable[..., User], settings: Settings
         ("?what=ending", {"scheduled"}),
         ("?what=trouble", {"failed"}),
         ("?what=halted", set()),
-        ("?made=today", {"failed", "scheduled", "of otto", "waiting", ""}),
+        ("?created=today", {"failed", "scheduled", "of otto", "waiting", ""}),
         ("?person=otto", {"of otto"}),
         ("?state__exact=queued", {"of otto"}),
         ("?source__exact=undo", set()),

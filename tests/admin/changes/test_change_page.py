@@ -74,7 +74,7 @@ def test_a_running_change_shows_bar_counts_rate_and_time_left(
     assert "Running: 1 of 4 settled" in text
     assert 'aria-valuemax="4" aria-valuenow="1"' in text
     assert "0.1 a second" in text
-    assert "4 of 16 requests at a time, slowed: the vendor answered 429" in text
+    assert "4 of 16 requests in flight, slowed: the vendor answered 429" in text
     assert "<title>25 % · pause | batchops</title>" in text
 
 
@@ -164,7 +164,7 @@ def test_tabs_search_and_pages_choose_the_batches(client: Client, operator: User
         ("?p=-1", "“-1” is not the number of a page"),
         ("?q=%00", "U+0000"),
         (f"?q={'x' * 256}", "at most 255 characters; this one has 256"),
-        ("?page=2", "This page takes no “page” in its address. It takes: outcome, p, q."),
+        ("?page=2", "This page does not take “page” in its address. It takes: outcome, p, q."),
     ],
 )
 @pytest.mark.parametrize("name", ["change", "state"])
@@ -213,8 +213,8 @@ def test_halted_and_waiting_say_why_and_what_to_do(client: Client, operator: Use
     )
     change.refresh_from_db()
     text = shown(client, operator, change)
-    assert "The vendor is down. It goes on by itself" in text
-    assert "tried again at least every minute" in text
+    assert "The vendor is down. It continues by itself" in text
+    assert "retried at least once a minute" in text
     assert (
         "Waiting for the vendor"
         in client.get(reverse("admin:batchops_change_changelist")).content.decode()
@@ -256,8 +256,8 @@ def test_only_who_may_read_the_trail_finds_it_on_the_page(
 ) -> None:
     batches(2)
     done = ended(operator)
-    assert "Trail of this change" not in shown(client, operator, done)
-    assert "Trail of this change" in shown(client, auditor, done)
+    assert "Audit trail of this change" not in shown(client, operator, done)
+    assert "Audit trail of this change" in shown(client, auditor, done)
 
 
 BUTTONS = ("Stop", "Continue", "Resume exactly those", "Retry failed (1)", "Undo")
@@ -338,12 +338,12 @@ def test_the_requester_is_not_offered_to_approve_their_own(
 def test_a_pause_tells_until_when_and_how_many_it_holds(client: Client, operator: User) -> None:
     batches(3)
     done = ended(operator, PAUSE)
-    assert "3 batches still paused by it, <strong>with no end</strong>" in " ".join(
+    assert "3 batches still paused by this change, <strong>with no end</strong>" in " ".join(
         shown(client, operator, done).split()
     )
     Change.objects.update(resume_at=timezone.now() + dt.timedelta(days=1))
     text = shown(client, operator, done)
-    assert "Move the end" in text
+    assert "Change the end" in text
     assert "Cancel the end: stay paused" in text
 
 
@@ -359,6 +359,6 @@ def test_changes_that_follow_each_other_are_linked(client: Client, operator: Use
 def test_without_scripts_a_refresh_shows_how_it_goes_on(client: Client, operator: User) -> None:
     batches(2)
     change = confirm(draft(operator), operator)
-    assert "Reload this page to see how it goes on" in shown(client, operator, change)
+    assert "Reload this page to see its progress" in shown(client, operator, change)
     lifecycle.stop(change, user=operator, actor=audit.Actor.of_user(operator))
     assert "Stopped: 0 done, 2 not sent" in shown(client, operator, change)

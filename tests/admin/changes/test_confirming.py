@@ -79,7 +79,7 @@ def test_times_are_read_in_the_zone_of_the_reader(signed_in: Client, operator: U
         ({"reason": ""}, "Give a reason"),
         ({"reason": "x" * 2001}, "at most 2000 characters"),
         ({"reason": "x", "reference": "y" * 101}, "at most 100 characters"),
-        ({"reason": "x", "starts_at": "soon"}, "Give a date and a time"),
+        ({"reason": "x", "starts_at": "soon"}, "Enter a date and a time"),
         ({"reason": "x", "starts_at": "2020-01-01T08:00"}, "This time is in the past"),
         ({"reason": "x", "starts_at": "9999-12-31T23:59"}, "within a year"),
         ({"reason": "x", "resume_at": "2020-01-01T08:00"}, "This time is in the past"),
@@ -167,7 +167,7 @@ def test_a_discarded_draft_is_gone(signed_in: Client, operator: User) -> None:
     batch()
     change = draft(operator)
     discard = reverse("admin:batchops_change_discard", args=[change.pk])
-    assert "The draft is discarded" in signed_in.post(discard, follow=True).content.decode()
+    assert "Draft discarded" in signed_in.post(discard, follow=True).content.decode()
     again = signed_in.get(page(change), follow=True)
     assert "This draft was discarded" in again.content.decode()
     assert signed_in.get(discard).status_code == 405

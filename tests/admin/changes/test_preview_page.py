@@ -74,7 +74,7 @@ def test_before_and_after_are_paged_filtered_and_searched(
     assert "<bdi>b-8</bdi>" not in found
     assert "<del>1 Jan 2027 00:00 UTC</del>" in found
     assert "<ins>never</ins>" in found
-    assert "No batch here" in text(signed_in, change, "?q=nothing")
+    assert "No batch has “nothing” in its id." in text(signed_in, change, "?q=nothing")
 
 
 def test_a_review_of_many_takes_few_queries(signed_in: Client, operator: User) -> None:
@@ -146,7 +146,7 @@ def test_it_says_that_and_why_another_person_has_to_approve(
     settings.APPROVAL_FOR = "expanding"
     batch(paused=True)
     change = draft(operator, RESUME)
-    assert "Another person has to approve it. It lets outreach" in text(signed_in, change)
+    assert "Another person has to approve this. It lets outreach" in text(signed_in, change)
     signed_in.post(page(change), {"seen": change.fingerprint, "reason": "clean again"})
     change.refresh_from_db()
     assert change.state == ChangeState.AWAITING_APPROVAL

@@ -62,7 +62,9 @@ def test_too_many_fields_are_refused_with_the_limit(client: Client, viewer: User
 
 @override_settings(ALLOWED_HOSTS=["batchops.example"])
 def test_another_host_name_makes_no_sense(client: Client) -> None:
-    assert "makes no sense" in said(client.get("/login/", headers={"Host": "evil.example"}), 400)
+    assert "cannot be understood" in said(
+        client.get("/login/", headers={"Host": "evil.example"}), 400
+    )
 
 
 def test_files_are_not_taken(client: Client, viewer: User) -> None:
@@ -73,7 +75,7 @@ def test_files_are_not_taken(client: Client, viewer: User) -> None:
         f"Content-Type: text/plain\r\n\r\nb-1\r\n--{boundary}--\r\n"
     )
     kind = f"multipart/form-data; boundary={boundary}"
-    assert "makes no sense" in said(client.post(PASTE, body, content_type=kind), 400)
+    assert "cannot be understood" in said(client.post(PASTE, body, content_type=kind), 400)
 
 
 def test_a_fault_gives_a_mark_to_be_found_in_the_logs_and_needs_no_database(
@@ -104,7 +106,7 @@ class TestWithoutStaticFiles:
     @pytest.mark.parametrize(
         ("path", "status", "words"),
         [
-            ("/login/", 500, "fault of batchops"),
+            ("/login/", 500, "fault in batchops"),
             ("/batchops/nothing/here/", 404, "There is no such page"),
             ("/static/batchops/gone.css", 404, "There is no such file"),
             ("/auth/user/", 403, "your role (Viewer)"),
@@ -128,7 +130,7 @@ class TestWithoutStaticFiles:
 
     def test_a_strange_host_name_too(self, client: Client) -> None:
         page = said(client.get("/login/", headers={"Host": "evil.example"}), 400)
-        assert "makes no sense" in page
+        assert "cannot be understood" in page
 
     @pytest.mark.parametrize("path", ["/", "/batchops/nothing/here/", "/login/"])
     def test_nor_is_a_database_needed(self, path: str, client: Client, viewer: User) -> None:
