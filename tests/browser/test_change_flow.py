@@ -147,7 +147,7 @@ def test_a_change_is_undone_through_a_review_of_its_own(
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("Outreach starts again on 12 batches")).to_be_visible()
     page.get_by_label("Why").fill("it was the right list")
-    page.get_by_role("button", name=re.compile("^Confirm: Put back")).click()
+    page.get_by_role("button", name=re.compile("^Confirm: Undo")).click()
     expect_headline(page, "Finished: 12 of 12 as requested")
     assert not Batch.objects.filter(paused=True).exists()
 
@@ -218,7 +218,7 @@ def test_what_moves_while_an_approver_reads_does_not_move_under_their_hand(
         page.wait_for_event("response", lambda answer: answer.url.endswith("/state/"))
     expect(page.get_by_text("somebody resumes them")).to_be_visible()
     page.get_by_role("button", name="Approve").click()
-    expect(page.get_by_text("This is no longer what you were shown.")).to_be_visible()
+    expect(page.get_by_text("This change is no longer what you were shown.")).to_be_visible()
     expect(page.get_by_text("Changed since it was confirmed")).to_be_visible()
     change.refresh_from_db()
     assert change.state == ChangeState.AWAITING_APPROVAL
