@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from bench.push import KEY, django_ready, process
+from bench.push import KEY, process
 from bench.sandbox import ROOT
 
 LATENCY: Final = 0.05
@@ -130,7 +130,6 @@ def naive(url: str, batches: int, in_flight: int = 16) -> Iterator[None]:
 
     retry = Retry(None, status=50, status_forcelist=[429], allowed_methods=None, backoff_factor=0.1)
     waiting = iter(range(batches))
-    lock = contextlib.nullcontext()
     stopped: list[bool] = []
 
     def update() -> None:
@@ -140,7 +139,7 @@ def naive(url: str, batches: int, in_flight: int = 16) -> Iterator[None]:
             if stopped:
                 return
             address = f"{url}/api/v1/outbound/batches/{quote(f'20261124.{number}')}"
-            with contextlib.suppress(requests.RequestException), lock:
+            with contextlib.suppress(requests.RequestException):
                 session.put(address, json={"paused": True}, timeout=30)
 
     with ThreadPoolExecutor(in_flight) as pool:
@@ -235,7 +234,4 @@ def row(limit: Limit, form: str, workers: int, found: Seen, seconds: int) -> str
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--role"]:
-        django_ready()
-    else:
-        main()
+    main()

@@ -49,7 +49,8 @@ class Vendor:
                 head += [f"Content-Length: {len(payload)}", *headers, "", ""]
                 writer.write("\r\n".join(head).encode() + payload)
                 await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            # The other side has gone, or this one ends.
             pass
         finally:
             writer.close()
