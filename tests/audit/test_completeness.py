@@ -10,31 +10,26 @@ from django.contrib.auth.models import User
 from django.test import RequestFactory
 from django.utils import timezone
 
-from batchops import audit, permissions
+from batchops import audit
 from batchops.audit import denials
 from batchops.models import (
     Action,
     AuditEntry,
     AuditHead,
-    Batch,
     Change,
     ChangeState,
     DeniedTries,
     ItemState,
     SyncRun,
 )
-from batchops.services import authorization
 from batchops.services.changes import approvals, drafts, emergency, lifecycle, timed_pauses
-from batchops.services.errors import NotAllowed
 from batchops.services.mirror import shared_ids, store, sync
 from batchops.services.proof import anchoring, last_seen, verdicts, watch
 from batchops.services.proof.verification import Verdict
 from batchops.services.runs import read_back, run_state
 from batchops.services.trail import search, sign_offs
 from batchops.services.trail.trail_filter import TrailFilter
-from batchops.services.trail_files import archive as audit_archive
-from batchops.services.trail_files import exports
-from batchops.syllable.patch import BatchPatch
+from batchops.services.trail_files import archive, exports
 from batchops.syllable.records import BatchRecord
 from tests.audit import trail
 from tests.audit.world import BATCH, World, as_, last_sequence, later
@@ -78,6 +73,7 @@ PART_OF = {
     "runs.run_state.no_longer_sending": "through run_state.halt",
     "runs.run_state.start": "through driver.drive",
     "runs.run_state.wait": "a wait by itself, shown on the page of the change; a halt is recorded",
+    "rate_sharing.share_rate": "what rate a worker has learnt, to be shown and shared",
     "quotas.begin_export": "a place among the exports; the export itself is recorded",
     "quotas.spend_count": "how often somebody looked, so that it is not too often",
     "quotas.take": "a number for a while, of something that nobody did to a batch",
@@ -157,7 +153,7 @@ def ask_for_archive(world: World) -> AuditEntry:
     world.settings.AUDIT_RETENTION_DAYS = 0
     User.objects.update(is_superuser=True)
     world.auditor.refresh_from_db()
-    return audit_archive.request(timezone.now(), reason="old", **as_(world.auditor))
+    return archive.request(timezone.now(), reason="old", **as_(world.auditor))
 
 
 def in_campaign(number: int) -> BatchRecord:
@@ -200,10 +196,10 @@ def sum_up(world: World) -> None:
     denials.sum_up_due()
 
 
-def archive(world: World) -> None:
+def carry_out_an_archive(world: World) -> None:
     asked = ask_for_archive(world)
     world.approver.refresh_from_db()
-    audit_archive.carry_out(asked.pk, world.folder / "archive", **as_(world.approver))
+    archive.carry_out(asked.pk, world.folder / "archive", **as_(world.approver))
 
 
 def acknowledge(world: World) -> None:
@@ -248,7 +244,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         lambda w: anchoring.anchor_if_due(),
     ),
     "proof.anchoring.acknowledge": (Action.AUDIT_ACKNOWLEDGED, acknowledge),
-    "trail_files.archive.carry_out": (Action.AUDIT_ARCHIVED, archive),
+    "trail_files.archive.carry_out": (Action.AUDIT_ARCHIVED, carry_out_an_archive),
     "trail_files.archive.request": (Action.AUDIT_ARCHIVE_REQUESTED, ask_for_archive),
     "trail_files.exports.export": (Action.AUDIT_EXPORTED, export),
     "proof.last_seen.check": (Action.AUDIT_ROLLED_BACK, roll_back),
@@ -357,62 +353,3 @@ def test_it_leaves_an_entry(world: World, name: str) -> None:
     doing(world)
     left = AuditEntry.objects.exclude(sequence__in=known)
     assert action in set(left.values_list("action", flat=True))
-
-
-def denied_tries(world: World, viewer: User) -> dict[str, Callable[[], object]]:
-    change, waiting = world.pushed(), timezone.now()
-    Batch.objects.update(paused=False)
-    nobody = as_(viewer)
-    found = search.entries(TrailFilter())
-    return {
-        "draft": lambda: drafts.draft(
-            Batch.objects.all(),
-            BatchPatch(call_rate=9),
-            source=Change.Source.ACTION,
-            **nobody,
-        ),
-        "draft_undo": lambda: drafts.draft_undo(change, **nobody),
-        "draft_pause": lambda: emergency.draft_pause(**nobody),
-        "confirm": lambda: lifecycle.confirm(world.draft(call_rate=8), reason="why", **nobody),
-        "stop": lambda: lifecycle.stop(change, **nobody),
-        "proceed": lambda: lifecycle.proceed(change, **nobody),
-        "approve": lambda: approvals.approve(change, seen=change.fingerprint, **nobody),
-        "reject": lambda: approvals.reject(change, comment="no", **nobody),
-        "move_resume": lambda: timed_pauses.move_resume(change, later(), **nobody),
-        "export": lambda: exports.export(
-            found, exports.ExportFormat.CSV, description="everything", **nobody
-        ),
-        "mark": lambda: sign_offs.mark_entries([1], comment="seen", **nobody),
-        "sample": lambda: sign_offs.draw_sample(TrailFilter(), 1, **nobody),
-        "sign off": lambda: sign_offs.sign_off(
-            waiting - dt.timedelta(days=1), waiting, comment="seen", **nobody
-        ),
-        "ask for an archive": lambda: audit_archive.request(waiting, reason="old", **nobody),
-        "carry out an archive": lambda: audit_archive.carry_out(
-            1, world.folder / "archive", **nobody
-        ),
-        "acknowledge": lambda: anchoring.acknowledge("a test", **nobody),
-    }
-
-
-def test_a_denied_try_of_any_service_leaves_an_entry_and_nothing_else(
-    world: World, viewer: User
-) -> None:
-    for name, trying in denied_tries(world, viewer).items():
-        before = AuditEntry.objects.filter(outcome="denied").count()
-        with pytest.raises(NotAllowed):
-            trying()
-        denied = AuditEntry.objects.filter(outcome="denied").order_by("-sequence")
-        assert denied.count() == before + 1, name
-        assert (denied[0].actor_name, denied[0].actor_ip) == ("victor", "192.0.2.7"), name
-        assert denied[0].action in (Action.CHANGE_DENIED, Action.ACCESS_DENIED), name
-        assert denied[0].detail["why"], name
-
-
-def test_every_permission_has_words_for_its_denial() -> None:
-    asked = {
-        value
-        for name, value in vars(permissions).items()
-        if name.isupper() and isinstance(value, str) and ".view_" not in value
-    }
-    assert asked - authorization.MISSING.keys() == set()

@@ -186,7 +186,7 @@ def test_a_file_that_is_there_is_never_overwritten(site: Site) -> None:
     site.backup.write_text("precious")
     done = site.run("backup", "--to", str(site.backup))
     assert (done.returncode, site.backup.read_text()) == (1, "precious")
-    assert "is there already" in done.stderr
+    assert "already exists" in done.stderr
 
 
 def test_a_backup_of_a_newer_version_is_refused(site: Site) -> None:
