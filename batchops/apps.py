@@ -41,11 +41,12 @@ class BatchopsAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
+        from batchops.accounts.sign_in import SignInForm
         from batchops.admin import syncs  # noqa: F401
-        from batchops.admin.accounts import accounts
+        from batchops.admin.accounts import accounts  # noqa: F401
         from batchops.admin.batches import batch_list, campaigns  # noqa: F401
         from batchops.admin.changes import change_list  # noqa: F401
         from batchops.admin.site import site
         from batchops.admin.trail import entries  # noqa: F401
 
-        site.login_form = accounts.SignInForm
+        site.login_form = SignInForm

@@ -14,7 +14,6 @@ from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
-from django.utils.crypto import salted_hmac
 
 from batchops.audit import Actor, Fact, client_ip, current_actor, denials, record_now
 from batchops.models import Action
@@ -51,18 +50,9 @@ def record_sign_out(request: HttpRequest, user: User | None, **_: Any) -> None:
 def record_failed_sign_in(
     credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any
 ) -> None:
-    """By the account's name; what is no account's name may be a password, and is not kept."""
-    name = str(credentials.get("username") or "")
-    if not User.objects.filter(username=name.replace("\0", "")).exists():
-        name = f"no account {_digest(name)}" if name else ""
+    name = denials.name_tried(str(credentials.get("username") or ""))
     somebody = Actor.nobody(name, _ip(request))
     denials.record(Fact(Action.ACCOUNT_SIGN_IN_FAILED, somebody, outcome="denied"))
-
-
-def _digest(name: str) -> str:
-    """Tells the same text again, and says nothing of it to whoever has not the secret key."""
-    text = name.encode("utf-8", "replace")
-    return salted_hmac("batchops.sign_in", text, algorithm="sha256").hexdigest()[:12]
 
 
 @receiver(pre_save, sender=User)

@@ -182,6 +182,11 @@ DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", "batchops@localhost")
 
 HTTPS_ONLY = env.switch("HTTPS_ONLY", not DEMO)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS_ONLY
+# With this prefix a browser takes the cookie from no other host and over TLS alone.
+_PREFIX = "__Host-" if HTTPS_ONLY else ""
+SESSION_COOKIE_NAME = f"{_PREFIX}sessionid"
+CSRF_COOKIE_NAME = f"{_PREFIX}csrftoken"
+DEVICE_COOKIE_NAME = f"{_PREFIX}known_device"
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.switch("HSTS_INCLUDE_SUBDOMAINS", False)
 SECURE_HSTS_PRELOAD = env.switch("HSTS_PRELOAD", False)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin
-from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from batchops import audit, permissions
+from batchops.accounts import devices
 from batchops.admin import dashboard
 from batchops.admin.ui import parameters, problems
 from batchops.admin.ui.base import StrictListAdmin
@@ -91,6 +94,18 @@ class BatchopsAdminSite(admin.AdminSite):
         """Whether a form is sent by nobody who is signed in; signing out is open to all."""
         signing_out = request.path == reverse("admin:logout", current_app=self.name)
         return request.method == "POST" and not self.has_permission(request) and not signing_out
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The sign-in; a browser that got in is known from then on."""
+        response: HttpResponse = super().login(request, extra_context)
+        if request.method == "POST" and request.user.is_authenticated:
+            devices.remember(request, response, request.user.get_username())
+        form = (getattr(response, "context_data", None) or {}).get("form")
+        if form is not None and form.has_error(NON_FIELD_ERRORS, code="held_back"):
+            response.status_code = HTTPStatus.TOO_MANY_REQUESTS
+        return response
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

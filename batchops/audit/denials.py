@@ -9,8 +9,10 @@ import datetime as dt
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from batchops import audit
 from batchops.models import DeniedTries
@@ -25,8 +27,11 @@ NAMED_MOST: Final = 50
 THE_OTHERS: Final = "others"
 
 
-def record(fact: audit.Fact) -> None:
-    """Record a denied try; beyond `DENIALS_PER_MINUTE` it is counted, and summed up later."""
+def record(fact: audit.Fact, is_told: bool = False) -> None:
+    """Record a denied try; beyond `DENIALS_PER_MINUTE` it is counted, and summed up later.
+
+    So is one whose like `is_told` already.
+    """
     now = timezone.now()
     with transaction.atomic():
         tries, _ = DeniedTries.objects.select_for_update(no_key=True).get_or_create(
@@ -35,7 +40,7 @@ def record(fact: audit.Fact) -> None:
         if not tries.since <= now < tries.since + SPAN:
             _sum_up(tries)
             tries.since = now
-        if tries.recorded < settings.DENIALS_PER_MINUTE:
+        if not is_told and tries.recorded < settings.DENIALS_PER_MINUTE:
             tries.recorded += 1
             audit.record(fact)
         else:
@@ -50,6 +55,19 @@ def record_request(request: HttpRequest, why: str = "") -> None:
         detail["why"] = why
     actor = audit.Actor.of_request(request)
     record(audit.Fact(Action.ACCESS_DENIED, actor, outcome="denied", detail=detail))
+
+
+def name_tried(name: str) -> str:
+    """The account's name; what is no account's name may be a password, and is not kept."""
+    if User.objects.filter(username=name.replace("\0", "")).exists():
+        return name
+    return f"no account {_digest(name)}" if name else ""
+
+
+def _digest(name: str) -> str:
+    """Tells the same text again, and says nothing of it to whoever has not the secret key."""
+    text = name.encode("utf-8", "replace")
+    return salted_hmac("batchops.sign_in", text, algorithm="sha256").hexdigest()[:12]
 
 
 def sum_up_due() -> None:

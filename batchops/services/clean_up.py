@@ -12,7 +12,7 @@ from django.contrib.sessions.models import Session
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
-from batchops.models import Change, ChangeState, PastedIds, SyncRun
+from batchops.models import Change, ChangeState, PastedIds, Quota, SyncRun
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ def clean_up() -> dict[str, int]:
         "pasted lists": _delete(
             PastedIds.objects.filter(created_at__lt=_before(now, settings.KEEP_PASTED_IDS_DAYS))
         ),
+        "used quotas": _delete(Quota.objects.filter(until__lt=_before(now, 1))),
         "sessions": _delete(Session.objects.filter(expire_date__lt=now)),
     }
     words = ", ".join(f"{count:,} {name}" for name, count in deleted.items())

@@ -9,18 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
-from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-
-from batchops import audit
-from batchops.audit import denials
-from batchops.models import Action
 
 if TYPE_CHECKING:
     _AccountAdmin = UserAdmin[User]
@@ -28,26 +23,6 @@ else:
     _AccountAdmin = UserAdmin
 
 OWN_RIGHTS: Final = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
-
-
-class SignInForm(AdminAuthenticationForm):
-    """Records the right password on an account that these pages are not open to."""
-
-    def confirm_login_allowed(self, user: Any) -> None:
-        try:
-            super().confirm_login_allowed(user)
-        except ValidationError as refused:
-            ip = audit.client_ip(self.request) if self.request else ""
-            why = f"The password was right, but the account may not sign in here: {refused.code}."
-            denials.record(
-                audit.Fact(
-                    Action.ACCOUNT_SIGN_IN_FAILED,
-                    audit.Actor.of_user(user, ip),
-                    outcome="denied",
-                    detail={"why": why},
-                )
-            )
-            raise
 
 
 class AccountAdmin(_AccountAdmin):

@@ -62,6 +62,7 @@ _DID: Final[dict[str, str]] = {
     Action.SYNC_RECOVERED: "synced with the vendor again",
     Action.ACCOUNT_SIGNED_IN: "signed in",
     Action.ACCOUNT_SIGN_IN_FAILED: "failed to sign in",
+    Action.ACCOUNT_SIGN_IN_HELD_BACK: "was held back at the sign-in",
     Action.ACCOUNT_SIGNED_OUT: "signed out",
     Action.ACCOUNT_CREATED: "created the account",
     Action.ACCOUNT_CHANGED: "changed the account",

@@ -1,0 +1,1 @@
+"""People come in safely: tries held back, known devices, sessions that end, second factors."""
