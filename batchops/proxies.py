@@ -14,7 +14,7 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 WITH_PORT: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|([0-9.]+):\d{1,5}", re.ASCII)
-HEALTH_PATHS: Final = ("/healthz", "/readyz")
+MACHINE_PATHS: Final = ("/healthz", "/readyz", "/metrics")
 """What load balancers and monitoring ask, often by address and not by name."""
 FORWARDING_HEADERS: Final = (
     *("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST"),
@@ -42,6 +42,16 @@ def comes_from_trusted_proxy(request: HttpRequest) -> bool:
     """Whether the other end of the connection is one of `TRUSTED_PROXIES`."""
     peer = parse(str(request.META.get("REMOTE_ADDR", "")))
     return peer is not None and is_within(peer, settings.TRUSTED_PROXIES)
+
+
+def comes_from(request: HttpRequest, networks: Sequence[Network]) -> bool:
+    """Whether it comes from one of the networks.
+
+    Behind a proxy that is not trusted everybody has its address, so it counts for nothing.
+    """
+    address = client_address(request)
+    is_known = comes_from_trusted_proxy(request) or not is_forwarded(request)
+    return address is not None and is_known and is_within(address, networks)
 
 
 def is_forwarded(request: HttpRequest) -> bool:

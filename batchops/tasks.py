@@ -22,6 +22,7 @@ from huey.contrib.djhuey import HUEY, task
 from batchops.audit import denials
 from batchops.courier import Courier
 from batchops.lanes import Lane, all_of
+from batchops.metrics import counts
 from batchops.models import SyncRun
 from batchops.services import clean_up, heartbeats, rate_sharing, wake
 from batchops.services.changes import drafts, unsent
@@ -114,6 +115,7 @@ LANES: Final = {
             every=60,
         ),
         Lane("clean-up", all_of(clean_up.clean_up, heartbeats.forget_old), every=DAY),
+        Lane("metrics", counts.keep, every=counts.EVERY_SECONDS),
         Lane("queue", listen, every=0.1),
     )
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from batchops.proxies import HEALTH_PATHS
+from batchops.proxies import MACHINE_PATHS
 from config.environment.reader import Environment
 from config.logs import logging_settings
 from config.refusals import LONGEST_LINE
@@ -23,13 +23,13 @@ PORT = env.whole("WEB_PORT", 8000, 1, 65535)
 class AccessLogger(Logger):  # type: ignore[misc]
     """One line a request, without its query string, under the request's own id.
 
-    Health checks that went well are left out: they come every few seconds.
+    What monitoring asks is left out where it went well: they come every few seconds.
     """
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: dt.timedelta) -> None:
         status = str(resp.status).split()[0]
         path = environ.get("PATH_INFO", "")
-        if path in HEALTH_PATHS and status == "200":
+        if path in MACHINE_PATHS and status == "200":
             return
         headers = {name.lower(): value for name, value in resp.headers}
         self.access_log.info(

@@ -92,6 +92,8 @@ ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 HEALTH_DETAILS_FROM = env.networks("HEALTH_DETAILS_FROM", "127.0.0.0/8, ::1")
+METRICS_FROM = env.networks("METRICS_FROM", "127.0.0.0/8, ::1")
+METRICS_TOKEN = env.text("METRICS_TOKEN")
 # What a client or the environment says of a path in front of the site does not move it.
 FORCE_SCRIPT_NAME = ""
 
@@ -106,6 +108,7 @@ INSTALLED_APPS = [
     "csp",
     "huey.contrib.djhuey",
     "batchops.apps.BatchopsConfig",
+    "batchops.metrics",
 ]
 
 MIDDLEWARE = [
@@ -197,7 +200,7 @@ if SECURE_HSTS_PRELOAD and not SECURE_HSTS_INCLUDE_SUBDOMAINS:
     )
 # Both bind other sites of the domain, so they are a decision and not an omission.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 # ProxyMiddleware takes this header from everybody but the trusted proxies.

@@ -1,8 +1,9 @@
-"""Addresses: the admin is the whole site; two more tell machines how it is."""
+"""Addresses: the admin is the whole site; three more tell machines how it is."""
 
 from django.urls import path
 
 from batchops.admin.site import site
+from batchops.metrics import views as metrics
 from batchops.web import health
 
 handler400 = "batchops.admin.ui.problems.bad_request"
@@ -13,5 +14,6 @@ handler500 = "batchops.admin.ui.problems.server_error"
 urlpatterns = [
     path("healthz", health.process, name="healthz"),
     path("readyz", health.readiness, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("", site.urls),
 ]

@@ -68,6 +68,11 @@ def workers() -> Workers:
     return Workers(found["number"] > 0, found["last_seen_at"])
 
 
+def number_alive() -> int:
+    """How many worker processes send."""
+    return Heartbeat.objects.filter(_is_alive()).count()
+
+
 def columns() -> dict[str, Any]:
     """The same as columns of another query, for pages that make one anyway; see `of_row`."""
     latest = Heartbeat.objects.order_by("-seen_at")

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from batchops.syllable.client import SyllableClient
 from batchops.syllable.rate.limiter import RateLimiter, Use
+from batchops.syllable.tally import RequestTally
 
 QUICK_CONNECT_SECONDS: Final = 2.0
 QUICK_READ_SECONDS: Final = 4.0
@@ -18,6 +19,9 @@ QUICK_IN_FLIGHT: Final = 8
 QUICK_RATE: Final = 5.0
 """Requests a second that the pages of a web process may make in the long run."""
 QUICK_BURST: Final = 25.0
+
+TALLY: Final = RequestTally()
+"""Counts all requests of this process."""
 
 
 def client(read_attempts: int = 4, use: Use = Use.READ) -> SyllableClient:
@@ -100,6 +104,7 @@ def _client(
         use_environment_proxies=use_environment_proxies,
         read_attempts=read_attempts,
         limiter=limiter,
+        tally=TALLY,
         use=use,
         patience=patience,
     )

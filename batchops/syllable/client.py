@@ -42,6 +42,7 @@ from batchops.syllable.records import (
     parse_details,
 )
 from batchops.syllable.refusals import error_for, vendor_words
+from batchops.syllable.tally import LOST, UNREACHABLE, RequestTally
 from batchops.syllable.transport import Session, Transport, describe_failure, never_sent
 
 KEY_HEADER: Final = "Syllable-API-Key"
@@ -77,9 +78,9 @@ class SyllableClient:
 
     `connect_timeout` and `read_timeout` are seconds; the latter is for a whole reply. Reads are
     tried `read_attempts` times, writes once. Each request waits for leave of `limiter`, by what it
-    is for (`use`) and up to `patience` seconds, unless its thread holds one already. Proxies,
-    netrc and certificate bundles named in the environment count only with
-    `use_environment_proxies`.
+    is for (`use`) and up to `patience` seconds, unless its thread holds one already;
+    `tally` counts it. Proxies, netrc and certificate bundles named in the environment count only
+    with `use_environment_proxies`.
 
     Every method raises a `SyllableError`; the constructor raises `Misconfigured`.
     """
@@ -95,6 +96,7 @@ class SyllableClient:
         read_attempts: int = 4,
         use_environment_proxies: bool = False,
         limiter: RateLimiter | None = None,
+        tally: RequestTally | None = None,
         use: Use = Use.READ,
         patience: float = 120.0,
         sleep: Callable[[float], None] = time.sleep,
@@ -104,6 +106,7 @@ class SyllableClient:
         self._timeout = (connect_timeout, read_timeout)
         self._read_attempts = read_attempts
         self.limiter = limiter or RateLimiter()
+        self._tally = tally or RequestTally()
         self._use = use
         self._patience = patience
         self._sleep = sleep
@@ -226,12 +229,20 @@ class SyllableClient:
         return request
 
     def _response(self, request: requests.PreparedRequest) -> requests.Response:
+        began = time.perf_counter()
+        status = LOST
         try:
-            return self._session.send(
+            response = self._session.send(
                 request, allow_redirects=False, timeout=self._timeout, **self._settings
             )
+            status = str(response.status_code)
+            return response
         except _TROUBLE as error:
             failure = self._failure(error)
+            if isinstance(failure, Unavailable):
+                status = UNREACHABLE
+        finally:
+            self._tally.count(_operation(request), status, time.perf_counter() - began)
         # Not raised above: what requests raises holds the request, and that the key.
         raise failure
 
@@ -264,6 +275,16 @@ class SyllableClient:
 
     def _new_session(self) -> Session:
         return Session(self._transport, trust_env=self._trust_env)
+
+
+def _operation(request: requests.PreparedRequest) -> str:
+    """What a request is for, as it is counted."""
+    if request.method == "PUT":
+        return "update_batch"
+    path = urlsplit(request.url or "").path
+    if path.endswith(CAMPAIGNS_PATH):
+        return "list_campaigns"
+    return "list_batches" if path.endswith(BATCHES_PATH) else "get_batch"
 
 
 def _batch_path(batch_id: str) -> str:

@@ -55,10 +55,10 @@ class ProxyMiddleware:
 
 
 class HostMiddleware(CommonMiddleware):
-    """Refuses strange host names, save for health checks, which come by address."""
+    """Refuses strange host names, save for monitoring, which comes by address."""
 
     def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
-        if request.path in proxies.HEALTH_PATHS:
+        if request.path in proxies.MACHINE_PATHS:
             return None
         return super().process_request(request)
 

@@ -1,4 +1,5 @@
-"""What a web process does by itself: emergency pauses that no worker takes, a check of the trail.
+"""What a web process does by itself: emergency pauses that no worker takes, a check of the trail,
+and the counts that monitoring reads.
 
 It happens in a thread of the process, so neither a request waits for it nor its end ends it. Of
 several processes the one that was told begins, since it looks first; the others see its leases,
@@ -14,6 +15,7 @@ from django.dispatch import receiver
 
 from batchops import lanes
 from batchops.lanes import Lane
+from batchops.metrics import counts
 from batchops.services import heartbeats, wake
 from batchops.services.proof import last_seen
 from batchops.services.push import driver
@@ -63,6 +65,7 @@ def check_trail() -> None:
 
 
 TRAIL: Final = Lane("trail", check_trail, every=TRAIL_CHECK_SECONDS)
+METRICS: Final = Lane("metrics", counts.keep_requests, every=counts.EVERY_SECONDS)
 
 
 def start() -> None:
@@ -70,11 +73,12 @@ def start() -> None:
     driver.stop_when(LANE.is_asked_to_end)
     LANE.start()
     TRAIL.start()
+    METRICS.start()
 
 
 def end() -> None:
     """Let requests under way settle, hand back the rest, and end."""
-    lanes.end([TRAIL, LANE], END_SECONDS)
+    lanes.end([TRAIL, METRICS, LANE], END_SECONDS)
 
 
 @receiver(wake.work_waiting)

@@ -16,7 +16,7 @@ APP_LIST: Final = "^(?P<app_label>batchops|auth)/$"
 ANYTHING_ELSE: Final = "(?P<url>.*)$"
 READS: Final = frozenset(
     (
-        *("", "healthz", "readyz", "jsi18n/", "autocomplete/", "password_change/done/"),
+        *("", "healthz", "readyz", "metrics", "jsi18n/", "autocomplete/", "password_change/done/"),
         *(APP_LIST, ANYTHING_ELSE),
         "r/<path:content_type_id>/<path:object_id>/",
         *("auth/group/<path:object_id>/", "auth/group/<path:object_id>/history/"),

@@ -46,6 +46,7 @@ BAD_VALUES = [
     ("TRUSTED_PROXIES", "10.0.0.0/33", "comma-separated networks"),
     ("TRUSTED_PROXIES", "10.0.0.1/8", "comma-separated networks"),
     ("HEALTH_DETAILS_FROM", "localhost", "comma-separated networks"),
+    ("METRICS_FROM", "localhost", "comma-separated networks"),
     ("HSTS_INCLUDE_SUBDOMAINS", "all", "on or off"),
     ("HSTS_PRELOAD", "all", "on or off"),
     ("HSTS_PRELOAD", "on", "HSTS_INCLUDE_SUBDOMAINS=on"),
