@@ -18,7 +18,8 @@ QUICK_PATIENCE_SECONDS: Final = 1.0
 QUICK_IN_FLIGHT: Final = 8
 QUICK_RATE: Final = 5.0
 """Requests a second that the pages of a web process may make in the long run."""
-QUICK_BURST: Final = 25.0
+QUICK_BURST: Final = 100.0
+"""As many batches as a person may refresh at a time."""
 
 TALLY: Final = RequestTally()
 """Counts all requests of this process."""

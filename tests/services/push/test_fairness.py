@@ -176,9 +176,11 @@ def test_a_pause_gets_through_a_rate_limit_soon(
     sandbox.set_faults(rate_limit=20, rate_limit_burst=5, retry_after_seconds=30)
     worker()
     wait_for(lambda: any(entry["status"] == 429 for entry in sandbox.journal(method="PUT")))
+    before = len(updates(sandbox))
     confirmed(oscar, PAUSE, Batch.objects.filter(pk="single"))
-    wait_for(lambda: "single" in updates(sandbox), 3)
-    wait_for(lambda: bool(sandbox.batch("single")["paused"]), 10)
+    wait_for(lambda: bool(sandbox.batch("single")["paused"]), 30)
+    # Three seconds of what the vendor allows, however busy this machine is.
+    assert updates(sandbox).index("single") - before <= 60
 
 
 def test_an_engine_for_emergencies_leaves_all_else_alone(
