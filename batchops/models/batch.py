@@ -84,6 +84,10 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def failed(self) -> BatchQuerySet:
         return self.present().filter(status=KnownStatus.FAILED)
 
+    def held_by(self, pause: Change) -> BatchQuerySet:
+        """Paused, and a hold of that pause stands on them."""
+        return self.filter(paused=True, holds__change=pause, holds__lifted_at=None)
+
     def sharing_their_id(self) -> BatchQuerySet:
         """With an id that the vendor has in other campaigns too."""
         return self.present().filter(id_shared_since__isnull=False)
@@ -147,8 +151,11 @@ class Batch(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="paused_batches",
-        help_text="The change of ours that paused the batch, while it is still paused.",
+        help_text="The change of ours that paused the batch last, while it is still paused.",
     )
+
+    pause_ended = False
+    """Whether it was seen no longer paused since it was read from the database."""
 
     objects: ClassVar[models.Manager[Batch]] = BatchQuerySet.as_manager()
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 
 from batchops import audit
-from batchops.models import Batch, Change, ChangeState, ItemState
+from batchops.models import Batch, Change, ChangeState, Hold, ItemState
 from batchops.services.changes import eligibility, fingerprints
 from batchops.services.errors import InvalidInput
+from batchops.services.holds import covered
 from batchops.syllable.patch import BatchPatch
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ def check(
 
 def _check_something_left(change: Change) -> None:
     waiting = change.items.filter(state=ItemState.PENDING)
+    kept = change.items.filter(state=ItemState.SKIPPED, message=covered.KEPT)
+    mine = Hold.objects.filter(covered.covered(change), lifted_at=None)
+    if mine.filter(batch__in=kept.values("batch_id")).exists():
+        return
     if not waiting.exists():
         raise InvalidInput("Nothing is left to do: every batch of this draft is skipped.")
     still = Batch.objects.exclude(eligibility.ineligible(change.patch))

@@ -1,0 +1,207 @@
+"""A batch that several people paused stays paused until the last of them lets go."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from batchops import audit
+from batchops.models import AuditEntry, Batch, Change, ChangeItem, Hold, SyncRun
+from batchops.sandbox.embedded import EmbeddedSandbox
+from batchops.services.changes import drafts, lifecycle, overriding, timed_pauses
+from batchops.services.errors import InvalidInput, NotAllowed
+from batchops.services.holds import covered
+from batchops.services.mirror import sync
+from batchops.syllable.patch import BatchPatch
+from tests.services.push.world import PAUSE, RESUME, confirmed, drive_to_the_end, fill
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def ben(make_person: Callable[..., User]) -> User:
+    return make_person("ben", "Operator")
+
+
+@pytest.fixture
+def lead(make_person: Callable[..., User]) -> User:
+    """May lift the holds of others."""
+    return make_person("lena", "Operator", "Approver")
+
+
+def did(user: User, patch: BatchPatch) -> Change:
+    change = confirmed(user, patch)
+    drive_to_the_end(change, user)
+    return change
+
+
+def drafted(user: User, patch: BatchPatch = RESUME) -> Change:
+    return drafts.draft(
+        Batch.objects.all(),
+        patch,
+        user=user,
+        actor=audit.Actor.of_user(user),
+        source=Change.Source.ACTION,
+    )
+
+
+def run(change: Change, user: User, **terms: object) -> Change:
+    actor = audit.Actor.of_user(user)
+    change = lifecycle.confirm(change, user=user, actor=actor, reason="sorted out", **terms)  # type: ignore[arg-type]
+    drive_to_the_end(change, user)
+    return change
+
+
+def standing() -> list[tuple[str, str]]:
+    holds = Hold.objects.filter(lifted_at=None).order_by("batch_id", "pk")
+    return [(hold.batch_id, hold.change.requested_by_name) for hold in holds]
+
+
+def paused() -> set[bool | None]:
+    return set(Batch.objects.values_list("paused", flat=True))
+
+
+def test_a_pause_leaves_a_hold_on_what_it_paused_and_what_it_found_paused(
+    sandbox: EmbeddedSandbox, operator: User, ben: User
+) -> None:
+    [one] = fill(sandbox, 1)
+    did(operator, PAUSE)
+    did(ben, PAUSE)
+    assert standing() == [(one, "olivia"), (one, "ben")]
+
+
+def test_who_resumes_lifts_their_own_hold_and_the_last_one_resumes(
+    sandbox: EmbeddedSandbox, operator: User, ben: User
+) -> None:
+    [one] = fill(sandbox, 1)
+    did(operator, PAUSE)
+    did(ben, PAUSE)
+    sandbox.reset_journal()
+
+    run(drafted(ben), ben)
+    assert standing() == [(one, "olivia")]
+    assert paused() == {True}
+    assert not sandbox.journal(method="PUT")
+    assert Batch.objects.get().paused_by is not None
+    entry = AuditEntry.objects.get(action="change.holds_lifted")
+    assert entry.detail["holds"] == 1
+
+    did(operator, RESUME)
+    assert standing() == []
+    assert paused() == {False}
+    applied = AuditEntry.objects.filter(action="batch.applied").latest("sequence")
+    assert applied.detail["lifted"] == ["olivia: a test"]
+
+
+def test_a_second_person_lifts_nothing_and_sees_whose_hold_it_is(
+    sandbox: EmbeddedSandbox, operator: User, ben: User
+) -> None:
+    fill(sandbox, 2)
+    pause = did(operator, PAUSE)
+    change = drafted(ben)
+    assert set(change.items.values_list("plan", "message")) == {
+        (ChangeItem.Plan.SKIP, covered.KEPT)
+    }
+    assert covered.holders(change) == [covered.Holder(pause, 2, True)]
+    with pytest.raises(InvalidInput, match="Nothing is left to do"):
+        run(change, ben)
+    assert paused() == {True}
+
+
+def test_overriding_takes_a_permission_and_lifts_what_was_seen(
+    sandbox: EmbeddedSandbox, operator: User, ben: User, lead: User
+) -> None:
+    fill(sandbox, 1)
+    did(operator, PAUSE)
+    with pytest.raises(NotAllowed):
+        overriding.draft_again(drafted(ben), user=ben, actor=audit.Actor.of_user(ben))
+    first = drafted(lead)
+    again = overriding.draft_again(first, user=lead, actor=audit.Actor.of_user(lead))
+    first.refresh_from_db()
+    assert first.state == "discarded"
+    run(again, lead)
+    assert standing() == []
+    assert paused() == {False}
+    confirmation = AuditEntry.objects.get(action="change.confirmed", change_id=again.pk)
+    assert (confirmation.detail["lifts"], confirmation.reason) == ("all", "sorted out")
+
+
+def test_a_hold_that_came_after_the_draft_keeps_its_batch_paused(
+    sandbox: EmbeddedSandbox, operator: User, ben: User, lead: User
+) -> None:
+    fill(sandbox, 1)
+    did(operator, PAUSE)
+    change = overriding.draft_again(drafted(lead), user=lead, actor=audit.Actor.of_user(lead))
+    did(ben, PAUSE)
+    run(change, lead)
+    item = change.items.get()
+    assert (item.state, item.message) == (
+        "conflict",
+        "Held by ben since it was drafted: left paused.",
+    )
+    assert paused() == {True}
+
+
+def test_a_protected_hold_is_lifted_by_others_only_with_approval(
+    sandbox: EmbeddedSandbox, operator: User, approver: User, lead: User
+) -> None:
+    fill(sandbox, 1)
+    pause = run(drafted(operator, PAUSE), operator, protected=True)
+    actor = audit.Actor.of_user(lead)
+    with pytest.raises(NotAllowed, match="protected"):
+        later = timezone.now() + dt.timedelta(hours=1)
+        timed_pauses.move_resume(pause, later, user=lead, actor=actor, reason="enough")
+    change = overriding.draft_again(drafted(lead), user=lead, actor=actor)
+    change = lifecycle.confirm(change, user=lead, actor=actor, reason="cleared by legal")
+    assert change.state == "awaiting_approval"
+    assert change.approval_reason == "It lifts protected holds of others."
+
+
+def test_the_end_of_a_timed_pause_lifts_its_own_hold_alone(
+    sandbox: EmbeddedSandbox, operator: User, ben: User
+) -> None:
+    [one] = fill(sandbox, 1)
+    end = timezone.now() + dt.timedelta(hours=1)
+    pause = run(drafted(operator, PAUSE), operator, resume_at=end)
+    did(ben, PAUSE)
+    Change.objects.filter(pk=pause.pk).update(resume_at=timezone.now())
+    [ending] = timed_pauses.resume_due()
+    drive_to_the_end(ending, operator)
+    assert standing() == [(one, "ben")]
+    assert paused() == {True}
+
+
+def test_undoing_a_resume_puts_the_holds_back(
+    sandbox: EmbeddedSandbox, operator: User, lead: User
+) -> None:
+    [one] = fill(sandbox, 1)
+    did(operator, PAUSE)
+    again = overriding.draft_again(drafted(lead), user=lead, actor=audit.Actor.of_user(lead))
+    change = run(again, lead)
+    run(drafts.draft_undo(change, user=lead, actor=audit.Actor.of_user(lead)), lead)
+    assert standing() == [(one, "olivia")]
+    assert paused() == {True}
+
+
+def test_another_person_does_not_undo_a_pause_without_overriding(
+    sandbox: EmbeddedSandbox, operator: User, ben: User
+) -> None:
+    fill(sandbox, 1)
+    pause = did(operator, PAUSE)
+    undo = drafts.draft_undo(pause, user=ben, actor=audit.Actor.of_user(ben))
+    assert undo.items.get().message == covered.KEPT
+
+
+def test_what_is_resumed_outside_is_held_by_nobody(
+    sandbox: EmbeddedSandbox, operator: User
+) -> None:
+    [one] = fill(sandbox, 1)
+    did(operator, PAUSE)
+    sandbox.edit_batch(one, paused=False)
+    sync.run_sync(SyncRun.Kind.FULL)
+    assert paused() == {False}
+    assert standing() == []
