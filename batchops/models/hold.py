@@ -26,6 +26,9 @@ class Hold(models.Model):
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="holds")
     change = models.ForeignKey(Change, on_delete=models.PROTECT, related_name="holds")
     placed_at = models.DateTimeField()
+    found_outside = models.BooleanField(
+        default=False, help_text="Whether the batch was paused outside batchops before."
+    )
     lifted_at = models.DateTimeField(null=True, blank=True)
     lifted_by: models.ForeignKey[Change | None, Change | None] = models.ForeignKey(
         Change,

@@ -83,7 +83,11 @@ def holders(change: Change) -> list[Holder]:
 
 
 def _kept(change: Change) -> QuerySet[Hold]:
-    return Hold.objects.filter(~covered(change), lifted_at=None)
+    """The end of a pause leaves paused what was paused outside before: that is not its hold."""
+    stays = ~covered(change)
+    if change.source == Change.Source.RESUME and change.lifts != Change.Lifts.ALL:
+        stays |= Q(found_outside=True)
+    return Hold.objects.filter(stays, lifted_at=None)
 
 
 def _on(change: Change) -> QuerySet[Hold]:

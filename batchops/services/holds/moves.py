@@ -15,17 +15,27 @@ from batchops.services.bulk import update_in_order
 from batchops.services.holds.covered import KEPT, covered
 
 
-def place(change: Change, batch_ids: Collection[str]) -> None:
-    """Leave a hold of a pause on these batches; an undo puts back those it had lifted."""
+def place(change: Change, batch_ids: Collection[str], found: Collection[str] = ()) -> None:
+    """Leave a hold of a pause on these batches; an undo puts back those it had lifted.
+
+    `found` are those of them that were paused already: by others here, or outside batchops.
+    """
     restored: set[str] = set()
     if change.source == Change.Source.UNDO:
         lifted = Hold.objects.filter(lifted_by=change.follows_id, batch__in=batch_ids)
         restored = set(lifted.values_list("batch_id", flat=True))
         update_in_order(lifted, lifted_at=None, lifted_by=None)
+    standing = Hold.objects.filter(batch__in=found, lifted_at=None, found_outside=False)
+    outside = set(found) - set(standing.values_list("batch_id", flat=True))
     now = timezone.now()
     Hold.objects.bulk_create(
         [
-            Hold(batch_id=batch_id, change=change, placed_at=now)
+            Hold(
+                batch_id=batch_id,
+                change=change,
+                placed_at=now,
+                found_outside=batch_id in outside,
+            )
             for batch_id in sorted(set(batch_ids) - restored)
         ],
         ignore_conflicts=True,

@@ -201,14 +201,17 @@ def _update_row(row: Batch, outcome: Settled, change: Change) -> bool:
 def _move_holds(written: Iterable[Settled], changes: Mapping[UUID, Change]) -> dict[str, list[str]]:
     """Place the holds of pauses and lift those of what is resumed; the lifted ones, by batch."""
     paused: dict[UUID, list[str]] = {}
+    found: set[str] = set()
     resumed: dict[UUID, list[str]] = {}
     for outcome in written:
         wanted = outcome.assignment.patch.paused
         if outcome.state in SUCCESS_STATES and isinstance(wanted, bool):
             moved = paused if wanted else resumed
             moved.setdefault(outcome.assignment.change_id, []).append(outcome.assignment.batch_id)
+            if outcome.state == ItemState.UNCHANGED:
+                found.add(outcome.assignment.batch_id)
     for key, batch_ids in paused.items():
-        moves.place(changes[key], batch_ids)
+        moves.place(changes[key], batch_ids, found.intersection(batch_ids))
     lifted: dict[str, list[str]] = {}
     for key, batch_ids in resumed.items():
         lifted |= moves.lift(changes[key], batch_ids)
