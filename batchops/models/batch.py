@@ -74,8 +74,10 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         return self.live().filter(paused=True)
 
     def paused_with_no_end(self) -> BatchQuerySet:
-        """Paused, and no pause of ours will lift it by itself."""
-        return self.paused().exclude(paused_by__resume_at__isnull=False)
+        """Paused, and not all that holds it ends by itself."""
+        from batchops.models.hold import held_with_no_end
+
+        return self.paused().filter(held_with_no_end())
 
     def expiring_within(self, span: dt.timedelta) -> BatchQuerySet:
         now = timezone.now()

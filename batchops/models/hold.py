@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from batchops.models.batch import Batch
 from batchops.models.change import Change
-
-
-class HoldQuerySet(models.QuerySet["Hold"]):
-    """The questions asked of holds."""
-
-    def standing(self) -> HoldQuerySet:
-        """Not lifted."""
-        return self.filter(lifted_at=None)
 
 
 class Hold(models.Model):
@@ -39,8 +29,6 @@ class Hold(models.Model):
         help_text="The change that lifted it; empty: the batch was resumed outside batchops.",
     )
 
-    objects: ClassVar[models.Manager[Hold]] = HoldQuerySet.as_manager()
-
     class Meta:
         default_permissions = ()
         ordering = ("placed_at", "pk")
@@ -53,3 +41,10 @@ class Hold(models.Model):
 
     def __str__(self) -> str:
         return f"{self.batch_id}, held by {self.change.requested_by_name}"
+
+
+def held_with_no_end() -> Q:
+    """Batches that stay paused, by what is known, until a person resumes them."""
+    endless = Q(change__resume_at=None) | Q(found_outside=True)
+    standing = Hold.objects.filter(endless, batch=OuterRef("pk"), lifted_at=None)
+    return Q(paused_by=None) | Q(Exists(standing))

@@ -270,6 +270,11 @@ CHANGES: dict[tuple[str, str], Way] = {
         on_change("discard/"),
         own_draft,
     ),
+    ("batchops/change/<uuid:pk>/override/", ""): Way(
+        (Action.CHANGE_REQUESTED, Action.CHANGE_DISCARDED),
+        on_change("override/"),
+        own_draft,
+    ),
     (DO, "stop"): Way(
         (Action.CHANGE_CANCELLED, Action.BATCH_STOPPED),
         on_change("do/stop/"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 
 from batchops import audit
-from batchops.models import Batch, Change, ChangeState, Hold, ItemState
+from batchops.models import Batch, Change, ChangeState, ItemState
 from batchops.services.changes import eligibility, fingerprints
 from batchops.services.errors import InvalidInput
 from batchops.services.holds import covered
@@ -56,9 +56,7 @@ def check(
 
 def _check_something_left(change: Change) -> None:
     waiting = change.items.filter(state=ItemState.PENDING)
-    kept = change.items.filter(state=ItemState.SKIPPED, message=covered.KEPT)
-    mine = Hold.objects.filter(covered.covered(change), lifted_at=None)
-    if mine.filter(batch__in=kept.values("batch_id")).exists():
+    if covered.lifts_on_kept(change):
         return
     if not waiting.exists():
         raise InvalidInput("Nothing is left to do: every batch of this draft is skipped.")

@@ -8,9 +8,9 @@ from typing import Final
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
-from batchops.models import Change, ChangeItem, Hold
+from batchops.models import Change, ChangeItem, Hold, ItemState
 
-KEPT: Final = "Stays paused: other holds stand on it. Your own is lifted."
+KEPT: Final = "Stays paused: others hold it."
 """What an item says whose batch others, or other pauses, keep paused."""
 SHOWN: Final = 12
 """Pauses that a preview lists."""
@@ -56,6 +56,13 @@ def kept_among(change: Change, batch_ids: Collection[str]) -> dict[str, str]:
         name = hold.change.requested_by_name
         found[hold.batch_id] = f"{found[hold.batch_id]}, {name}" if hold.batch_id in found else name
     return found
+
+
+def lifts_on_kept(change: Change) -> bool:
+    """Whether a change lifts holds on batches that others keep paused."""
+    items = change.items.filter(state=ItemState.SKIPPED, message=KEPT)
+    mine = Hold.objects.filter(covered(change), lifted_at=None)
+    return mine.filter(batch__in=items.values("batch_id")).exists()
 
 
 def lifts_protected(change: Change) -> bool:

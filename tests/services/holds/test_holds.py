@@ -12,7 +12,8 @@ from django.utils import timezone
 from batchops import audit
 from batchops.models import AuditEntry, Batch, Change, ChangeItem, Hold, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
-from batchops.services.changes import drafts, lifecycle, overriding, timed_pauses
+from batchops.services import overriding
+from batchops.services.changes import drafts, lifecycle, timed_pauses
 from batchops.services.errors import InvalidInput, NotAllowed
 from batchops.services.holds import covered
 from batchops.services.mirror import sync
