@@ -130,7 +130,8 @@ def failed(world: World) -> Change:
 def own_draft(world: World) -> Change:
     """A draft of the administrator who is signed in, since drafts are their author's alone."""
     author = User.objects.get(username="ada")
-    return drafts.draft_undo(world.pushed(), **as_(author))
+    # Of what another person paused: their hold is lifted with it.
+    return drafts.draft_undo(world.pushed(), **as_(author), lifts=Change.Lifts.ALL)
 
 
 def ending(world: World) -> Change:

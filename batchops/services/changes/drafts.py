@@ -313,7 +313,8 @@ def _drafted_each(
     change: Change, planned: Callable[[], Iterator[ChangeItem]], user: User, actor: audit.Actor
 ) -> Change:
     """A draft whose batches are each asked for something of their own."""
-    acting = (item for item in planned() if item.plan == Plan.ACT)
+    # Whose hold it is makes no difference to the right to resume.
+    acting = (one for one in planned() if one.plan == Plan.ACT or one.message == covered.KEPT)
     # Looked at before anything is written, however many they are.
     may_expand = user.has_perm(permissions.EXPAND_OUTREACH)
     if not may_expand and any(item.expands_outreach for item in acting):

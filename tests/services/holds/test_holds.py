@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from batchops import audit
@@ -206,3 +208,39 @@ def test_what_is_resumed_outside_is_held_by_nobody(
     sync.run_sync(SyncRun.Kind.FULL)
     assert paused() == {False}
     assert standing() == []
+
+
+def test_the_preview_shows_whose_holds_stand_and_lets_only_the_permitted_override(
+    sandbox: EmbeddedSandbox, client: Client, operator: User, ben: User, lead: User
+) -> None:
+    fill(sandbox, 2)
+    did(operator, PAUSE)
+    for person, may in ((ben, False), (lead, True)):
+        client.force_login(person)
+        change = drafted(person)
+        page = client.get(reverse("admin:batchops_change_preview", args=[change.pk]))
+        text = page.content.decode()
+        assert "Holds on these batches" in text
+        assert "a test" in text
+        assert ("Lift the holds of others as well" in text) is may
+        answer = client.post(reverse("admin:batchops_change_override", args=[change.pk]))
+        again = Change.objects.filter(requested_by=person, lifts="all")
+        assert answer.status_code == 302
+        assert again.exists() is may
+    assert "Will be lifted." in client.get(answer["Location"]).content.decode()
+
+
+def test_a_pause_ends_by_itself_only_when_all_that_holds_it_does(
+    sandbox: EmbeddedSandbox, client: Client, operator: User, ben: User
+) -> None:
+    [one] = fill(sandbox, 1)
+    did(operator, PAUSE)
+    run(drafted(ben, PAUSE), ben, resume_at=timezone.now() + dt.timedelta(hours=1))
+    assert [batch.pk for batch in Batch.objects.all().paused_with_no_end()] == [one]
+    client.force_login(ben)
+    page = client.get(reverse("admin:batchops_batch_change", args=[one])).content.decode()
+    assert "olivia" in page
+    assert "Held by" in page
+    for name in ("olivia", "ben"):
+        found = client.get(reverse("admin:batchops_batch_changelist") + f"?paused_by={name}")
+        assert one in found.content.decode()
