@@ -35,7 +35,6 @@ from batchops.models.change_item import (
 )
 from batchops.models.denials import DeniedTries
 from batchops.models.heartbeat import Heartbeat
-from batchops.models.hold import Hold
 from batchops.models.pasted_ids import PastedIds
 from batchops.models.quota import Quota
 from batchops.models.sync import SyncRun
@@ -66,7 +65,6 @@ __all__ = [
     "ChangeState",
     "DeniedTries",
     "Heartbeat",
-    "Hold",
     "ItemState",
     "KeyIdentity",
     "KnownStatus",

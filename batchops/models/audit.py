@@ -27,7 +27,6 @@ class Action(models.TextChoices):
     CHANGE_FINISHED = "change.finished", "Change finished"
     CHANGE_READ_BACK = "change.read_back", "Change read back from the vendor"
     CHANGE_DENIED = "change.denied", "Change denied"
-    HOLDS_LIFTED = "change.holds_lifted", "Holds lifted, batches still paused"
     RESUME_MOVED = "change.resume_moved", "End of a pause moved"
     RESUME_CANCELLED = "change.resume_cancelled", "End of a pause cancelled"
 

@@ -74,10 +74,8 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         return self.live().filter(paused=True)
 
     def paused_with_no_end(self) -> BatchQuerySet:
-        """Paused, and not all that holds it ends by itself."""
-        from batchops.models.hold import held_with_no_end
-
-        return self.paused().filter(held_with_no_end())
+        """Paused, and no pause of ours will lift it by itself."""
+        return self.paused().exclude(paused_by__resume_at__isnull=False)
 
     def expiring_within(self, span: dt.timedelta) -> BatchQuerySet:
         now = timezone.now()
@@ -85,10 +83,6 @@ class BatchQuerySet(models.QuerySet["Batch"]):
 
     def failed(self) -> BatchQuerySet:
         return self.present().filter(status=KnownStatus.FAILED)
-
-    def held_by(self, pause: Change) -> BatchQuerySet:
-        """Paused, and a hold of that pause stands on them."""
-        return self.filter(paused=True, holds__change=pause, holds__lifted_at=None)
 
     def sharing_their_id(self) -> BatchQuerySet:
         """With an id that the vendor has in other campaigns too."""
@@ -153,11 +147,8 @@ class Batch(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="paused_batches",
-        help_text="The change of ours that paused the batch last, while it is still paused.",
+        help_text="The change of ours that paused the batch, while it is still paused.",
     )
-
-    pause_ended = False
-    """Whether it was seen no longer paused since it was read from the database."""
 
     objects: ClassVar[models.Manager[Batch]] = BatchQuerySet.as_manager()
 

@@ -55,7 +55,7 @@ BUDGETS: Final[Queries] = {
     "state, halted": (12, 12, 12, 12, 10),
     "change, to be approved": (16, 16, 24, 18, 24),
     "state, to be approved": (11, 11, 19, 11, 17),
-    "preview": (None, 20, None, None, 18),
+    "preview": (None, 19, None, None, 17),
     "sync": (10, 10, 10, 10, 8),
     "entry": (None, None, None, 15, 13),
     "desk": (None, None, None, 22, 20),

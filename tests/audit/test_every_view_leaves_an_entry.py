@@ -130,8 +130,7 @@ def failed(world: World) -> Change:
 def own_draft(world: World) -> Change:
     """A draft of the administrator who is signed in, since drafts are their author's alone."""
     author = User.objects.get(username="ada")
-    # Of what another person paused: their hold is lifted with it.
-    return drafts.draft_undo(world.pushed(), **as_(author), lifts=Change.Lifts.ALL)
+    return drafts.draft_undo(world.pushed(), **as_(author))
 
 
 def ending(world: World) -> Change:
@@ -269,11 +268,6 @@ CHANGES: dict[tuple[str, str], Way] = {
     ("batchops/change/<uuid:pk>/discard/", ""): Way(
         (Action.CHANGE_DISCARDED,),
         on_change("discard/"),
-        own_draft,
-    ),
-    ("batchops/change/<uuid:pk>/override/", ""): Way(
-        (Action.CHANGE_REQUESTED, Action.CHANGE_DISCARDED),
-        on_change("override/"),
         own_draft,
     ),
     (DO, "stop"): Way(

@@ -17,7 +17,7 @@ from batchops.admin.batches.forms import BatchForm
 from batchops.admin.ui.addresses import batch_id_of, to_preview
 from batchops.admin.ui.base import add_service_error, current_user
 from batchops.admin.ui.parameters import takes
-from batchops.models import OPEN_STATES, AuditEntry, Batch, Campaign, Change, Hold
+from batchops.models import OPEN_STATES, AuditEntry, Batch, Campaign, Change
 from batchops.services.changes import drafts, eligibility
 from batchops.services.errors import ChangeError
 from batchops.services.preview import request_counts
@@ -32,7 +32,6 @@ else:
 
 ENTRIES_SHOWN: Final = 50
 CHANGES_SHOWN: Final = 20
-HOLDS_SHOWN: Final = 20
 
 
 class BatchPage(_Base):
@@ -64,7 +63,6 @@ class BatchPage(_Base):
             "batch": batch,
             "form": form if may_request and not eligibility.unsendable(batch) else None,
             "others": Campaign.objects.filter(pk__in=batch.shared_with),
-            "holds": _holds(batch),
             "open_changes": _open_changes(batch),
             "entries": _entries(request, batch),
             **(_counts_of(batch, current_user(request)) if "counts" in request.GET else {}),
@@ -117,12 +115,6 @@ def _drafted(request: HttpRequest, batch: Batch, form: BatchForm) -> Change | No
 def _open_changes(batch: Batch) -> list[Change]:
     found = Change.objects.filter(items__batch=batch, state__in=OPEN_STATES)
     return list(found.order_by("-created_at")[:CHANGES_SHOWN])
-
-
-def _holds(batch: Batch) -> list[Hold]:
-    """The holds that stand on a batch, the oldest first."""
-    found = batch.holds.filter(lifted_at=None).select_related("change")
-    return list(found.order_by("placed_at", "pk")[:HOLDS_SHOWN]) if batch.paused else []
 
 
 def _entries(request: HttpRequest, batch: Batch) -> list[AuditEntry] | None:

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from batchops.admin.ui.base import current_user
 from batchops.admin.ui.parameters import require_choice
-from batchops.models import Batch, BatchQuerySet, Campaign, Hold, KnownStatus
+from batchops.models import Batch, BatchQuerySet, Campaign, KnownStatus
 from batchops.services.changes import pasted_ids
 
 NOT_STATED: Final = "-"
@@ -85,7 +85,7 @@ class ShowFilter(BatchFilter):
         "mine": (
             "Paused by me",
             lambda batches, request: batches.paused().filter(
-                pk__in=_held(change__requested_by=current_user(request))
+                paused_by__requested_by=current_user(request)
             ),
         ),
         "expiring_24h": (
@@ -212,12 +212,12 @@ class PausedByFilter(SelectFilter):
     parameter_name = "paused_by"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        standing = Hold.objects.filter(lifted_at=None).order_by()
-        names = standing.values_list("change__requested_by_name", flat=True).distinct()
+        paused = Batch.objects.filter(paused_by__isnull=False).order_by()
+        names = paused.values_list("paused_by__requested_by_name", flat=True).distinct()
         return [(name, name) for name in sorted(names)]
 
     def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
-        return batches.filter(paused=True, pk__in=_held(change__requested_by_name=value))
+        return batches.filter(paused=True, paused_by__requested_by_name=value)
 
 
 class PastedFilter(BatchFilter):
@@ -254,11 +254,6 @@ def campaigns(request: HttpRequest) -> list[Campaign]:
         found = list(Campaign.objects.only(*fields))
         request._campaigns = found  # type: ignore[attr-defined]
     return found
-
-
-def _held(**owner: Any) -> QuerySet[Hold, Any]:
-    """The batches on which holds of an owner stand."""
-    return Hold.objects.filter(lifted_at=None, **owner).values("batch")
 
 
 def _status_words(status: str) -> str:

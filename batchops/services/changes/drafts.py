@@ -30,7 +30,6 @@ from batchops.models import (
 from batchops.services import authorization
 from batchops.services.changes import eligibility, fingerprints, freezing
 from batchops.services.errors import EmptySelection, InvalidInput, WrongState
-from batchops.services.holds import covered
 from batchops.services.mirror import store
 from batchops.syllable.patch import BatchPatch, InvalidPatch, Values
 
@@ -56,23 +55,18 @@ def draft(
     selection: str = "",
     expire_now: bool = False,
     priority: int = Change.Priority.NORMAL,
-    lifts: Change.Lifts = Change.Lifts.OWN,
 ) -> Change:
     """Freeze a selection and what is asked of it into a draft, to be reviewed and confirmed.
 
-    `expire_now` allows an expiry that is not in the future. `lifts`: whose holds it may lift.
-    Raises EmptySelection, InvalidInput (with the field), or NotAllowed when the person may not do
-    this to some of the batches.
+    `expire_now` allows an expiry that is not in the future. Raises EmptySelection, InvalidInput
+    (with the field), or NotAllowed when the person may not do this to some of the batches.
     """
     now = timezone.now()
     authorization.require_any(user, actor)
     if patch.paused is False:
         authorization.require(user, permissions.EXPAND_OUTREACH, actor)
-    _require_may_lift(lifts, user, actor)
     check_patch(patch, now, expire_now=expire_now)
-    change = _new_change(
-        user, actor, source, patch, selection=selection, priority=priority, lifts=lifts
-    )
+    change = _new_change(user, actor, source, patch, selection=selection, priority=priority)
     if not user.has_perm(permissions.EXPAND_OUTREACH):
         _require_nothing_expanded(
             batches.filter(eligibility.expands_outreach(patch, now)), patch, user, actor
@@ -110,9 +104,9 @@ def draft_retry(change: Change, *, user: User, actor: audit.Actor) -> Change:
 
         def planned() -> Iterator[ChangeItem]:
             now = timezone.now()
-            for item in _with_kept(failed, follower):
+            for item in freezing.pages(failed.select_related("batch")):
                 seen = Values.of(item.batch)
-                yield _item(follower, item, item.requested(change), seen, now=now)
+                yield _item(follower, item.batch, item.requested(change), seen, now=now)
 
         return _drafted_each(follower, planned, user, actor)
     with _drafting(follower, actor):
@@ -122,54 +116,40 @@ def draft_retry(change: Change, *, user: User, actor: audit.Actor) -> Change:
 
 
 @authorization.records_denials
-def draft_undo(
-    change: Change,
-    *,
-    user: User,
-    actor: audit.Actor,
-    lifts: Change.Lifts = Change.Lifts.OWN,
-) -> Change:
+def draft_undo(change: Change, *, user: User, actor: audit.Actor) -> Change:
     """A draft that puts back what each applied batch had before a change.
 
     Batches that are no longer as the change left them become conflicts at once.
     """
     authorization.require_any(user, actor, change)
-    _require_may_lift(lifts, user, actor, change)
     follower = _follower(change, Source.UNDO, BatchPatch(), user, actor)
-    follower.lifts = lifts
-    applied = change.items.filter(state=ItemState.APPLIED)
+    applied = change.items.filter(state=ItemState.APPLIED).select_related("batch")
 
     def planned() -> Iterator[ChangeItem]:
         now = timezone.now()
-        for item in _with_kept(applied, follower):
+        for item in freezing.pages(applied):
             left = item.after_values or item.before
-            yield _item(follower, item, _put_back(item, change), left, now=now)
+            yield _item(follower, item.batch, _put_back(item, change), left, now=now)
 
     return _drafted_each(follower, planned, user, actor)
 
 
 @authorization.records_denials
 def draft_resume(
-    change: Change,
-    *,
-    user: User,
-    actor: audit.Actor,
-    requested_from: str | None = None,
-    lifts: Change.Lifts = Change.Lifts.OWN,
+    change: Change, *, user: User, actor: audit.Actor, requested_from: str | None = None
 ) -> Change:
-    """A draft that lifts exactly the holds of a pause, and resumes what nothing else holds.
+    """A draft that resumes exactly the batches a change paused and that are still paused by it.
 
     `requested_from` is the address that the person asked from, where it is not the actor's.
     """
     authorization.require(user, permissions.EXPAND_OUTREACH, actor, change)
-    if lifts == Change.Lifts.ALL:
-        _require_may_lift(lifts, user, actor, change)
     follower = _follower(change, Source.RESUME, BatchPatch(paused=False), user, actor)
-    follower.lifts = lifts
     if requested_from is not None:
         follower.requested_from = requested_from
     with _drafting(follower, actor):
-        freezing.selection(follower, Batch.objects.held_by(change), timezone.now())
+        freezing.selection(
+            follower, Batch.objects.filter(paused_by=change, paused=True), timezone.now()
+        )
         return _finish_draft(follower, user, actor)
 
 
@@ -239,19 +219,6 @@ def _require_room(change: Change, actor: audit.Actor) -> None:
         )
 
 
-def _require_may_lift(
-    lifts: Change.Lifts, user: User, actor: audit.Actor, change: Change | None = None
-) -> None:
-    if lifts != Change.Lifts.OWN:
-        authorization.require(user, permissions.OVERRIDE_HOLDS, actor, change)
-
-
-def _with_kept(items: QuerySet[ChangeItem], follower: Change) -> Iterator[ChangeItem]:
-    """Items with their batches, and whether these stay paused whatever the follower asks."""
-    found = items.select_related("batch").annotate(is_kept=covered.kept(follower))
-    return freezing.pages(found)
-
-
 def _require_nothing_expanded(
     expanding: QuerySet[Batch], patch: BatchPatch, user: User, actor: audit.Actor
 ) -> None:
@@ -313,8 +280,7 @@ def _drafted_each(
     change: Change, planned: Callable[[], Iterator[ChangeItem]], user: User, actor: audit.Actor
 ) -> Change:
     """A draft whose batches are each asked for something of their own."""
-    # Whose hold it is makes no difference to the right to resume.
-    acting = (one for one in planned() if one.plan == Plan.ACT or one.message == covered.KEPT)
+    acting = (item for item in planned() if item.plan == Plan.ACT)
     # Looked at before anything is written, however many they are.
     may_expand = user.has_perm(permissions.EXPAND_OUTREACH)
     if not may_expand and any(item.expands_outreach for item in acting):
@@ -345,9 +311,8 @@ def _put_back(item: ChangeItem, change: Change) -> BatchPatch:
 
 
 def _item(
-    change: Change, old: Any, patch: BatchPatch, left: Values, *, now: dt.datetime
+    change: Change, batch: Batch, patch: BatchPatch, left: Values, *, now: dt.datetime
 ) -> ChangeItem:
-    batch = old.batch
     item = ChangeItem(
         change=change,
         batch=batch,
@@ -357,8 +322,6 @@ def _item(
     )
     item.before = left
     reason = _ineligibility_reason(batch, patch)
-    if not reason and patch.paused is False and old.is_kept:
-        reason = covered.KEPT
     if reason:
         item.plan, item.state, item.message = Plan.SKIP, ItemState.SKIPPED, reason
     elif batch.is_in_doubt:

@@ -17,7 +17,6 @@ from django.utils import timezone
 from batchops import audit
 from batchops.models import Action, Batch, Campaign, ChangeItem
 from batchops.services import bulk
-from batchops.services.holds import moves
 from batchops.services.mirror import own_writes, shared_ids
 from batchops.services.mirror.evidence import Known
 from batchops.services.mirror.own_writes import OwnWrites
@@ -201,7 +200,6 @@ def apply_record(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> N
     """
     if row.campaign_id not in (None, record.campaign_id):
         return
-    was_paused = row.paused is True or row.paused_by_id is not None
     for name in RECORD_FIELDS:
         setattr(row, name, getattr(record, name))
     row.observed_at = observed_at
@@ -209,7 +207,6 @@ def apply_record(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> N
     row.missing_since = None
     if row.paused is not True:
         row.paused_by_id = None
-        row.pause_ended = was_paused
 
 
 def write_rows(rows: Sequence[Batch]) -> None:
@@ -221,7 +218,6 @@ def write_rows(rows: Sequence[Batch]) -> None:
         update_fields=[*RECORD_FIELDS, *MIRROR_FIELDS],
         batch_size=500,
     )
-    moves.end_released(rows)
 
 
 def update_rows(rows: Sequence[Batch]) -> None:
@@ -232,7 +228,6 @@ def update_rows(rows: Sequence[Batch]) -> None:
         names,
         [(row.pk, [getattr(row, name) for name in names]) for row in rows],
     )
-    moves.end_released(rows)
 
 
 def mark_missing(batch_ids: Sequence[str], sent_at: dt.datetime) -> int:

@@ -12,11 +12,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from batchops import audit
-from batchops.models import SUCCESS_STATES, Action, Batch, Change, ChangeItem, ItemState
+from batchops.models import Action, Batch, Change, ChangeItem, ItemState
 from batchops.services.attempts.assignments import DENIED_SO_FAR, NO_CLEAR_ANSWER, Assignment
 from batchops.services.attempts.outcomes import Settled
 from batchops.services.bulk import update_rows
-from batchops.services.holds import moves
 from batchops.services.mirror import key_identity, own_writes, store
 from batchops.services.runs import leases
 
@@ -61,7 +60,6 @@ def record(outcomes: Sequence[Settled], changes: Mapping[UUID, Change], lease: s
         key_identity.learn(
             one.record.last_updated_by for one in written if one.record and one.moved_it
         )
-        lifted = _move_holds(written, changes)
         facts: list[audit.Fact] = []
         touched: list[Batch] = []
         for outcome in written:
@@ -73,7 +71,7 @@ def record(outcomes: Sequence[Settled], changes: Mapping[UUID, Change], lease: s
                 if found
                 else None
             )
-            facts += [*(external or ()), *_facts(outcome, row, change, lifted.get(row.pk))]
+            facts += [*(external or ()), *_facts(outcome, row, change)]
             if _update_row(row, outcome, change) or external is not None:
                 touched.append(row)
         update_rows(
@@ -193,34 +191,12 @@ def _update_row(row: Batch, outcome: Settled, change: Change) -> bool:
         row.written_at = outcome.seen_at
     if applied:
         row.changed_externally_at = None
-    if applied and outcome.assignment.patch.paused is True:
-        row.paused_by = change
+        if outcome.assignment.patch.paused is True:
+            row.paused_by = change
     return True
 
 
-def _move_holds(written: Iterable[Settled], changes: Mapping[UUID, Change]) -> dict[str, list[str]]:
-    """Place the holds of pauses and lift those of what is resumed; the lifted ones, by batch."""
-    paused: dict[UUID, list[str]] = {}
-    found: set[str] = set()
-    resumed: dict[UUID, list[str]] = {}
-    for outcome in written:
-        wanted = outcome.assignment.patch.paused
-        if outcome.state in SUCCESS_STATES and isinstance(wanted, bool):
-            moved = paused if wanted else resumed
-            moved.setdefault(outcome.assignment.change_id, []).append(outcome.assignment.batch_id)
-            if outcome.state == ItemState.UNCHANGED:
-                found.add(outcome.assignment.batch_id)
-    for key, batch_ids in paused.items():
-        moves.place(changes[key], batch_ids, found.intersection(batch_ids))
-    lifted: dict[str, list[str]] = {}
-    for key, batch_ids in resumed.items():
-        lifted |= moves.lift(changes[key], batch_ids)
-    return lifted
-
-
-def _facts(
-    outcome: Settled, row: Batch, change: Change, lifted: Sequence[str] | None
-) -> list[audit.Fact]:
+def _facts(outcome: Settled, row: Batch, change: Change) -> list[audit.Fact]:
     about = {
         **_about(change),
         "http_status": outcome.http_status,
@@ -229,8 +205,6 @@ def _facts(
     }
     seen = outcome.assignment.before.to_json()
     detail = _detail(outcome.assignment, outcome.message) | {"seen": seen}
-    if lifted:
-        detail["lifted"] = list(lifted)
     facts = [
         audit.Fact.about_batch(
             f"batch.{outcome.state.value}",

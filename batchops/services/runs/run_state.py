@@ -17,7 +17,6 @@ from batchops.services import wake
 from batchops.services.bulk import update_in_order
 from batchops.services.changes import approvals, lifecycle
 from batchops.services.errors import ChangeError
-from batchops.services.holds import moves
 from batchops.syllable.errors import Misconfigured, Redirected, SyllableError, Unauthorized
 
 logger = logging.getLogger(__name__)
@@ -56,18 +55,7 @@ def start(change: Change) -> bool:
                     Action.CHANGE_STARTED, audit.Actor.system_for(change), change
                 )
             )
-            _lift_holds(change)
     return change.state == ChangeState.RUNNING
-
-
-def _lift_holds(change: Change) -> None:
-    """Lift what it may lift where others keep batches paused: nothing is sent for these."""
-    if change.patch.paused is not False and change.source != Change.Source.UNDO:
-        return
-    if number := moves.lift_without_resuming(change):
-        detail = {"holds": number, "lifts": change.lifts}
-        actor = audit.Actor.system_for(change)
-        audit.record(audit.Fact.about_change(Action.HOLDS_LIFTED, actor, change, detail=detail))
 
 
 def check_requester(change: Change) -> None:

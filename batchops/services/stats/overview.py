@@ -11,7 +11,6 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from batchops.models import ENDED_STATUSES, OPEN_STATES, Batch, Campaign, Change, KnownStatus
-from batchops.models.hold import held_with_no_end
 
 CAMPAIGNS_SHOWN: Final = 12
 CHANGES_SHOWN: Final = 12
@@ -56,7 +55,7 @@ def _conditions(now: dt.datetime) -> dict[str, Q]:
     return {
         "on": live & (Q(paused=False) | Q(paused=None)),
         "paused": paused,
-        "no_end": paused & held_with_no_end(),
+        "no_end": paused & Q(paused_by__resume_at=None),
         "expiring_24h": live & Q(expires_on__gt=now, expires_on__lte=now + dt.timedelta(hours=24)),
         "failed": present & Q(status=KnownStatus.FAILED),
         "changed_externally": present & Q(changed_externally_at__isnull=False),

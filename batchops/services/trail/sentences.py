@@ -45,7 +45,6 @@ _DID: Final[dict[str, str]] = {
     Action.CHANGE_FINISHED: "finished a change",
     Action.CHANGE_READ_BACK: "read a change back from the vendor",
     Action.CHANGE_DENIED: "was denied a change",
-    Action.HOLDS_LIFTED: "lifted holds on batches that others keep paused",
     Action.RESUME_MOVED: "moved the end of a pause",
     Action.RESUME_CANCELLED: "cancelled the end of a pause",
     Action.BATCH_UNREQUESTED_CHANGE: "found an unrequested change of",
