@@ -1,1 +1,1 @@
-"""People come in safely: tries held back, known devices, sessions that end, second factors."""
+"""People come in safely: tries to sign in are held back, and known devices have their own."""

@@ -1,8 +1,9 @@
 """Tries to sign in are held back by name and address together, and never by name alone.
 
-So nobody can lock an account's owner out of the emergency pause: a known device has tries of its
-own, and a new address always has one. Each try is counted before the password is looked at, by one
-conditional UPDATE in the database, so that a burst over many processes cannot slip through.
+So nobody can lock an account's owner out of the emergency pause on a device that signed in before:
+it has tries of its own. On a new one, others behind the same address can use the tries up, and many
+who try at the same moment the places at hashing. Each try is counted before the password is looked
+at, by one conditional UPDATE in the database, so that a burst over many processes cannot slip by.
 """
 
 from __future__ import annotations
@@ -58,19 +59,16 @@ class Try:
         Quota.objects.filter(pk__in=self.totals, used__gt=0).update(used=F("used") - 1)
 
 
-def begin(request: HttpRequest, name: str, what: str = "sign-in") -> Try:
-    """Count a try to prove to be the account of a name. Raises HeldBack.
-
-    `what` tells apart what is guessed at: a password, or a second factor.
-    """
+def begin(request: HttpRequest, name: str) -> Try:
+    """Count a try to prove to be the account of a name. Raises HeldBack."""
     device = devices.of(request)
     whose = devices.digest(name)
     if device.knows(name):
         totals: tuple[str, ...] = ()
-        key, most = f"{what}:device:{devices.digest(device.id, name)}", TRIES_OF_DEVICE
+        key, most = f"sign-in:device:{devices.digest(device.id, name)}", TRIES_OF_DEVICE
     else:
-        totals = (f"{what}:name:{whose}", f"{what}:site")
-        key = f"{what}:{devices.digest(name, _network(request))}"
+        totals = (f"sign-in:name:{whose}", "sign-in:site")
+        key = f"sign-in:{devices.digest(name, _network(request))}"
         calm = [
             quotas.take(total, most, SPAN)
             for total, most in zip(totals, (SIEGE_OF_NAME, SIEGE_OF_SITE), strict=True)
