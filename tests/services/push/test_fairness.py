@@ -167,9 +167,7 @@ def test_a_pause_gets_through_a_rate_limit_soon(
     operator: User,
     oscar: User,
     worker: Callable[[], threading.Thread],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("batchops.syllable.limits.GATE_CAP_SECONDS", 2.0)
     ids = fill(sandbox, BULK)
     fill_with(sandbox, ["single"])
     confirmed(operator, PAUSE, Batch.objects.filter(pk__in=ids))
