@@ -89,7 +89,7 @@ class RateSharing:
             seconds = max(TURN_REQUESTS, round(self._length * rate)) / rate
             ends_at = start + dt.timedelta(seconds=seconds + GAP / rate)
             row.taken_until = self._turn_until = ends_at
-            row.estimate, row.learnt_at = dataclasses.asdict(together), now
+            row.estimate, row.learnt_at = together.as_json(), now
             row.save()
         self._since = together
         self._limiter.learn(together, mine)

@@ -76,6 +76,24 @@ def test_a_worker_that_starts_begins_gently_with_what_is_known() -> None:
     assert newcomer.rate == pytest.approx(0.75 * known)
 
 
+def test_a_rate_that_is_known_beforehand_is_shared_before_anything_was_refused() -> None:
+    def known() -> RateLimiter:
+        limiter = RateLimiter(10.0)
+        assert limiter.take(Use.WRITE) is not None
+        assert limiter.take(Use.WRITE, timeout=0) is None
+        return limiter
+
+    first, second = known(), known()
+    RateSharing(first).step()
+    turns_of_first = VendorRate.objects.get(pk=URL).taken_until
+    RateSharing(second).step()
+    assert VendorRate.objects.get(pk=URL).taken_until > turns_of_first
+    assert second.rate == 10.0
+    newcomer = RateLimiter(10.0)
+    RateSharing(newcomer).step()
+    assert newcomer.rate == 10.0
+
+
 def test_another_vendor_is_another_rate(settings: Settings) -> None:
     RateSharing(limited()).step()
     settings.SYLLABLE_BASE_URL = "http://127.0.0.1:2"

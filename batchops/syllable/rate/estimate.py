@@ -14,7 +14,7 @@ So whoever has nothing to send learns nothing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 LOWERED_TO: Final = (0.97, 0.9, 0.75)
@@ -66,6 +66,10 @@ class Estimate:
         if beyond < 0:
             return self.ceiling - (self.ceiling - self.base) * (-beyond / back) ** 3
         return self.ceiling * (1 + (beyond / PROBE_SECONDS) ** 3)
+
+    def as_json(self) -> dict[str, float]:
+        """What is known as JSON can hold it, for `Estimate(**…)`: nothing stands for infinity."""
+        return {name: value for name, value in asdict(self).items() if math.isfinite(value)}
 
     def lower(self, measured: float) -> None:
         """Take a refusal into account; `measured` is what was let through lately, a second."""
