@@ -26,7 +26,7 @@ DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "var")
 
 # The vendor ---------------------------------------------------------------------------------
 
-SYLLABLE_API_KEY = env.text("SYLLABLE_API_KEY")
+SYLLABLE_API_KEY = env.secret("SYLLABLE_API_KEY")
 DEMO = not SYLLABLE_API_KEY
 """Without a key of the vendor, batchops runs on the bundled sandbox and says so everywhere."""
 
@@ -68,7 +68,7 @@ DENIALS_PER_MINUTE = env.whole("DENIALS_PER_MINUTE", 30, 1, 10_000)
 TYPED_CONFIRMATION_ABOVE = env.whole("TYPED_CONFIRMATION_ABOVE", 100, 1, 10_000_000)
 RESUME_WINDOWS = env.text("RESUME_WINDOWS")
 
-AUDIT_SIGNING_KEY = env.text("AUDIT_SIGNING_KEY")
+AUDIT_SIGNING_KEY = env.secret("AUDIT_SIGNING_KEY")
 AUDIT_PUBLIC_KEYS = env.words("AUDIT_PUBLIC_KEYS")
 AUDIT_ANCHOR_INTERVAL = env.whole("AUDIT_ANCHOR_INTERVAL", 3600, 60, 604_800)
 AUDIT_ANCHOR_FILE = str(env.path("AUDIT_ANCHOR_FILE")) if env.text("AUDIT_ANCHOR_FILE") else ""
@@ -78,7 +78,7 @@ AUDIT_RETENTION_DAYS = env.whole("AUDIT_RETENTION_DAYS", 2192, 1, 36_500)
 # Django -------------------------------------------------------------------------------------
 
 DEBUG = env.switch("DEBUG", False)
-SECRET_KEY = env.text("SECRET_KEY")
+SECRET_KEY = env.secret("SECRET_KEY")
 if not SECRET_KEY:
     if not DEMO:
         raise ImproperlyConfigured(
@@ -86,14 +86,14 @@ if not SECRET_KEY:
             'python -c "import secrets; print(secrets.token_urlsafe(50))"'
         )
     SECRET_KEY = demo_secret(DATA_DIR)
-SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
+SECRET_KEY_FALLBACKS = env.secrets("SECRET_KEY_FALLBACKS")
 
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 HEALTH_DETAILS_FROM = env.networks("HEALTH_DETAILS_FROM", "127.0.0.0/8, ::1")
 METRICS_FROM = env.networks("METRICS_FROM", "127.0.0.0/8, ::1")
-METRICS_TOKEN = env.text("METRICS_TOKEN")
+METRICS_TOKEN = env.secret("METRICS_TOKEN")
 # What a client or the environment says of a path in front of the site does not move it.
 FORCE_SCRIPT_NAME = ""
 
@@ -146,9 +146,9 @@ TEMPLATES: list[dict[str, Any]] = [
     },
 ]
 
-DATABASES = {"default": database(env.text("DATABASE_URL"), DATA_DIR)}
+DATABASES = {"default": database(env.secret("DATABASE_URL"), DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-HUEY = queue(env.text("QUEUE_URL"), DATA_DIR)
+HUEY = queue(env.secret("QUEUE_URL"), DATA_DIR)
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -178,7 +178,7 @@ STORAGES = {
 if DEBUG:
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
-vars().update(mail_server(env.text("EMAIL_URL")))
+vars().update(mail_server(env.secret("EMAIL_URL")))
 DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", "batchops@localhost")
 
 # Security -----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.core.exceptions import ImproperlyConfigured
 
 from batchops import files
-from config.environment import dotenv
+from config.environment import dotenv, secret
 
 Value = TypeVar("Value")
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -27,6 +27,8 @@ SWITCH: Final = {
 MAIL_ADDRESS: Final = re.compile(r"[^@\s<>]+@[^@\s<>]+")
 HOST: Final = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
 ORIGIN: Final = re.compile(r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\])(:\d+)?")
+FILE: Final = "_FILE"
+"""What follows the name of a secret in the name of the variable that says which file holds it."""
 WHOLE: Final = re.compile(r"-?\d{1,18}", re.ASCII)
 DECIMAL: Final = re.compile(r"\d{1,18}(\.\d{1,9})?", re.ASCII)
 
@@ -50,7 +52,9 @@ class Environment:
             values = dotenv.read(self.file)
             self.in_file = set(values)
             os.environ |= {
-                name: text for name, text in values.items() if not os.environ.get(name, "").strip()
+                name: text
+                for name, text in values.items()
+                if not _is_set(name) and not _is_set(_counterpart(name))
             }
 
     def text(self, name: str, default: str = "") -> str:
@@ -60,18 +64,28 @@ class Environment:
         it, and control characters. The value is not repeated, since it may be a secret.
         """
         self.read.add(name)
-        text = os.environ.get(name, "").strip()
-        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return _checked(name, os.environ.get(name, "").strip()) or default
+
+    def secret(self, name: str) -> str:
+        """A text that nobody but batchops may know, or the one in the file that `name`_FILE names.
+
+        A secret in the process environment overrules a file that `.env` names, and the other way
+        round; both in one place are refused.
+        """
+        text, file = self.text(name), self.text(name + FILE)
+        if text and file:
             raise ImproperlyConfigured(
-                f"{name} has quotes around its value, which would be a part of it. "
-                "Set it without them."
+                f"{name} and {name}{FILE} are both set. Keep one, and leave the other empty."
             )
-        if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-            raise ImproperlyConfigured(
-                f"{name} has a line break, another control character or a broken character in it. "
-                "Set it again, in one line of UTF-8 text."
-            )
-        return text or default
+        if not file:
+            return text
+        return _checked(
+            f"The file of {name}{FILE}", secret.from_file(name + FILE, self.base / file)
+        )
+
+    def secrets(self, name: str) -> list[str]:
+        """Comma-separated secrets, or those in the file that `name`_FILE names."""
+        return _words(self.secret(name))
 
     def words(self, name: str, default: str = "") -> list[str]:
         """A comma-separated list of words."""
@@ -230,3 +244,25 @@ class Environment:
 
 def _words(text: str) -> list[str]:
     return [word for part in text.split(",") if (word := part.strip())]
+
+
+def _is_set(name: str) -> bool:
+    return bool(os.environ.get(name, "").strip())
+
+
+def _counterpart(name: str) -> str:
+    """The other variable by which the same secret could be given."""
+    return name.removesuffix(FILE) if name.endswith(FILE) else name + FILE
+
+
+def _checked(what: str, text: str) -> str:
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        raise ImproperlyConfigured(
+            f"{what} has quotes around its value, which would be a part of it. Set it without them."
+        )
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise ImproperlyConfigured(
+            f"{what} has a line break, another control character or a broken character in it. "
+            "Set it again, in one line of UTF-8 text."
+        )
+    return text
