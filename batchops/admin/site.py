@@ -20,7 +20,7 @@ from django.utils.functional import SimpleLazyObject
 from batchops import audit, permissions
 from batchops.accounts import devices
 from batchops.admin import dashboard
-from batchops.admin.ui import parameters, problems
+from batchops.admin.ui import live, parameters, problems
 from batchops.admin.ui.base import StrictListAdmin
 from batchops.audit import denials
 from batchops.services.mirror import freshness
@@ -78,6 +78,9 @@ class BatchopsAdminSite(admin.AdminSite):
                 denials.record_request(request, "The account has no access to these pages.")
             if self._comes_too_late(request):
                 return problems.signed_out(request)
+            parts_alone = live.is_asked(request)
+            if parts_alone:
+                live.begin(request)
             try:
                 if self.has_permission(request):
                     parameters.check(request, view)
@@ -86,7 +89,7 @@ class BatchopsAdminSite(admin.AdminSite):
                 return problems.refused_parameter(request, refused)
             if isinstance(response, HttpResponseNotAllowed):
                 return problems.wrong_method(request, response)
-            return response
+            return live.parts_alone(request, response) if parts_alone else response
 
         return cast(View, explained)
 

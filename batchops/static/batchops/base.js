@@ -21,16 +21,22 @@
         return `${Math.floor(seconds / 86400)} days`;
     }
 
-    // Counted from when the page was made, by the server's clock: the reader's may be wrong.
-    const opened = performance.now();
-    const ages = Array.from(document.querySelectorAll("time[data-age]"), (element) => ({
-        element,
-        before: Number(element.dataset.age),
-    }));
-    setInterval(() => {
-        const passed = (performance.now() - opened) / 1000;
-        for (const age of ages) {
-            age.element.textContent = span(Math.floor(age.before + passed));
+    // Counted from when the page was made or renewed, by the server's clock: the reader's may be wrong.
+    const known = new WeakMap();
+
+    function countAges() {
+        for (const element of document.querySelectorAll("time[data-age]")) {
+            let age = known.get(element);
+            if (!age || age.said !== element.dataset.age) {
+                age = {said: element.dataset.age, from: performance.now()};
+                known.set(element, age);
+            }
+            const passed = (performance.now() - age.from) / 1000;
+            element.textContent = span(Math.floor(Number(age.said) + passed));
         }
-    }, 5000);
+    }
+
+    countAges();
+    document.addEventListener("renewed", countAges);
+    setInterval(countAges, 5000);
 })();
