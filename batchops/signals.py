@@ -15,7 +15,16 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from batchops.audit import Actor, Fact, client_ip, current_actor, denials, record_now
+from batchops.accounts import sessions
+from batchops.audit import (
+    Actor,
+    Fact,
+    acting_request,
+    client_ip,
+    current_actor,
+    denials,
+    record_now,
+)
 from batchops.models import Action
 from batchops.services import account_names
 
@@ -28,6 +37,7 @@ ACCOUNT_FIELDS: Final = (
     "is_staff",
     "is_superuser",
 )
+RIGHTS: Final = ("is_active", "is_staff", "is_superuser")
 GROUP_FIELDS: Final = ("name",)
 BEFORE: Final = "_trail_before"
 """Attribute in which an instance carries what it was until it is saved or deleted."""
@@ -37,7 +47,10 @@ Subject = TypeVar("Subject", bound=Model)
 
 @receiver(user_logged_in)
 def record_sign_in(request: HttpRequest, user: User, **_: Any) -> None:
-    record_now(Fact(Action.ACCOUNT_SIGNED_IN, Actor.of_user(user, _ip(request)), outcome="ok"))
+    sessions.begin(request, "password")
+    detail = {"method": sessions.method_of(request), "browser": sessions.browser_of(request)}
+    actor = Actor.of_user(user, _ip(request))
+    record_now(Fact(Action.ACCOUNT_SIGNED_IN, actor, outcome="ok", detail=detail))
 
 
 @receiver(user_logged_out)
@@ -52,7 +65,17 @@ def record_failed_sign_in(
 ) -> None:
     name = denials.name_tried(str(credentials.get("username") or ""))
     somebody = Actor.nobody(name, _ip(request))
-    denials.record(Fact(Action.ACCOUNT_SIGN_IN_FAILED, somebody, outcome="denied"))
+    detail = {"why": _why_failed(name)}
+    if request is not None:
+        detail["browser"] = sessions.browser_of(request)
+    denials.record(Fact(Action.ACCOUNT_SIGN_IN_FAILED, somebody, outcome="denied", detail=detail))
+
+
+def _why_failed(name: str) -> str:
+    account = User.objects.filter(username=name.replace("\0", "")).first()
+    if account is None:
+        return "There is no such account."
+    return "The password was wrong." if account.is_active else "The account is deactivated."
 
 
 @receiver(pre_save, sender=User)
@@ -87,10 +110,13 @@ def record_account(
     if before is None:
         return
     _record_differences(Action.ACCOUNT_CHANGED, instance, before)
+    if any(before[name] != getattr(instance, name) for name in RIGHTS):
+        _end_sessions(instance, "Its rights were changed.")
     # Signing in may renew the hash of a password that stays the same.
     renewed = update_fields is not None and {*update_fields} == {"password"}
     if before["password"] != instance.password and not (renewed and not _was_set(instance)):
         _record(Action.ACCOUNT_PASSWORD, instance)
+        _end_sessions(instance, "Its password was changed.")
 
 
 @receiver(post_save, sender=Group)
@@ -165,6 +191,16 @@ def _record_move(owner: Model, move: str, given: Iterable[Model]) -> None:
         by_kind.setdefault(kind, []).append(_name(one))
     for kind, names in by_kind.items():
         _record(what, owner, detail={move: sorted(names), "kind": kind})
+    if isinstance(owner, User):
+        _end_sessions(owner, "Its groups or permissions were changed.")
+
+
+def _end_sessions(account: User, why: str) -> None:
+    """End them all, save the one in which a person does it to their own account."""
+    request = acting_request.get()
+    own = request is not None and request.user.pk == account.pk
+    spared = request.session.session_key if request is not None and own else None
+    sessions.end_all(account, actor=current_actor(), why=why, spared=spared)
 
 
 def _linked(through: type[Model], instance: Model) -> list[Any]:

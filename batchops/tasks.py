@@ -19,6 +19,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 from huey.contrib.djhuey import HUEY, task
 
+from batchops.accounts import sessions
 from batchops.audit import denials
 from batchops.courier import Courier
 from batchops.lanes import Lane, all_of
@@ -111,7 +112,7 @@ LANES: Final = {
         Lane("trail", all_of(anchoring.anchor_if_due, _night.start_if_due), every=10),
         Lane(
             "housekeeping",
-            all_of(unsent.record_rest, denials.sum_up_due, drafts.expire_drafts),
+            all_of(unsent.record_rest, denials.sum_up_due, drafts.expire_drafts, sessions.end_due),
             every=60,
         ),
         Lane("clean-up", all_of(clean_up.clean_up, heartbeats.forget_old), every=DAY),

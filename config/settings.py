@@ -101,7 +101,6 @@ INSTALLED_APPS = [
     "batchops.apps.BatchopsAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
@@ -109,6 +108,7 @@ INSTALLED_APPS = [
     "huey.contrib.djhuey",
     "batchops.apps.BatchopsConfig",
     "batchops.metrics",
+    "batchops.accounts",
 ]
 
 MIDDLEWARE = [
@@ -123,6 +123,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "batchops.web.middleware.SessionUseMiddleware",
     "batchops.web.middleware.TimeZoneMiddleware",
     "batchops.web.middleware.ActingPersonMiddleware",
     "batchops.web.middleware.DeniedAccessMiddleware",
@@ -161,6 +162,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+SESSION_ENGINE = "batchops.accounts.session_store"
+SESSION_IDLE_MINUTES = env.whole("SESSION_IDLE_MINUTES", 30, 5, 1440)
 SESSION_COOKIE_AGE = env.whole("SESSION_HOURS", 12, 1, 720) * 3600
 
 LANGUAGE_CODE = "en-gb"

@@ -1,1 +1,1 @@
-"""People come in safely: tries to sign in are held back, and known devices have their own."""
+"""People come in safely: sign-in, sessions, tries that are held back, known devices."""

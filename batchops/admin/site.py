@@ -18,8 +18,9 @@ from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from batchops import audit, permissions
-from batchops.accounts import devices
+from batchops.accounts import devices, sessions
 from batchops.admin import dashboard
+from batchops.admin.accounts import own_account
 from batchops.admin.ui import live, parameters, problems
 from batchops.admin.ui.base import StrictListAdmin
 from batchops.audit import denials
@@ -59,11 +60,16 @@ class BatchopsAdminSite(admin.AdminSite):
         context["is_sandbox"] = settings.DEMO
         context["vendor_host"] = urlsplit(settings.SYLLABLE_BASE_URL).hostname or ""
         if request.user.is_authenticated and context["has_permission"]:
+            context["session_left"] = sessions.seconds_left(request)
             context["freshness"] = SimpleLazyObject(freshness.freshness)
             context["trail_alarm"] = SimpleLazyObject(watch.alarm_text)
             if request.user.has_perm(permissions.VIEW_CHANGES):
                 context["halted_changes"] = SimpleLazyObject(freshness.halted_changes)
         return context
+
+    def get_urls(self) -> list[Any]:
+        """Django's addresses, behind ours: its last one takes whatever is left."""
+        return [*own_account.urls(), *super().get_urls()]
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
         """Guard a page, and explain what Django leaves blank or passes over.

@@ -61,6 +61,7 @@ class Action(models.TextChoices):
     ACCOUNT_SIGN_IN_FAILED = "account.sign_in_failed", "Sign-in failed"
     ACCOUNT_SIGN_IN_HELD_BACK = "account.sign_in_held_back", "Sign-in held back"
     ACCOUNT_SIGNED_OUT = "account.signed_out", "Signed out"
+    ACCOUNT_SESSION_ENDED = "account.session_ended", "Session ended"
     ACCOUNT_CREATED = "account.created", "Account created"
     ACCOUNT_CHANGED = "account.changed", "Account changed"
     ACCOUNT_DELETED = "account.deleted", "Account deleted"

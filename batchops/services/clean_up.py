@@ -8,7 +8,6 @@ import time
 from typing import Any, Final
 
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
@@ -41,7 +40,6 @@ def clean_up() -> dict[str, int]:
             PastedIds.objects.filter(created_at__lt=_before(now, settings.KEEP_PASTED_IDS_DAYS))
         ),
         "used quotas": _delete(Quota.objects.filter(until__lt=_before(now, 1))),
-        "sessions": _delete(Session.objects.filter(expire_date__lt=now)),
     }
     words = ", ".join(f"{count:,} {name}" for name, count in deleted.items())
     logger.info("Cleaned up what is out of date: %s.", words)

@@ -14,6 +14,7 @@ from django.middleware.common import CommonMiddleware
 from django.utils import timezone
 
 from batchops import audit, proxies
+from batchops.accounts import sessions
 from batchops.audit import denials
 from batchops.logs import request_id
 from batchops.wall_times import zone_named
@@ -75,6 +76,17 @@ class TimeZoneMiddleware:
 
     def _zone(self, request: HttpRequest) -> ZoneInfo | None:
         return zone_named(request.COOKIES.get(TIME_ZONE_COOKIE, ""))
+
+
+class SessionUseMiddleware:
+    """Moves on the end of a session that is used."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        sessions.note_use(request)
+        return self.get_response(request)
 
 
 class ActingPersonMiddleware:

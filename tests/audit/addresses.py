@@ -18,6 +18,7 @@ READS: Final = frozenset(
     (
         *("", "healthz", "readyz", "metrics", "jsi18n/", "autocomplete/", "password_change/done/"),
         *(APP_LIST, ANYTHING_ELSE),
+        *("account/", "account/session/", "account/session/stay/"),
         "r/<path:content_type_id>/<path:object_id>/",
         *("auth/group/<path:object_id>/", "auth/group/<path:object_id>/history/"),
         *("auth/user/<path:object_id>/", "auth/user/<path:object_id>/history/"),

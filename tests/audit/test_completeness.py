@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from batchops import audit
+from batchops.accounts import sessions
+from batchops.accounts.models import Session
 from batchops.audit import denials
 from batchops.models import (
     Action,
@@ -38,6 +40,8 @@ from tests.audit.writing_services import writing_functions
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PART_OF = {
+    "accounts.sessions.begin": "part of a sign-in, which is recorded",
+    "accounts.throttling.begin": "a try that is counted; when none is left, that is recorded",
     "anchors.outlets.send_out": "how far anchors have left the database, which have entries each",
     "trail.reviewed_ranges.settle": "finishes what a review, which has its entry, left",
     "trail.slices.in_slices": "how others write",
@@ -231,7 +235,31 @@ def sign_off(world: World) -> None:
     sign_offs.sign_off(start, timezone.now(), comment="seen", **as_(world.auditor))
 
 
+def begin_a_session(world: World) -> Session:
+    Client().force_login(world.operator)
+    return Session.objects.get(user=world.operator)
+
+
+def end_a_session(world: World) -> None:
+    handle = begin_a_session(world).handle
+    sessions.end(world.operator, handle, actor=as_(world.operator)["actor"], why="a test")
+
+
+def end_all_sessions(world: World) -> None:
+    begin_a_session(world)
+    sessions.end_all(world.operator, actor=as_(world.operator)["actor"], why="a test")
+
+
+def end_a_session_that_is_over(world: World) -> None:
+    begin_a_session(world)
+    Session.objects.update(expire_date=timezone.now())
+    sessions.end_due()
+
+
 LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
+    "accounts.sessions.end": (Action.ACCOUNT_SESSION_ENDED, end_a_session),
+    "accounts.sessions.end_all": (Action.ACCOUNT_SESSION_ENDED, end_all_sessions),
+    "accounts.sessions.end_due": (Action.ACCOUNT_SESSION_ENDED, end_a_session_that_is_over),
     "changes.approvals.approve": (Action.CHANGE_APPROVED, approve),
     "changes.approvals.require": (Action.CHANGE_APPROVAL_EXPIRED, let_an_approval_expire),
     "changes.approvals.reject": (

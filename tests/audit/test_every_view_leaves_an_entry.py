@@ -12,12 +12,12 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
-from django.contrib.sessions.models import Session
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import get_resolver
 from django.utils import timezone
 
+from batchops.accounts.models import Session
 from batchops.admin.changes import actions
 from batchops.models import (
     Action,
@@ -149,6 +149,15 @@ CHANGES: dict[tuple[str, str], Way] = {
         lambda w, _: send(Client(), "login/", username="olivia", password="guessed"),
     ),
     ("logout/", ""): Way((Action.ACCOUNT_SIGNED_OUT,), lambda w, client: send(client, "logout/")),
+    ("account/sessions/end/", ""): Way(
+        (Action.ACCOUNT_SESSION_ENDED,),
+        lambda w, client: send(client, "account/sessions/end/", which="all"),
+    ),
+    ("auth/user/<int:pk>/sessions/", ""): Way(
+        (Action.ACCOUNT_SESSION_ENDED,),
+        on_account("sessions/", which="all"),
+        lambda w: Client().force_login(w.operator),
+    ),
     ("password_change/", ""): Way(
         (Action.ACCOUNT_PASSWORD,),
         lambda w, client: send(

@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Iterator
 from types import ModuleType
 
-from batchops import audit, services
+from batchops import accounts, audit, services
 
 WRITES = frozenset(
     (
@@ -31,7 +31,7 @@ def writing_functions() -> set[str]:
 
 
 def _modules() -> Iterator[ModuleType]:
-    for package in (audit, services):
+    for package in (accounts, audit, services):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             yield importlib.import_module(found.name)
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.contrib.sessions.backends.db import SessionStore
-from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -43,12 +41,6 @@ def pasted(user: User, age: float) -> PastedIds:
     return found
 
 
-def session(ends: dt.datetime) -> None:
-    store = SessionStore()
-    store.create()
-    Session.objects.filter(pk=store.session_key).update(expire_date=ends)
-
-
 def test_syncs_go_when_they_are_old_but_what_the_mirror_rests_on_stays() -> None:
     old = [sync_run(100), sync_run(101, kind="incremental"), sync_run(102, "failed")]
     last = [sync_run(95), sync_run(96, kind="incremental"), sync_run(97, "failed")]
@@ -76,43 +68,37 @@ def test_discarded_drafts_go_and_confirmed_changes_never(operator: User) -> None
     assert AuditEntry.objects.count() == entries
 
 
-def test_pasted_lists_and_sessions_go_when_their_time_is_over(
-    operator: User, settings: Settings
-) -> None:
+def test_pasted_lists_go_when_their_time_is_over(operator: User, settings: Settings) -> None:
     settings.KEEP_PASTED_IDS_DAYS = 2
     kept = pasted(operator, 1.9)
     pasted(operator, 2.1)
-    session(days_ago(0.1))
-    session(days_ago(-0.1))
-    deleted = clean_up.clean_up()
-    assert (deleted["pasted lists"], deleted["sessions"]) == (1, 1)
+    assert clean_up.clean_up()["pasted lists"] == 1
     assert PastedIds.objects.get() == kept
-    assert Session.objects.count() == 1
 
 
-def test_the_log_says_what_went(caplog: LogCaptureFixture) -> None:
-    session(days_ago(1))
+def test_the_log_says_what_went(operator: User, caplog: LogCaptureFixture) -> None:
+    pasted(operator, 9)
     with caplog.at_level(logging.INFO, "batchops"):
         clean_up.clean_up()
     assert "Cleaned up what is out of date: 0 syncs" in caplog.text
-    assert "1 sessions" in caplog.text
+    assert "1 pasted lists" in caplog.text
 
 
-def test_many_go_in_slices(monkeypatch: MonkeyPatch) -> None:
+def test_many_go_in_slices(operator: User, monkeypatch: MonkeyPatch) -> None:
     monkeypatch.setattr(clean_up, "SLICE", 3)
     for _ in range(8):
-        session(days_ago(1))
+        pasted(operator, 9)
     with CaptureQueriesContext(
         connection,
     ) as captured:
-        assert clean_up.clean_up()["sessions"] == 8
+        assert clean_up.clean_up()["pasted lists"] == 8
     deletions = [query["sql"] for query in captured if query["sql"].startswith("DELETE")]
     assert len(deletions) == 3
 
 
-def test_a_worker_does_it_each_day() -> None:
+def test_a_worker_does_it_each_day(operator: User) -> None:
     lane: Any = tasks.LANES["clean-up"]
-    session(days_ago(1))
+    pasted(operator, 9)
     lane.step()
     assert lane.every == 86_400
-    assert not Session.objects.exists()
+    assert not PastedIds.objects.exists()

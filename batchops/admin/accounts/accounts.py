@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import path
+
+from batchops.admin.accounts import own_account
 
 if TYPE_CHECKING:
     _AccountAdmin = UserAdmin[User]
@@ -72,6 +75,23 @@ class AccountAdmin(_AccountAdmin):
         if self._is_own(request, id):
             return redirect("admin:password_change")
         return super().user_change_password(request, id, form_url)
+
+    def get_urls(self) -> list[Any]:
+        page = self.admin_site.admin_view(self.sessions)
+        return [path("<int:pk>/sessions/", page, name="auth_user_sessions"), *super().get_urls()]
+
+    def sessions(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Where a person is signed in, and the buttons that end it."""
+        account = get_object_or_404(User, pk=pk)
+        if not self.has_change_permission(request, account):
+            raise PermissionDenied("the sessions of this account")
+        if request.method == "POST":
+            ended = own_account.end_chosen(request, account, "by whoever keeps accounts")
+            messages.success(request, own_account.told(ended))
+            return redirect("admin:auth_user_sessions", pk)
+        context = {"title": f"Sessions of {account}", "account": account}
+        context |= own_account.listed(request, account) | self.admin_site.each_context(request)
+        return render(request, "batchops/accounts/of_account.html", context)
 
     def _is_own(self, request: HttpRequest, key: str) -> bool:
         """Whether an address names the account of the person at work: as "7", "07" or " 7"."""

@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.contrib.admin import site
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.loader import render_to_string
@@ -36,6 +37,9 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # 
         most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
         words = f"Nothing was done with it. A page takes at most {most:,} values at a time."
         return _bare(400, "That is too much at once", words)
+    if isinstance(exception, SessionInterrupted):
+        words = "You were signed out while this was under way. Sign in and look what became of it."
+        return _bare(400, "Your session was ended", words)
     words = "It cannot be read, so nothing was done. Go back, reload the page, and try again."
     return _bare(400, "This request cannot be understood", words)
 
