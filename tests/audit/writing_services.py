@@ -33,7 +33,8 @@ def writing_functions() -> set[str]:
 def _modules() -> Iterator[ModuleType]:
     for package in (accounts, audit, services):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            yield importlib.import_module(found.name)
+            if "migrations" not in found.name:
+                yield importlib.import_module(found.name)
 
 
 def _of_module(module: ModuleType) -> Iterator[str]:
