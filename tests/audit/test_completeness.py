@@ -40,7 +40,6 @@ from tests.audit.writing_services import writing_functions
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PART_OF = {
-    "accounts.sessions.begin": "part of a sign-in, which is recorded",
     "accounts.throttling.begin": "a try that is counted; when none is left, that is recorded",
     "anchors.outlets.send_out": "how far anchors have left the database, which have entries each",
     "trail.reviewed_ranges.settle": "finishes what a review, which has its entry, left",
