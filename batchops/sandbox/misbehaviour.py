@@ -8,6 +8,7 @@ import dataclasses
 import http
 import socket
 import struct
+import time
 from typing import Any, Final
 
 from aiohttp import web
@@ -161,11 +162,16 @@ async def _send_too_much(
 
 
 async def break_connection(
-    request: web.BaseRequest, fault: FaultKind, stall_seconds: float
+    request: web.BaseRequest, fault: FaultKind, chooser: FaultChooser
 ) -> web.StreamResponse:
-    """Reset the connection, after a silence where the fault is a stall."""
+    """Reset the connection, after a silence where the fault is a stall.
+
+    The silence ends early when stalls are no longer among the faults.
+    """
     if fault in STALLS:
-        await asyncio.sleep(stall_seconds)
+        until = time.monotonic() + chooser.faults.stall_seconds
+        while (left := until - time.monotonic()) > 0 and fault in chooser.faults.shares:
+            await asyncio.sleep(min(left, 0.05))
     transport = request.transport
     if transport is not None:
         connection = transport.get_extra_info("socket")

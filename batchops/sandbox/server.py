@@ -169,8 +169,7 @@ class Sandbox:
         self, request: web.BaseRequest, entry: Entry, fault: FaultKind
     ) -> web.StreamResponse:
         entry.status = "reset"
-        seconds = self.chooser.faults.stall_seconds
-        return await misbehaviour.break_connection(request, fault, seconds)
+        return await misbehaviour.break_connection(request, fault, self.chooser)
 
     async def _finish(
         self, request: web.BaseRequest, entry: Entry, answer: Answer, fault: FaultKind | None

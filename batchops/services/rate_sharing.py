@@ -79,7 +79,9 @@ class RateSharing:
         mine = self._limiter.known()
         with transaction.atomic():
             row = self._row()
+            asked_at = time.monotonic()
             now = VendorRate.objects.values_list(Now(), flat=True).get(pk=row.pk)
+            told_at = time.monotonic()
             together = mine.joined(Estimate(**row.estimate), self._since)
             start = max(now, row.taken_until)
             # Whoever was not in between sends alone.
@@ -93,9 +95,10 @@ class RateSharing:
             row.save()
         self._since = together
         self._limiter.learn(together, mine)
-        begins_at = time.monotonic() + (start - now).total_seconds()
-        self._ends_at = begins_at + seconds
-        self._limiter.share(begins_at, seconds)
+        # The database looked at its clock between the two: within its turn either way.
+        ahead = (start - now).total_seconds()
+        begins_at, self._ends_at = told_at + ahead, asked_at + ahead + seconds
+        self._limiter.share(begins_at, max(0.0, self._ends_at - begins_at))
 
     def _row(self) -> VendorRate:
         """The row, locked."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-import time
+from itertools import pairwise
+from typing import TypeVar
 
 import pytest
 from django.db import DatabaseError
 from pytest_django import Settings
 
 from batchops.models import VendorRate
-from batchops.services.rate_sharing import RateSharing
+from batchops.services.rate_sharing import TURN_REQUESTS, RateSharing
 from batchops.syllable.rate.limiter import RateLimiter, Use
 
 pytestmark = pytest.mark.django_db
 
 URL = "http://127.0.0.1:1"
+
+Limiter = TypeVar("Limiter", bound=RateLimiter)
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +26,8 @@ def no_vendor(settings: Settings) -> None:
     settings.SYLLABLE_BASE_URL = URL
 
 
-def limited(refused: int = 1) -> RateLimiter:
+def limited(limiter: Limiter, refused: int = 1) -> Limiter:
     """One that was refused lately and has something to send."""
-    limiter = RateLimiter()
     for _ in range(refused):
         leave = limiter.take(Use.WRITE)
         assert leave is not None
@@ -44,24 +46,42 @@ def test_without_a_limit_the_database_is_left_alone(
     assert not VendorRate.objects.exists()
 
 
-def test_two_workers_send_in_turns() -> None:
-    first, second = limited(), limited()
+class Noting(RateLimiter):
+    """Keeps the turns that it got."""
+
+    def share(self, start: float, seconds: float) -> None:
+        self.turns = [*getattr(self, "turns", []), (start, start + seconds)]
+        super().share(start, seconds)
+
+
+def test_two_workers_send_in_turns_that_never_overlap() -> None:
+    first, second = limited(Noting()), limited(Noting())
     one, other = RateSharing(first), RateSharing(second)
-    one.step()
-    other.step()
-    until = time.monotonic() + 1.5
-    moments: dict[str, list[float]] = {name: [] for name in ("first", "second")}
-    while time.monotonic() < until:
-        for name, limiter in (("first", first), ("second", second)):
-            if (leave := limiter.take(Use.WRITE, timeout=0)) is not None:
-                moments[name].append(leave.at)
-        time.sleep(0.001)
-    assert min(map(len, moments.values())) >= 5
-    assert max(moments["first"]) < min(moments["second"])
+    for sharing in (one, other, one, other):
+        sharing._ends_at = -math.inf
+        sharing.step()
+    turns = sorted(first.turns + second.turns)
+    assert turns == [first.turns[0], second.turns[0], first.turns[1], second.turns[1]]
+    assert all(end < start for (_, end), (start, _) in pairwise(turns))
+    slot = 1 / first.rate
+    assert all(end - start > (TURN_REQUESTS // 2) * slot for start, end in turns)
+
+
+def test_a_worker_sends_in_its_turn_alone() -> None:
+    moment = 100.0
+    limiter = limited(RateLimiter(clock=lambda: moment))
+    limiter.share(110.0, 2.0)
+    sent = []
+    while moment < 120.0:
+        moment += 0.01
+        if (leave := limiter.take(Use.WRITE, timeout=0)) is not None:
+            sent.append(leave.at)
+    assert len(sent) > 1
+    assert min(sent) >= 110.0 and max(sent) < 112.0
 
 
 def test_what_one_worker_learnt_the_other_knows_with_its_next_turn() -> None:
-    first, second = limited(), limited(2)
+    first, second = limited(RateLimiter()), limited(RateLimiter(), 2)
     RateSharing(second).step()
     assert second.rate < first.rate
     RateSharing(first).step()
@@ -69,7 +89,7 @@ def test_what_one_worker_learnt_the_other_knows_with_its_next_turn() -> None:
 
 
 def test_a_worker_that_starts_begins_gently_with_what_is_known() -> None:
-    RateSharing(limited()).step()
+    RateSharing(limited(RateLimiter())).step()
     newcomer = RateLimiter()
     RateSharing(newcomer).step()
     known = VendorRate.objects.get(pk=URL).estimate["ceiling"]
@@ -95,7 +115,7 @@ def test_a_rate_that_is_known_beforehand_is_shared_before_anything_was_refused()
 
 
 def test_another_vendor_is_another_rate(settings: Settings) -> None:
-    RateSharing(limited()).step()
+    RateSharing(limited(RateLimiter())).step()
     settings.SYLLABLE_BASE_URL = "http://127.0.0.1:2"
     newcomer = RateLimiter()
     RateSharing(newcomer).step()
@@ -103,7 +123,7 @@ def test_another_vendor_is_another_rate(settings: Settings) -> None:
 
 
 def test_while_the_database_is_gone_the_rate_alone_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    limiter = limited()
+    limiter = limited(RateLimiter())
     sharing = RateSharing(limiter)
     sharing.step()
 

@@ -55,11 +55,11 @@ def drip(head: bytes, byte: bytes, pause: float = 0.05) -> Iterator[bytes]:
 def test_a_reply_that_drips_is_given_up_when_the_time_for_it_is_over(
     head: bytes, byte: bytes
 ) -> None:
-    with answering(Said(drip(head, byte), "close"), read_timeout=0.4) as (client, _):
-        started = time.monotonic()
-        with pytest.raises(ReplyLost) as error:
-            client.update_batch("b", PAUSE)
-    assert time.monotonic() - started < 2
+    with (
+        answering(Said(drip(head, byte), "close"), read_timeout=0.4) as (client, _),
+        pytest.raises(ReplyLost, match="took too long|timed out") as error,
+    ):
+        client.update_batch("b", PAUSE)
     assert error.value.may_have_applied
 
 
@@ -220,13 +220,14 @@ HEADERS = st.sampled_from(
 
 def test_whatever_bytes_come_back_the_error_is_one_of_ours() -> None:
     replies: list[bytes] = [b""]
-    with loopback(lambda heard: raw(replies[0])) as server, client_of(server) as client:
+    with loopback(lambda heard: raw(replies[0])) as server:
 
         @settings(max_examples=200)
         @given(STATUS_LINES, st.lists(HEADERS, max_size=4), st.binary(max_size=200))
         def is_ours(status_line: bytes, headers: list[bytes], rest: bytes) -> None:
             replies[0] = status_line + b"".join(headers) + (b"\r\n" if headers else b"") + rest
-            with pytest.raises(SyllableError):
+            # Each with a client of its own, or one would learn from a 429 to wait.
+            with client_of(server) as client, pytest.raises(SyllableError):
                 client.update_batch("b", PAUSE)
 
         is_ours()

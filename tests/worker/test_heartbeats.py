@@ -56,14 +56,14 @@ def test_a_worker_process_lives_until_it_is_killed(
 ) -> None:
     assert not are_running()
     with Worker(environment(sandbox, tmp_path)) as worker:
-        wait_for(are_running, 30)
+        wait_for(are_running)
         row = Heartbeat.objects.get()
         assert (row.pid, row.version) == (worker.process.pid, __version__)
         first = row.seen_at
-        wait_for(lambda: Heartbeat.objects.get().seen_at > first, 30)
+        wait_for(lambda: Heartbeat.objects.get().seen_at > first)
         worker.kill()
     monkeypatch.setattr(heartbeats, "GONE_AFTER", dt.timedelta(seconds=1))
-    wait_for(lambda: not are_running(), 30)
+    wait_for(lambda: not are_running())
     assert heartbeats.workers().last_seen_at == Heartbeat.objects.get().seen_at
 
 

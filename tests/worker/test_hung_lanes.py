@@ -100,11 +100,11 @@ def test_pauses_go_on_while_other_lanes_hang(
         variables |= more
     with Worker(variables) as worker:
         for _, hangs in hung[:1] if what == "all" else hung:
-            wait_for(hangs, 30)
+            wait_for(hangs)
         sandbox.reset_journal()
         change = confirmed(operator)
-        wait_for(lambda: bool(sandbox.journal(method="PUT")), 30)
-        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 30)
+        wait_for(lambda: bool(sandbox.journal(method="PUT")))
+        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open)
         with capsys.disabled():
             waited = first_update_after(sandbox, change)
             print(f"\n{connection.vendor}: {what} hangs, first PUT after {waited:.2f} s")  # noqa: T201
@@ -127,9 +127,9 @@ def test_a_queue_that_hangs_holds_neither_the_person_nor_the_worker(
     variables = environment(sandbox, tmp_path)
     variables["QUEUE_URL"] = f"redis://127.0.0.1:{silent.port}/0"
     with Worker(variables):
-        wait_for(lambda: heartbeats.workers().are_running, 30)
+        wait_for(lambda: heartbeats.workers().are_running)
         change = confirmed(operator)
-        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 30)
+        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open)
     assert lifecycle.counts(change) == {"applied": 10}
 
 
@@ -142,9 +142,9 @@ def test_a_worker_that_joins_takes_part_in_what_runs(
     variables = environment(sandbox, tmp_path)
     with ExitStack() as stack:
         stack.enter_context(Worker(variables))
-        wait_for(lambda: bool(sandbox.journal(method="PUT")), 30)
+        wait_for(lambda: bool(sandbox.journal(method="PUT")))
         stack.enter_context(Worker(variables))
-        wait_for(lambda: len(leases(change)) == 2, 30)
+        wait_for(lambda: len(leases(change)) == 2)
         assert Change.objects.get(pk=change.pk).is_open
 
 
@@ -164,6 +164,6 @@ def test_what_falls_due_while_nobody_wakes_a_worker_is_done(
     late = timezone.now() + dt.timedelta(seconds=2)
     Change.objects.update(state="running", started_at=timezone.now(), waiting_until=late)
     with Worker(environment(sandbox, tmp_path)):
-        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 30)
+        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open)
     assert lifecycle.counts(change) == {"applied": 3}
     assert timezone.now() - late < dt.timedelta(seconds=30)

@@ -122,7 +122,7 @@ def test_a_web_server_without_any_worker_pauses_in_an_emergency(
     fill(sandbox, 40)
     with WebServer(environment(sandbox, tmp_path), tmp_path / "web.log") as server:
         change = confirm_an_emergency(server, operator)
-        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 30)
+        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open)
     assert change.confirmed_at
     first = dt.datetime.fromisoformat(sandbox.journal(method="PUT")[0]["at"])
     waited = (first - change.confirmed_at).total_seconds()
@@ -141,7 +141,7 @@ def test_a_killed_web_process_loses_nothing_of_an_emergency(
     with WebServer(variables, tmp_path / "web.log") as server:
         sandbox.set_faults(latency=0.5, methods=["PUT"])
         change = confirm_an_emergency(server, operator)
-        wait_for(lambda: len(sandbox.journal(method="PUT")) > 0, 30)
+        wait_for(lambda: len(sandbox.journal(method="PUT")) > 0)
         for process in server.children():
             process.kill()
         sandbox.clear_faults()
@@ -157,11 +157,11 @@ def test_a_web_server_that_ends_hands_an_emergency_to_the_worker_that_comes(
     sandbox.set_faults(latency=0.5, methods=["PUT"])
     with WebServer(variables, tmp_path / "web.log") as server:
         change = confirm_an_emergency(server, operator)
-        wait_for(lambda: len(sandbox.journal(method="PUT")) > 0, 30)
+        wait_for(lambda: len(sandbox.journal(method="PUT")) > 0)
     assert lifecycle.counts(change).keys() == {"applied", "pending"}
     sandbox.clear_faults()
     with Worker(variables):
-        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 30)
+        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open)
     assert lifecycle.counts(change) == {"applied": 60}
     assert len(sandbox.journal(method="PUT")) == 60
 

@@ -17,7 +17,7 @@ from django.test import Client
 
 from tests.services.push.world import wait_for
 
-SECONDS = 30
+SECONDS = 60
 
 
 class WebServer:

@@ -52,13 +52,13 @@ def test_workers_killed_at_random_leave_nothing_unknown(
         while kills < KILLS:
             seen = updates(sandbox)
             more = DRAW.randint(1, (BATCHES - seen) // (KILLS - kills))
-            wait_for(lambda: updates(sandbox) >= seen + more, 30)  # noqa: B023
+            wait_for(lambda: updates(sandbox) >= seen + more)  # noqa: B023
             time.sleep(DRAW.random() / 50)
             victim = DRAW.randrange(2)
             workers[victim].kill()
             kills += 1
             workers[victim] = stack.enter_context(Worker(variables))
-        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 60)
+        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open)
     received = sandbox.journal(method="PUT")
     outcomes = set(
         AuditEntry.objects.filter(change_id=change.pk, action="batch.applied").values_list(
@@ -91,7 +91,7 @@ def test_a_worker_that_is_asked_to_end_settles_what_is_under_way_and_releases_th
     change = confirmed(operator)
     sandbox.set_faults(latency=0.3)
     with Worker(environment(sandbox, tmp_path)) as worker:
-        wait_for(lambda: updates(sandbox) > 30, 30)
+        wait_for(lambda: updates(sandbox) > 30)
         assert worker.ask_to_end(10) == 0
         assert not worker.has_orphans()
     numbers = lifecycle.counts(change)
@@ -112,12 +112,12 @@ def test_what_a_dead_worker_held_is_taken_over_after_its_lease(
     sandbox.set_faults(latency=1.0, methods=["PUT"])
     variables = environment(sandbox, tmp_path)
     with Worker(variables) as worker:
-        wait_for(lambda: updates(sandbox) > 0, 30)
+        wait_for(lambda: updates(sandbox) > 0)
         worker.kill()
     assert change.items.filter(state=ItemState.SENDING).exists()
     sandbox.clear_faults()
     with Worker(variables):
-        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open, 30)
+        wait_for(lambda: not Change.objects.get(pk=change.pk).is_open)
     assert lifecycle.counts(change) == {"applied": 30}
 
 
@@ -129,18 +129,18 @@ def test_a_worker_that_stood_still_sends_nothing_that_others_have_overtaken(
     resume = confirmed(operator, RESUME)
     sandbox.set_faults(latency=1.0, methods=["PUT"])
     with Worker(environment(sandbox, tmp_path)) as worker:
-        wait_for(lambda: updates(sandbox) > 8, 30)
+        wait_for(lambda: updates(sandbox) > 8)
         time.sleep(0.3)  # Each thread waits for a reply now.
         worker.stand_still()
         sandbox.clear_faults()
-        wait_for(lambda: leases.reclaim_expired() > 0, 30)
+        wait_for(lambda: leases.reclaim_expired() > 0)
         pause = confirmed(operator, PAUSE)
         drive_to_the_end(resume, operator)
         drive_to_the_end(pause, operator)
         sent = updates(sandbox)
         worker.go_on()
         faster = confirmed(operator, BatchPatch(call_rate=30))
-        wait_for(lambda: not Change.objects.get(pk=faster.pk).is_open, 30)
+        wait_for(lambda: not Change.objects.get(pk=faster.pk).is_open)
     assert lifecycle.counts(faster) == {"applied": 100}
     assert updates(sandbox) == sent + 100
     assert all(sandbox.batch(batch_id)["paused"] for batch_id in ids)

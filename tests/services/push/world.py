@@ -60,7 +60,7 @@ def confirmed(
     )
 
 
-def drive_to_the_end(change: Change, user: User, *, seconds: float = 30) -> None:
+def drive_to_the_end(change: Change, user: User, *, seconds: float = 120) -> None:
     """Drive as a worker would until a change has ended; a person goes on with it after a halt."""
     deadline = time.monotonic() + seconds
     while True:
@@ -81,7 +81,7 @@ def describe(change: Change) -> str:
     )
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "It did not come to pass in time."
