@@ -22,11 +22,12 @@ class BatchopsConfig(AppConfig):
         from django.contrib.auth.models import User
 
         from batchops import checks, permissions, signals, tasks  # noqa: F401
-        from batchops.services import account_names
+        from batchops.services import account_names, kept_counts
 
         # Forms and createsuperuser ask the field; all other ways are seen by a signal.
         User._meta.get_field("username").validators.append(account_names.check)
         post_migrate.connect(permissions.keep_groups, sender=self)
+        post_migrate.connect(kept_counts.ensure, sender=self)
         post_migrate.connect(_prepare_queue, sender=self)
 
 

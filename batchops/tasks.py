@@ -25,7 +25,7 @@ from batchops.courier import Courier
 from batchops.lanes import Lane, all_of
 from batchops.metrics import counts
 from batchops.models import SyncRun
-from batchops.services import clean_up, heartbeats, rate_sharing, wake
+from batchops.services import clean_up, heartbeats, kept_counts, rate_sharing, wake
 from batchops.services.changes import drafts, unsent
 from batchops.services.mirror import sync
 from batchops.services.proof import anchoring, watch
@@ -112,7 +112,13 @@ LANES: Final = {
         Lane("trail", all_of(anchoring.anchor_if_due, _night.start_if_due), every=10),
         Lane(
             "housekeeping",
-            all_of(unsent.record_rest, denials.sum_up_due, drafts.expire_drafts, sessions.end_due),
+            all_of(
+                unsent.record_rest,
+                denials.sum_up_due,
+                drafts.expire_drafts,
+                sessions.end_due,
+                kept_counts.merge,
+            ),
             every=60,
         ),
         Lane("clean-up", all_of(clean_up.clean_up, heartbeats.forget_old), every=DAY),

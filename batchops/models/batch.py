@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ class KnownStatus(models.TextChoices):
 
 ENDED_STATUSES = (KnownStatus.FAILED, KnownStatus.CANCELED, KnownStatus.EXPIRED)
 """Statuses in which no outreach is made any more."""
+
+
+LIVE = Q(deleted_at=None, missing_since=None) & ~Q(status__in=ENDED_STATUSES)
 
 
 class Campaign(models.Model):
@@ -56,55 +59,80 @@ class Campaign(models.Model):
         return self.campaign_name or f"Campaign {self.id} (name unknown)"
 
 
-class BatchQuerySet(models.QuerySet["Batch"]):
-    """The questions operators ask of the mirror."""
+Row = TypeVar("Row", bound=models.Model)
 
-    def present(self) -> BatchQuerySet:
+
+class BatchQuestions(models.QuerySet[Row]):
+    """What is asked alike of batches and of the numbers that are kept of them."""
+
+    def present(self) -> Self:
         """Neither deleted nor vanished at the vendor."""
-        return self.filter(deleted_at=None, missing_since=None)
+        raise NotImplementedError
 
-    def live(self) -> BatchQuerySet:
+    def missing(self) -> Self:
+        """Unknown to the vendor, though it never said that they were deleted."""
+        raise NotImplementedError
+
+    def sharing_their_id(self) -> Self:
+        """With an id that the vendor has in other campaigns too."""
+        raise NotImplementedError
+
+    def changed_externally(self) -> Self:
+        """Changed outside since batchops last changed them."""
+        raise NotImplementedError
+
+    def live(self) -> Self:
         """Present and not in a status in which no outreach is made any more."""
         return self.present().exclude(status__in=ENDED_STATUSES)
 
-    def live_and_not_paused(self) -> BatchQuerySet:
+    def live_and_not_paused(self) -> Self:
         return self.live().exclude(paused=True)
 
-    def paused(self) -> BatchQuerySet:
+    def paused(self) -> Self:
         return self.live().filter(paused=True)
 
-    def paused_with_no_end(self) -> BatchQuerySet:
+    def failed(self) -> Self:
+        return self.present().filter(status=KnownStatus.FAILED)
+
+
+class BatchQuerySet(BatchQuestions["Batch"]):
+    """The questions operators ask of the mirror."""
+
+    def present(self) -> Self:
+        return self.filter(deleted_at=None, missing_since=None)
+
+    def missing(self) -> Self:
+        return self.filter(missing_since__isnull=False, deleted_at=None)
+
+    def sharing_their_id(self) -> Self:
+        return self.present().filter(id_shared_since__isnull=False)
+
+    def changed_externally(self) -> Self:
+        return self.present().filter(changed_externally_at__isnull=False)
+
+    def paused_with_no_end(self) -> Self:
         """Paused, and no pause of ours will lift it by itself."""
         return self.paused().exclude(paused_by__resume_at__isnull=False)
 
-    def expiring_within(self, span: dt.timedelta) -> BatchQuerySet:
+    def expiring_within(self, span: dt.timedelta) -> Self:
         now = timezone.now()
         return self.live().filter(expires_on__gt=now, expires_on__lte=now + span)
 
-    def failed(self) -> BatchQuerySet:
-        return self.present().filter(status=KnownStatus.FAILED)
-
-    def sharing_their_id(self) -> BatchQuerySet:
-        """With an id that the vendor has in other campaigns too."""
-        return self.present().filter(id_shared_since__isnull=False)
-
-    def in_doubt(self) -> BatchQuerySet:
+    def in_doubt(self) -> Self:
         """Where a write of ours may have taken effect that nothing seen since has shown."""
         return self.filter(written_at__gt=F("observed_at"))
-
-    def changed_externally(self) -> BatchQuerySet:
-        """Changed outside since batchops last changed them."""
-        return self.present().filter(changed_externally_at__isnull=False)
 
 
 class Batch(models.Model):
     """A batch of the vendor, under the vendor's field names. Never deleted: tombstoned."""
 
     batch_id = models.CharField(max_length=255, primary_key=True)
-    campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="batches")
-    status = models.CharField(max_length=64, blank=True, db_index=True)
+    campaign = models.ForeignKey(
+        Campaign, on_delete=models.PROTECT, related_name="batches", db_index=False
+    )
+    status = models.CharField(max_length=64, blank=True)
     paused = models.BooleanField(null=True, blank=True)
-    expires_on = models.DateTimeField(null=True, blank=True, db_index=True)
+    expires_on = models.DateTimeField(null=True, blank=True)
     call_rate = models.IntegerField(
         null=True, blank=True, help_text="Outreach attempts per hour; empty: the campaign's rate."
     )
@@ -115,7 +143,7 @@ class Batch(models.Model):
     created_at = models.DateTimeField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
     deleted_reason = models.TextField(blank=True)
-    last_updated_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    last_updated_at = models.DateTimeField(null=True, blank=True)
     last_updated_by = models.TextField(blank=True)
     error_message = models.TextField(blank=True)
     synced_at = models.DateTimeField(help_text="When this row was last written.")
@@ -157,11 +185,35 @@ class Batch(models.Model):
         permissions = [("run_sync", "Can sync with the vendor now")]
         verbose_name_plural = "batches"
         ordering = ("-last_updated_at", "batch_id")
+        # Each order of the list has its own, which also finds what has one value of the first
+        # column; what may be rare among very many is found by the partial ones.
         indexes = [
-            models.Index(fields=["campaign", "status"], name="batch_campaign_status"),
             models.Index(fields=["-last_updated_at", "batch_id"], name="batch_recent"),
             models.Index(
+                fields=["campaign", "-last_updated_at", "batch_id"], name="batch_campaign"
+            ),
+            models.Index(fields=["status", "-last_updated_at", "batch_id"], name="batch_status"),
+            models.Index(fields=["paused", "-last_updated_at", "batch_id"], name="batch_paused"),
+            models.Index(fields=["expires_on", "batch_id"], name="batch_expiry"),
+            models.Index(fields=["call_rate", "batch_id"], name="batch_rate"),
+            models.Index(fields=["expires_on", "batch_id"], name="batch_live", condition=LIVE),
+            models.Index(
                 fields=["paused_by"], name="batch_paused_by", condition=Q(paused_by__isnull=False)
+            ),
+            models.Index(
+                fields=["missing_since"],
+                name="batch_missing",
+                condition=Q(missing_since__isnull=False),
+            ),
+            models.Index(
+                fields=["changed_externally_at"],
+                name="batch_changed_outside",
+                condition=Q(changed_externally_at__isnull=False),
+            ),
+            models.Index(
+                fields=["id_shared_since"],
+                name="batch_shared_id",
+                condition=Q(id_shared_since__isnull=False),
             ),
         ]
 
@@ -186,6 +238,54 @@ class Batch(models.Model):
     @property
     def has_ended(self) -> bool:
         return self.status in ENDED_STATUSES
+
+
+class BatchCountQuerySet(BatchQuestions["BatchCount"]):
+    """The same questions, answered by numbers."""
+
+    def present(self) -> Self:
+        return self.filter(is_deleted=False, is_missing=False)
+
+    def missing(self) -> Self:
+        return self.filter(is_missing=True, is_deleted=False)
+
+    def sharing_their_id(self) -> Self:
+        return self.present().filter(shares_its_id=True)
+
+    def changed_externally(self) -> Self:
+        return self.present().filter(is_changed_externally=True)
+
+    def total(self) -> int:
+        """How many batches there are of these."""
+        return int(self.aggregate(total=Sum("number"))["total"] or 0)
+
+
+class BatchCount(models.Model):
+    """How many batches are alike in all that is counted, so that nobody has to count a million.
+
+    The database keeps it by triggers, in the transaction that moves a batch. On PostgreSQL each
+    statement adds rows of its own, since many writers would wait for one row, and die waiting for
+    each other's: only the sum over rows that are alike means anything.
+    """
+
+    campaign = models.ForeignKey(
+        Campaign, on_delete=models.DO_NOTHING, related_name="counts", db_constraint=False
+    )
+    status = models.CharField(max_length=64, blank=True)
+    paused = models.BooleanField(null=True)
+    is_deleted = models.BooleanField()
+    is_missing = models.BooleanField()
+    is_changed_externally = models.BooleanField()
+    shares_its_id = models.BooleanField()
+    number = models.IntegerField()
+
+    objects: ClassVar[models.Manager[BatchCount]] = BatchCountQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.number:+,} {self.status} in campaign {self.campaign_id}"
 
 
 def counted(number: int) -> str:

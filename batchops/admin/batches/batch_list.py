@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.core.paginator import Page, Paginator
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -17,21 +18,75 @@ from django.utils.safestring import SafeString
 
 from batchops.admin.batches.actions import BatchActions
 from batchops.admin.batches.batch_page import BatchPage
-from batchops.admin.batches.filters import SELECTS, PastedFilter, ShowFilter
+from batchops.admin.batches.filters import SELECTS, BatchFilter, PastedFilter, ShowFilter
 from batchops.admin.batches.forms import PasteForm
 from batchops.admin.ui import columns, pills
 from batchops.admin.ui.addresses import batch_id_in_form, batch_key
 from batchops.admin.ui.base import NulSafeChangeList, ReadOnlyAdmin, add_service_error, current_user
 from batchops.admin.ui.pills import Look
-from batchops.models import Batch, PastedIds
+from batchops.models import Batch, BatchCount, PastedIds
+from batchops.models.batch import counted
 from batchops.services.changes import pasted_ids
 from batchops.services.errors import InvalidInput
+from batchops.services.stats import batch_pages
+from batchops.services.stats.batch_pages import Matching
 
 SHARED = Look("warning", "bad")
 
 
+class BatchPaginator(Paginator[Batch]):
+    """Pages of batches of which it is known how many match, and that are found by their ids."""
+
+    def __init__(
+        self, listed: QuerySet[Batch], per_page: int, matching: Matching, rows: QuerySet[Batch]
+    ) -> None:
+        super().__init__(listed, per_page)
+        self.listed, self.matching, self.rows = listed, matching, rows
+
+    @property
+    def count(self) -> int:
+        return self.matching.number
+
+    def page(self, number: int | str) -> Page[Batch]:
+        number = self.validate_number(number)
+        start = (number - 1) * self.per_page
+        keys = batch_pages.keys(self.listed, self.matching, start, start + self.per_page)
+        found = self.rows.in_bulk(keys)
+        return Page([found[key] for key in keys if key in found], number, self)
+
+
 class BatchList(NulSafeChangeList):
     """A list whose links lead to every batch, also to one named by dots."""
+
+    matching: Matching
+
+    def get_results(self, request: HttpRequest) -> None:
+        """The page that is asked for; beyond the last, as when batches have gone, the last."""
+        counts = None if self.query else BatchCount.objects.all()
+        for one in self.filter_specs:
+            counts = cast(BatchFilter, one).count(counts) if counts is not None else None
+        self.matching = batch_pages.count(self.queryset, counts)
+        rows = self.apply_select_related(self.root_queryset)
+        self.paginator = BatchPaginator(self.queryset, self.list_per_page, self.matching, rows)
+        self.page_num = min(self.page_num, self.paginator.num_pages)
+        self.result_list = self.paginator.page(self.page_num).object_list
+        self.result_count = self.matching.number
+        self.multi_page = self.result_count > self.list_per_page
+        self.show_full_result_count = self.can_show_all = False
+        self.show_admin_actions = True
+        self.full_result_count = None
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Batch]) -> list[Any]:
+        """The order that is asked for, whole, as an index has it where it is by one column."""
+        asked = super().get_ordering(request, queryset)
+        is_by_one = len(self.get_ordering_field_columns()) <= 1
+        return [*batch_pages.order(str(asked[0]))] if is_by_one else asked
+
+    @property
+    def count_words(self) -> str:
+        """How many batches match, in words."""
+        words = counted(self.matching.number)
+        return words if self.matching.is_exact else f"more than {words}"
 
     def url_for_result(self, result: Model) -> str:
         return reverse("admin:batchops_batch_change", args=[batch_key(result.pk)])

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q, QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
@@ -18,11 +18,11 @@ from batchops.admin.batches.filters import NOT_STATED
 from batchops.admin.ui import bars, times
 from batchops.admin.ui.base import ReadOnlyAdmin
 from batchops.admin.ui.parameters import require_choice
-from batchops.models import ENDED_STATUSES, OPEN_STATES, Batch, Campaign, Change
+from batchops.models import ENDED_STATUSES, OPEN_STATES, BatchCount, Campaign, Change
 from batchops.services.stats import overview
 
-PRESENT = Q(batches__deleted_at=None, batches__missing_since=None)
-LIVE = PRESENT & ~Q(batches__status__in=ENDED_STATUSES)
+PRESENT = Q(counts__is_deleted=False, counts__is_missing=False)
+LIVE = PRESENT & ~Q(counts__status__in=ENDED_STATUSES)
 
 
 class CampaignModeFilter(admin.SimpleListFilter):
@@ -63,9 +63,9 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
             super()
             .get_queryset(request)
             .annotate(
-                present_batches=Count("batches", filter=PRESENT),
-                on_batches=Count("batches", filter=LIVE & ~Q(batches__paused=True)),
-                paused_batches=Count("batches", filter=LIVE & Q(batches__paused=True)),
+                present_batches=_number(PRESENT),
+                on_batches=_number(LIVE & (Q(counts__paused=False) | Q(counts__paused=None))),
+                paused_batches=_number(LIVE & Q(counts__paused=True)),
             )
         )
 
@@ -79,7 +79,7 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
         campaign = self._campaign(request, object_id)
         numbers = overview.by_status(campaign)
         total = sum(numbers.values())
-        batches = Batch.objects.filter(campaign=campaign)
+        counts = BatchCount.objects.filter(campaign=campaign)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -88,8 +88,8 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
             "numbers": numbers,
             "parts": bars.parts(numbers, total, bars.BATCH_STYLES),
             "total": total,
-            "on": batches.live_and_not_paused().count(),
-            "paused": batches.paused().count(),
+            "on": counts.live_and_not_paused().total(),
+            "paused": counts.paused().total(),
             "open_changes": _open_changes(campaign),
             **(extra_context or {}),
         }
@@ -130,6 +130,10 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
     @admin.display(description="paused", ordering="paused_batches")
     def paused(self, campaign: Any) -> str:
         return f"{campaign.paused_batches:,}"
+
+
+def _number(condition: Q) -> Sum:
+    return Sum("counts__number", filter=condition, default=0)
 
 
 def _open_changes(campaign: Campaign) -> list[Change]:

@@ -5,21 +5,30 @@ from __future__ import annotations
 import abc
 import datetime as dt
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 from django.http import HttpRequest
 
 from batchops.admin.ui.base import current_user
 from batchops.admin.ui.parameters import require_choice
-from batchops.models import Batch, BatchQuerySet, Campaign, KnownStatus
+from batchops.models import (
+    Batch,
+    BatchCount,
+    BatchCountQuerySet,
+    BatchQuerySet,
+    BatchQuestions,
+    Campaign,
+    KnownStatus,
+)
 from batchops.services.changes import pasted_ids
 
 NOT_STATED: Final = "-"
 """Stands in an address for a status or mode that the vendor left empty."""
 
 Choices = list[tuple[str, str]]
+Asked = TypeVar("Asked", bound=BatchQuestions[Any])
 
 
 class BatchFilter(admin.SimpleListFilter):
@@ -47,9 +56,21 @@ class BatchFilter(admin.SimpleListFilter):
             queryset.none() if "\0" in value else self.narrow(cast(BatchQuerySet, queryset), value)
         )
 
+    is_counted: ClassVar[bool] = False
+    """Whether the numbers that are kept can be narrowed just as the batches themselves."""
+
     @abc.abstractmethod
-    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
-        """The batches that a value leaves."""
+    def narrow(self, batches: Asked, value: str) -> Asked:
+        """The batches that a value leaves; or their numbers, where these are counted."""
+
+    def count(self, counts: BatchCountQuerySet) -> BatchCountQuerySet | None:
+        """The numbers of what is left; None where nobody keeps them."""
+        value = self.value()
+        if not value:
+            return counts
+        if not self.is_counted or "\0" in value:
+            return None
+        return self.narrow(counts, value)
 
     @property
     def chosen(self) -> str:
@@ -67,7 +88,7 @@ class BatchFilter(admin.SimpleListFilter):
         return known
 
 
-Answer = Callable[[BatchQuerySet, HttpRequest], QuerySet[Batch]]
+Answer = Callable[[Any, HttpRequest], QuerySet[Any]]
 
 
 class ShowFilter(BatchFilter):
@@ -101,10 +122,11 @@ class ShowFilter(BatchFilter):
         "shared_id": ("Id in several campaigns", lambda batches, _: batches.sharing_their_id()),
         "missing": (
             "Missing",
-            lambda batches, _: batches.filter(missing_since__isnull=False, deleted_at=None),
+            lambda batches, _: batches.missing(),
         ),
         "everything": ("Everything, including deleted", lambda batches, _: batches),
     }
+    COUNTED: Final = frozenset(QUESTIONS) - {"no_end", "mine", "expiring_24h", "expiring_7d"}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         require_choice(self.parameter_name, self.value(), self.QUESTIONS)
@@ -114,8 +136,14 @@ class ShowFilter(BatchFilter):
         _, answer = self.QUESTIONS[self.asked]
         return answer(cast(BatchQuerySet, queryset), request)
 
-    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+    def narrow(self, batches: Asked, value: str) -> Asked:
         return batches
+
+    def count(self, counts: BatchCountQuerySet) -> BatchCountQuerySet | None:
+        if self.asked not in self.COUNTED:
+            return None
+        _, answer = self.QUESTIONS[self.asked]
+        return cast(BatchCountQuerySet, answer(counts, self.request))
 
     @property
     def chosen(self) -> str:
@@ -147,12 +175,15 @@ class StatusFilter(SelectFilter):
 
     title = "status"
     parameter_name = "status"
+    is_counted = True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        found = Batch.objects.order_by("status").values_list("status", flat=True).distinct()
+        numbers = BatchCount.objects.order_by("status").values("status")
+        there = numbers.annotate(batches=Sum("number")).filter(batches__gt=0)
+        found = there.values_list("status", flat=True)
         return [(status or NOT_STATED, _status_words(status)) for status in found]
 
-    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+    def narrow(self, batches: Asked, value: str) -> Asked:
         return batches.filter(status="" if value == NOT_STATED else value)
 
 
@@ -161,6 +192,7 @@ class CampaignFilter(SelectFilter):
 
     title = "campaign"
     parameter_name = "campaign"
+    is_counted = True
 
     @property
     def chosen(self) -> str:
@@ -171,7 +203,7 @@ class CampaignFilter(SelectFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(str(campaign.pk), str(campaign)) for campaign in campaigns(request)]
 
-    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+    def narrow(self, batches: Asked, value: str) -> Asked:
         known = {str(campaign.pk) for campaign in campaigns(self.request)}
         return batches.filter(campaign_id=int(value)) if value in known else batches.none()
 
@@ -181,13 +213,16 @@ class ModeFilter(SelectFilter):
 
     title = "mode"
     parameter_name = "mode"
+    is_counted = True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         modes = sorted({campaign.mode for campaign in campaigns(request)})
         return [(mode or NOT_STATED, mode or "Not stated") for mode in modes]
 
-    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
-        return batches.filter(campaign__mode="" if value == NOT_STATED else value)
+    def narrow(self, batches: Asked, value: str) -> Asked:
+        mode = "" if value == NOT_STATED else value
+        using = [item.pk for item in campaigns(self.request) if item.mode == mode]
+        return batches.filter(campaign_id__in=using)
 
 
 class LabelFilter(SelectFilter):
@@ -195,12 +230,13 @@ class LabelFilter(SelectFilter):
 
     title = "label"
     parameter_name = "label"
+    is_counted = True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         labels = {str(label) for campaign in campaigns(request) for label in campaign.labels}
         return [(label, label) for label in sorted(labels) if label]
 
-    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+    def narrow(self, batches: Asked, value: str) -> Asked:
         bearing = [item.pk for item in campaigns(self.request) if value in item.labels]
         return batches.filter(campaign_id__in=bearing)
 
@@ -216,7 +252,7 @@ class PausedByFilter(SelectFilter):
         names = paused.values_list("paused_by__requested_by_name", flat=True).distinct()
         return [(name, name) for name in sorted(names)]
 
-    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+    def narrow(self, batches: Asked, value: str) -> Asked:
         return batches.filter(paused=True, paused_by__requested_by_name=value)
 
 
@@ -236,7 +272,7 @@ class PastedFilter(BatchFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return []
 
-    def narrow(self, batches: BatchQuerySet, value: str) -> QuerySet[Batch]:
+    def narrow(self, batches: Asked, value: str) -> Asked:
         pasted = pasted_ids.kept(value, current_user(self.request))
         if pasted is None:
             return batches.none()

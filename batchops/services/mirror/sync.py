@@ -19,7 +19,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from batchops import audit
-from batchops.models import Action, Batch, KnownStatus, SyncRun
+from batchops.models import Action, Batch, BatchCount, KnownStatus, SyncRun
 from batchops.services import vendor
 from batchops.services.bulk import in_chunks
 from batchops.services.mirror import list_pages, shared_ids, single_reads, store
@@ -257,7 +257,7 @@ def _walk_all(work: _Sync) -> bool:
 def _read_absent(work: _Sync, started_at: dt.datetime) -> None:
     """Ask by id for the batches that the list did not show. Raises ListIncomplete."""
     present = Batch.objects.present()
-    known = present.count()
+    known = BatchCount.objects.present().total()
     unseen = present.filter(observed_at__lt=started_at).values_list("batch_id", flat=True)
     absent = [name for name in unseen.order_by("pk").iterator(2000) if not work.has_seen(name)]
     if len(absent) > _allowed_missing(known) and not work.accept_missing:
@@ -319,7 +319,7 @@ def _sync_recent(work: _Sync) -> str:
     since = last.newest_at - OVERLAP - read_lag() if last and last.newest_at else None
     if since is None or since > timezone.now():
         return "no earlier sync says where to begin"
-    known = Batch.objects.present().count()
+    known = BatchCount.objects.present().total()
     dates: list[dt.datetime] = []
     totals: list[int] = []
     for fetched in list_pages.recent_batches(work.client, work.alive):

@@ -16,7 +16,7 @@ from typing import Final
 from django.db.models import Q
 from django.utils import timezone
 
-from batchops.models import Batch, Change, ItemState
+from batchops.models import BatchCount, Change, ItemState
 from batchops.services import vendor
 from batchops.services.bulk import in_chunks
 from batchops.services.mirror import list_pages, single_reads, store
@@ -54,7 +54,7 @@ def reads_each(change: Change) -> bool:
 def better_one_by_one(batches: int) -> bool:
     """Whether that many batches are read with fewer requests one by one than by list pages."""
     per_page = list_pages.batches_per_page(vendor.client())
-    return batches <= max(FEW, math.ceil(Batch.objects.count() / per_page))
+    return batches <= max(FEW, math.ceil(BatchCount.objects.all().total() / per_page))
 
 
 def is_fresh(change: Change, now: dt.datetime) -> bool:
