@@ -165,10 +165,17 @@ def _insert(model: Any, names: Any, values: Any, first: int, last: int) -> None:
     )
     columns = ", ".join(f'"{name}"' for name in names)
     table = model._meta.db_table
+    indexes = [(model, index) for index in model._meta.indexes]
+    with connection.schema_editor() as editor:
+        for one in indexes:
+            editor.remove_index(*one)
     with connection.cursor() as cursor:
         into = f"INSERT INTO {table} ({columns})"
         select = f"SELECT {', '.join(values)} FROM numbers"
         cursor.execute(f"{numbers} {into} {select}" if is_sqlite else f"{into} {numbers} {select}")
+    with connection.schema_editor() as editor:
+        for one in indexes:
+            editor.add_index(*one)
 
 
 def _instant(seconds_ago: str) -> str:
