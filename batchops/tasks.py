@@ -25,6 +25,8 @@ from batchops.courier import Courier
 from batchops.lanes import Lane, all_of
 from batchops.metrics import counts
 from batchops.models import SyncRun
+from batchops.notices import clean_up as old_notices
+from batchops.notices import facts, watching
 from batchops.services import clean_up, heartbeats, kept_counts, rate_sharing, wake
 from batchops.services.changes import drafts, unsent
 from batchops.services.mirror import sync
@@ -68,6 +70,11 @@ def beat() -> None:
         _heart.beat()
     else:
         logger.error("The push lane is hung or keeps failing: nothing is being sent.")
+
+
+def take_up_facts() -> float | None:
+    """Raise what the trail gained; at once again while more is waiting."""
+    return 0.0 if facts.take_up() == facts.SLICE else None
 
 
 def keep_mirror_fresh() -> None:
@@ -121,7 +128,13 @@ LANES: Final = {
             ),
             every=60,
         ),
-        Lane("clean-up", all_of(clean_up.clean_up, heartbeats.forget_old), every=DAY),
+        Lane(
+            "clean-up",
+            all_of(clean_up.clean_up, old_notices.clean_up, heartbeats.forget_old),
+            every=DAY,
+        ),
+        Lane("notices", take_up_facts, every=1),
+        Lane("watch", watching.watch_all, every=watching.EVERY_SECONDS),
         Lane("metrics", counts.keep, every=counts.EVERY_SECONDS),
         Lane("queue", listen, every=0.1),
     )

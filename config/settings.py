@@ -46,6 +46,7 @@ PUSH_LEASE_SECONDS = env.whole("PUSH_LEASE_SECONDS", 60, 4, 600)
 SYLLABLE_READ_LAG = env.seconds("SYLLABLE_READ_LAG", 120, 0, 600)
 SYLLABLE_PAGE_SIZE = env.whole("SYLLABLE_PAGE_SIZE", 500, 25, 5000)
 SYLLABLE_USE_PROXIES = env.switch("SYLLABLE_USE_PROXIES", False)
+SYLLABLE_KEY_EXPIRES = env.day("SYLLABLE_KEY_EXPIRES")
 
 SYNC_INTERVAL = env.whole("SYNC_INTERVAL", 60, 10, 86_400)
 SYNC_MAX_MISSING_PERCENT = env.whole("SYNC_MAX_MISSING_PERCENT", 5, 0, 100)
@@ -57,6 +58,7 @@ MIRROR_MAX_AGE = env.whole("MIRROR_MAX_AGE", 600, 30, 604_800)
 KEEP_SYNC_RUNS_DAYS = env.whole("KEEP_SYNC_RUNS_DAYS", 90, 1, 36_500)
 KEEP_DRAFTS_DAYS = env.whole("KEEP_DRAFTS_DAYS", 30, 1, 36_500)
 KEEP_PASTED_IDS_DAYS = env.whole("KEEP_PASTED_IDS_DAYS", 1, 1, 365)
+KEEP_NOTICES_DAYS = env.whole("KEEP_NOTICES_DAYS", 90, 1, 36_500)
 
 # The rules of the house ---------------------------------------------------------------------
 
@@ -67,6 +69,10 @@ OPEN_DRAFTS = env.whole("OPEN_DRAFTS", 20, 1, 10_000)
 DENIALS_PER_MINUTE = env.whole("DENIALS_PER_MINUTE", 30, 1, 10_000)
 TYPED_CONFIRMATION_ABOVE = env.whole("TYPED_CONFIRMATION_ABOVE", 100, 1, 10_000_000)
 RESUME_WINDOWS = env.text("RESUME_WINDOWS")
+
+NOTICE_WAITING_MINUTES = env.whole("NOTICE_WAITING_MINUTES", 15, 1, 10_080)
+NOTICE_PAUSED_DAYS = env.whole("NOTICE_PAUSED_DAYS", 14, 1, 3_650)
+NOTICE_EXPIRY_HOURS = env.whole("NOTICE_EXPIRY_HOURS", 24, 1, 168)
 
 AUDIT_SIGNING_KEY = env.secret("AUDIT_SIGNING_KEY")
 AUDIT_PUBLIC_KEYS = env.words("AUDIT_PUBLIC_KEYS")
@@ -109,6 +115,7 @@ INSTALLED_APPS = [
     "batchops.apps.BatchopsConfig",
     "batchops.metrics",
     "batchops.accounts",
+    "batchops.notices",
 ]
 
 MIDDLEWARE = [

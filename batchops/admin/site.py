@@ -21,6 +21,7 @@ from batchops import audit, permissions
 from batchops.accounts import devices, sessions
 from batchops.admin import dashboard
 from batchops.admin.accounts import own_account
+from batchops.admin.notices import pages as notices
 from batchops.admin.ui import live, parameters, problems
 from batchops.admin.ui.base import StrictListAdmin
 from batchops.audit import denials
@@ -62,6 +63,7 @@ class BatchopsAdminSite(admin.AdminSite):
         if request.user.is_authenticated and context["has_permission"]:
             context["session_left"] = sessions.seconds_left(request)
             context["freshness"] = SimpleLazyObject(freshness.freshness)
+            context["unread_notices"] = SimpleLazyObject(lambda: notices.bell(request))
             context["trail_alarm"] = SimpleLazyObject(watch.alarm_text)
             if request.user.has_perm(permissions.VIEW_CHANGES):
                 context["halted_changes"] = SimpleLazyObject(freshness.halted_changes)
@@ -69,7 +71,7 @@ class BatchopsAdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[Any]:
         """Django's addresses, behind ours: its last one takes whatever is left."""
-        return [*own_account.urls(), *super().get_urls()]
+        return [*own_account.urls(), *notices.urls(self), *super().get_urls()]
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
         """Guard a page, and explain what Django leaves blank or passes over.

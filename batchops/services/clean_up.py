@@ -28,25 +28,26 @@ def clean_up() -> dict[str, int]:
     """
     now = timezone.now()
     deleted = {
-        "syncs": _delete(_old_sync_runs(_before(now, settings.KEEP_SYNC_RUNS_DAYS))),
-        "discarded drafts": _delete(
+        "syncs": delete(_old_sync_runs(days_ago(now, settings.KEEP_SYNC_RUNS_DAYS))),
+        "discarded drafts": delete(
             Change.objects.filter(
                 state=ChangeState.DISCARDED,
-                finished_at__lt=_before(now, settings.KEEP_DRAFTS_DAYS),
+                finished_at__lt=days_ago(now, settings.KEEP_DRAFTS_DAYS),
                 followed_by=None,
             )
         ),
-        "pasted lists": _delete(
-            PastedIds.objects.filter(created_at__lt=_before(now, settings.KEEP_PASTED_IDS_DAYS))
+        "pasted lists": delete(
+            PastedIds.objects.filter(created_at__lt=days_ago(now, settings.KEEP_PASTED_IDS_DAYS))
         ),
-        "used quotas": _delete(Quota.objects.filter(until__lt=_before(now, 1))),
+        "used quotas": delete(Quota.objects.filter(until__lt=days_ago(now, 1))),
     }
     words = ", ".join(f"{count:,} {name}" for name, count in deleted.items())
     logger.info("Cleaned up what is out of date: %s.", words)
     return deleted
 
 
-def _before(now: dt.datetime, days: int) -> dt.datetime:
+def days_ago(now: dt.datetime, days: int) -> dt.datetime:
+    """So many days ago."""
     return now - dt.timedelta(days=days)
 
 
@@ -59,7 +60,8 @@ def _old_sync_runs(before: dt.datetime) -> QuerySet[SyncRun]:
     return ended.filter(started_at__lt=before).exclude(pk__in=last)
 
 
-def _delete(old: QuerySet[Any]) -> int:
+def delete(old: QuerySet[Any]) -> int:
+    """Delete rows slice by slice; returns how many."""
     deleted = 0
     while keys := list(old.values_list("pk", flat=True)[:SLICE]):
         old.model._default_manager.filter(pk__in=keys).delete()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 import os
 import re
@@ -220,6 +221,12 @@ class Environment:
             return text
 
         return self._read(name, default, parse, f"one of {', '.join(choices)}")
+
+    def day(self, name: str) -> dt.date | None:
+        """A day, such as 2027-01-31; None when it is not set."""
+        if not self.text(name):
+            return None
+        return self._read(name, dt.date.min, dt.date.fromisoformat, "a day written as 2027-01-31")
 
     def zone(self, name: str, default: str) -> str:
         def parse(text: str) -> str:

@@ -20,6 +20,7 @@ READS: Final = frozenset(
         *(APP_LIST, ANYTHING_ELSE),
         *("account/", "account/session/", "account/session/stay/"),
         "r/<path:content_type_id>/<path:object_id>/",
+        *("notices/", "notices/news/"),
         *("auth/group/<path:object_id>/", "auth/group/<path:object_id>/history/"),
         *("auth/user/<path:object_id>/", "auth/user/<path:object_id>/history/"),
         *("batchops/auditentry/", "batchops/auditentry/person/", "batchops/auditentry/report/"),
@@ -39,7 +40,10 @@ READS: Final = frozenset(
 )
 """Addresses that change nothing, whatever is sent to them."""
 
-KEEPS_ASIDE: Final = {"batchops/batch/paste/": "a list that nothing was done with yet"}
+KEEPS_ASIDE: Final = {
+    "batchops/batch/paste/": "a list that nothing was done with yet",
+    "notices/read/": "what a person has read, which nobody else is told",
+}
 """Addresses that keep something for a person alone, which is no fact for the trail, and why."""
 
 

@@ -59,6 +59,7 @@ PART_OF = {
     "runs.leases.renew": "a lease that goes on",
     "runs.leases.reclaim_expired": "a lease that ended; what was tried is recorded",
     "runs.leases.reclaim_unknown": "a lease nobody knew of; what was tried is recorded",
+    "clean_up.delete": "how clean_up deletes, here and for other tables that only remind",
     "clean_up.clean_up": "what is over by the settings: syncs, sessions, pasted lists; in the log",
     "heartbeats.forget_old": "workers that are long gone",
     "changes.freezing.drop_items": "a draft goes, which is recorded when it does",

@@ -29,6 +29,8 @@ from batchops.models import (
     ItemState,
     Quota,
 )
+from batchops.notices import watching
+from batchops.notices.conditions import CONDITIONS
 from batchops.services.changes import drafts
 from batchops.services.runs import run_state
 from tests.admin.trail.trail import write
@@ -386,11 +388,21 @@ def test_looking_at_a_page_changes_nothing_even_where_a_form_would(
     assert set(actions_since(last)) <= {Action.ACCESS_DENIED}
 
 
-@pytest.mark.parametrize("pattern", sorted(KEEPS_ASIDE))
+@pytest.mark.parametrize(
+    ("pattern", "form", "table"),
+    [
+        ("batchops/batch/paste/", {"batch_ids": BATCH}, "batchops.PastedIds"),
+        ("notices/read/", {"notice": "all"}, "batchops_notices.InboxItem"),
+    ],
+)
 def test_what_is_kept_aside_touches_nothing_else(
-    world: World, client: Client, pattern: str
+    world: World, client: Client, pattern: str, form: dict[str, str], table: str
 ) -> None:
+    assert pattern in KEEPS_ASIDE
+    run_state.halt(world.confirmed(), "the key was refused")
+    for condition in CONDITIONS:
+        watching.watch(condition)
     last = last_sequence()
-    kept = changed_by(lambda: send(client, pattern, batch_ids=BATCH))
-    assert kept == ["batchops.PastedIds"]
+    kept = changed_by(lambda: send(client, pattern, **form))
+    assert kept == [table]
     assert actions_since(last) == []

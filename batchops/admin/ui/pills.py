@@ -20,6 +20,7 @@ from batchops.models import (
 
 ICONS: Final = {
     "ban": "M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2zM4 4l8 8",
+    "bell": "M4.5 7a3.5 3.5 0 0 1 7 0c0 3 1.2 4 1.2 4H3.3S4.5 10 4.5 7zM6.8 13.4h2.4",
     "calendar": "M3 4h10v9.5H3zM3 7h10M5.5 2.5v3M10.5 2.5v3",
     "check": "M3 8.5 6.5 12 13 4.5",
     "clock": "M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2zM8 5v3.3l2.3 1.3",

@@ -1,0 +1,1 @@
+"""The pages of notices: the inbox of each person, and what an open page asks now and then."""
