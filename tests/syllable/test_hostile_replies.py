@@ -57,7 +57,7 @@ def test_a_reply_that_drips_is_given_up_when_the_time_for_it_is_over(
 ) -> None:
     with (
         answering(Said(drip(head, byte), "close"), read_timeout=0.4) as (client, _),
-        pytest.raises(ReplyLost, match="took too long|timed out") as error,
+        pytest.raises(ReplyLost, match=r"took too long|timed out") as error,
     ):
         client.update_batch("b", PAUSE)
     assert error.value.may_have_applied
