@@ -158,17 +158,18 @@ DATABASES = {"default": database(env.secret("DATABASE_URL"), DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 HUEY = queue(env.secret("QUEUE_URL"), DATA_DIR)
 
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "batchops.accounts.passwords.GuessableValidator"},
 ]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+REAUTH_MINUTES = env.whole("REAUTH_MINUTES", 10, 1, 1440)
+REAUTH_ABOVE = env.whole("REAUTH_ABOVE", 100, 0, 10_000_000)
 SESSION_ENGINE = "batchops.accounts.session_store"
 SESSION_IDLE_MINUTES = env.whole("SESSION_IDLE_MINUTES", 30, 5, 1440)
 SESSION_COOKIE_AGE = env.whole("SESSION_HOURS", 12, 1, 720) * 3600

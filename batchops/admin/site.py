@@ -18,9 +18,9 @@ from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from batchops import audit, permissions
-from batchops.accounts import devices, sessions
+from batchops.accounts import devices, reauth, sessions
 from batchops.admin import dashboard
-from batchops.admin.accounts import own_account
+from batchops.admin.accounts import own_account, proof
 from batchops.admin.notices import pages as notices
 from batchops.admin.ui import live, parameters, problems
 from batchops.admin.ui.base import StrictListAdmin
@@ -92,7 +92,9 @@ class BatchopsAdminSite(admin.AdminSite):
             try:
                 if self.has_permission(request):
                     parameters.check(request, view)
-                response = guarded(request, *args, **more)
+                response = proof.take(request) or guarded(request, *args, **more)
+            except reauth.ProofNeeded:
+                return proof.ask(request)
             except parameters.RefusedParameter as refused:
                 return problems.refused_parameter(request, refused)
             if isinstance(response, HttpResponseNotAllowed):

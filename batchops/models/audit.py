@@ -60,6 +60,7 @@ class Action(models.TextChoices):
     ACCOUNT_SIGNED_IN = "account.signed_in", "Signed in"
     ACCOUNT_SIGN_IN_FAILED = "account.sign_in_failed", "Sign-in failed"
     ACCOUNT_SIGN_IN_HELD_BACK = "account.sign_in_held_back", "Sign-in held back"
+    ACCOUNT_PROVED = "account.proved", "Signed in again"
     ACCOUNT_SIGNED_OUT = "account.signed_out", "Signed out"
     ACCOUNT_SESSION_ENDED = "account.session_ended", "Session ended"
     ACCOUNT_CREATED = "account.created", "Account created"

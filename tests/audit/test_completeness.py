@@ -11,8 +11,9 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from batchops import audit
-from batchops.accounts import sessions
+from batchops.accounts import reauth, sessions
 from batchops.accounts.models import Session
+from batchops.accounts.session_store import SessionStore
 from batchops.audit import denials
 from batchops.models import (
     Action,
@@ -256,7 +257,14 @@ def end_a_session_that_is_over(world: World) -> None:
     sessions.end_due()
 
 
+def prove_again(world: World) -> None:
+    request = RequestFactory().post("/somewhere/")
+    request.user, request.session = world.operator, SessionStore()
+    reauth.prove(request, world.operator, "password")
+
+
 LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
+    "accounts.reauth.prove": (Action.ACCOUNT_PROVED, prove_again),
     "accounts.sessions.end": (Action.ACCOUNT_SESSION_ENDED, end_a_session),
     "accounts.sessions.end_all": (Action.ACCOUNT_SESSION_ENDED, end_all_sessions),
     "accounts.sessions.end_due": (Action.ACCOUNT_SESSION_ENDED, end_a_session_that_is_over),

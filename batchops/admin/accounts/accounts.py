@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
 
+from batchops.accounts import reauth
 from batchops.admin.accounts import own_account
 
 if TYPE_CHECKING:
@@ -28,7 +29,23 @@ else:
 OWN_RIGHTS: Final = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
 
-class AccountAdmin(_AccountAdmin):
+class ProvenAdmin:
+    """Accounts and groups are changed by those alone who proved of late who they are."""
+
+    def save_model(self, request: HttpRequest, *args: Any) -> None:
+        reauth.require(request)
+        super().save_model(request, *args)  # type: ignore[misc]
+
+    def delete_model(self, request: HttpRequest, *args: Any) -> None:
+        reauth.require(request)
+        super().delete_model(request, *args)  # type: ignore[misc]
+
+    def delete_queryset(self, request: HttpRequest, *args: Any) -> None:
+        reauth.require(request)
+        super().delete_queryset(request, *args)  # type: ignore[misc]
+
+
+class AccountAdmin(ProvenAdmin, _AccountAdmin):
     """Accounts, as far as a person stands above them."""
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
@@ -74,6 +91,9 @@ class AccountAdmin(_AccountAdmin):
         """Set another person's password; one's own is changed where the old one is asked for."""
         if self._is_own(request, id):
             return redirect("admin:password_change")
+        account = self.get_object(request, unquote(id))
+        if request.method == "POST" and self.has_change_permission(request, account):
+            reauth.require(request)
         return super().user_change_password(request, id, form_url)
 
     def get_urls(self) -> list[Any]:
@@ -99,7 +119,7 @@ class AccountAdmin(_AccountAdmin):
         return named is not None and named.pk == request.user.pk
 
 
-class RoleAdmin(GroupAdmin):
+class RoleAdmin(ProvenAdmin, GroupAdmin):
     """Groups, as far as a person holds what they give, and is no member."""
 
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:

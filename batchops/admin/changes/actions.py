@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponseRedirect
@@ -14,6 +15,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 
 from batchops import audit
+from batchops.accounts import reauth
 from batchops.admin.changes.forms import CancelEndForm, DecisionForm, EndForm
 from batchops.admin.ui.addresses import to_preview
 from batchops.admin.ui.base import current_user, promise
@@ -59,6 +61,8 @@ def _stop(
 def _continue(
     request: HttpRequest, change: Change, user: User, actor: audit.Actor
 ) -> HttpResponseRedirect:
+    if change.expanding_count > settings.REAUTH_ABOVE:
+        reauth.require(request)
     lifecycle.proceed(change, user=user, actor=actor)
     promise(request, "The change continues.")
     return to_page(change)
@@ -69,6 +73,7 @@ def _approve(
 ) -> HttpResponseRedirect:
     approvals.require_may_decide(change, user, actor)
     decision = _cleaned(DecisionForm(request.POST))
+    reauth.require(request)
     approvals.approve(change, user=user, actor=actor, **decision)
     messages.success(request, "Approved.")
     return to_page(change)

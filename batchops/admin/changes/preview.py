@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
@@ -15,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from batchops import audit
+from batchops.accounts import reauth
 from batchops.admin.changes.forms import ConfirmForm, initial_for
 from batchops.admin.changes.tabs import Tab, page_of_tab
 from batchops.admin.ui.base import add_service_error, current_user
@@ -109,6 +111,8 @@ def _confirm(
 ) -> HttpResponseRedirect | None:
     """Confirm a draft; None when the form has to be shown again with what is wrong."""
     given: dict[str, Any] = form.cleaned_data
+    if change.expanding_count > settings.REAUTH_ABOVE:
+        reauth.require(request)
     try:
         lifecycle.confirm(
             change, user=current_user(request), actor=audit.Actor.of_request(request), **given

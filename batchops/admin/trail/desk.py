@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from batchops import permissions
+from batchops.accounts import reauth
 from batchops.admin.trail.forms import (
     ExportForm,
     ReviewForm,
@@ -124,6 +125,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
     form, chosen = ExportForm(request.POST), TrailFilterForm(request.GET)
     if not form.is_valid() or not chosen.is_valid():
         return trail_page(request, export=form)
+    reauth.require(request)
     trail_filter = chosen.trail_filter
     try:
         places = quotas.begin_export(current_user(request))

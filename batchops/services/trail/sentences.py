@@ -63,6 +63,7 @@ _DID: Final[dict[str, str]] = {
     Action.ACCOUNT_SIGNED_IN: "signed in",
     Action.ACCOUNT_SIGN_IN_FAILED: "failed to sign in",
     Action.ACCOUNT_SIGN_IN_HELD_BACK: "was held back at the sign-in",
+    Action.ACCOUNT_PROVED: "gave the password again",
     Action.ACCOUNT_SIGNED_OUT: "signed out",
     Action.ACCOUNT_SESSION_ENDED: "ended a session of",
     Action.ACCOUNT_CREATED: "created the account",
