@@ -43,7 +43,7 @@ def asks(response: Any) -> bool:
     return b"Is it you?" in response.content
 
 
-def hidden_fields(response: HttpResponse) -> dict[str, list[str]]:
+def hidden_fields(response: Any) -> dict[str, list[str]]:
     """What the page carries on, as a browser would send it."""
     fields: dict[str, list[str]] = {}
     page = response.content.decode().partition('class="proof"')[2]

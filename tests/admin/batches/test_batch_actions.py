@@ -232,6 +232,7 @@ def test_a_release_is_refused_to_those_who_may_only_take_back(
 ) -> None:
     operator.groups.clear()
     give(operator, "view_batch", "request_change")
+    client.force_login(operator)
     world.batch(expires_on=TOMORROW, paused=True)
     act(client, "resume")
     assert not Change.objects.exists()

@@ -146,6 +146,7 @@ def test_a_permission_taken_away_meanwhile_is_said_and_recorded(
     batch(paused=True)
     change = draft(operator, RESUME)
     operator.groups.set(Group.objects.filter(name="Viewer"))
+    signed_in.force_login(operator)
     answer = signed_in.post(page(change), {"seen": change.fingerprint, "reason": "x"}, follow=True)
     assert "let outreach reach more people" in answer.content.decode()
     change.refresh_from_db()
