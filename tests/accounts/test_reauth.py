@@ -69,7 +69,7 @@ def test_the_right_password_goes_on_with_all_that_was_sent(administrator: User, 
     name = 'a "quoted" <name> & ümläut\r\nof two lines'
     sent = {"name": name, "permissions": ["1", "2"], "more": groups}
     page = client.post("/auth/group/add/?_popup=1", sent)
-    assert hidden_fields(page) == {**sent, "name": [name]}  # type: ignore[arg-type]
+    assert hidden_fields(page) == {**sent, "name": [name]}
     assert 'action="/auth/group/add/?_popup=1"' in page.content.decode()
     assert client.post("/auth/group/add/", hidden_fields(page) | PASSWORD).status_code == 302
     assert Group.objects.get(name=name).permissions.count() == 2
