@@ -11,8 +11,8 @@ from django.test import Client
 
 from tests.admin.hostile import Reading
 
-QUESTIONS: Final = 2
-"""Most values in the query of an address that is visited."""
+OBJECTS: Final = 2
+"""Pages visited of each kind: addresses without a query that differ in nothing but values."""
 
 
 class Visit(NamedTuple):
@@ -20,11 +20,15 @@ class Visit(NamedTuple):
 
     address: str
     response: Any
+    reading: Reading
     linked_from: str
 
 
-def crawl(client: Client, start: Iterable[str], samples: int) -> Iterator[Visit]:
-    """Visit the addresses given and follow every link, so many of each kind."""
+def crawl(client: Client, start: Iterable[str], questions: int) -> Iterator[Visit]:
+    """Visit the addresses given and follow every link, a few of each kind.
+
+    An address whose query has more than so many values is not visited.
+    """
     waiting = list(start)
     known, linked = set(waiting), dict[str, str]()
     visited: dict[tuple[str, ...], int] = {}
@@ -32,11 +36,15 @@ def crawl(client: Client, start: Iterable[str], samples: int) -> Iterator[Visit]
         address = waiting.pop()
         kind = kind_of(address)
         visited[kind] = visited.get(kind, 0) + 1
-        if visited[kind] > samples or len(kind) > QUESTIONS + 1:
+        asked = len(kind) - 1
+        if visited[kind] > (1 if asked else OBJECTS) or asked > questions:
             continue
         response = client.get(address)
-        yield Visit(address, response, linked.get(address, ""))
-        found = {urljoin(address, link).partition("#")[0] for link in links_of(response)}
+        reading = Reading(text_of(response))
+        if response.has_header("Location"):
+            reading.links.add(response["Location"])
+        yield Visit(address, response, reading, linked.get(address, ""))
+        found = {urljoin(address, link).partition("#")[0] for link in reading.links}
         inside = {link for link in found if re.match(r"/(?!/|static/)", link)}
         waiting += sorted(inside - known)
         known |= inside
@@ -49,12 +57,6 @@ def kind_of(address: str) -> tuple[str, ...]:
     parts = urlsplit(address)
     path = re.sub(r"/(batchops|auth)/(\w+)/[^/]+/", r"/\1/\2/*/", parts.path)
     return path, *sorted(parse_qs(parts.query, keep_blank_values=True))
-
-
-def links_of(response: Any) -> set[str]:
-    if response.has_header("Location"):
-        return {response["Location"]}
-    return Reading(text_of(response)).links
 
 
 def text_of(response: Any) -> str:
