@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db
 
 HOME: Final = reverse("admin:index")
 
+
 @pytest.mark.once  # Whatever database: the budgets of queries visit the same pages.
 def test_every_link_of_every_page_leads_somewhere_for_every_role(
     make_person: Callable[..., User], running_worker: None

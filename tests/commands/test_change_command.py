@@ -22,7 +22,7 @@ from batchops.services.changes import lifecycle
 from batchops.services.push import driver
 from tests.services.push.world import fill
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 
 def run(*words: str) -> tuple[int, str, str]:

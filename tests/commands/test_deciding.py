@@ -17,7 +17,7 @@ from batchops.services.changes import timed_pauses
 from tests.commands.test_changes_command import run
 from tests.services.changes.world import batches, confirm, draft
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 HOUR = dt.timedelta(hours=1)
 

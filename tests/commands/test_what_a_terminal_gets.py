@@ -21,7 +21,7 @@ from batchops.models import Batch, Campaign, Change, ChangeState
 from batchops.services.changes import drafts
 from batchops.syllable.patch import BatchPatch
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 HOSTILE = "x\x1b[2J\x1b]0;owned\x07\x9b31m\r\u202eevil\u200b\u2028\nBatch 1: applied"
 """Clears the screen, names the window, colours, turns around, hides, and forges a line."""

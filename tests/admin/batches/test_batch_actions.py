@@ -17,7 +17,7 @@ from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.mirror import refresh
 from tests.services.changes import world
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 LIST = reverse("admin:batchops_batch_changelist")
 TOMORROW = timezone.now() + dt.timedelta(days=1)

@@ -18,7 +18,7 @@ from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.mirror import sync
 from tests.services.changes import world
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 TOMORROW = timezone.now() + dt.timedelta(days=1)
 

@@ -26,7 +26,7 @@ from tests.services.changes.world import (
     ended,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 ROLES = ("operator", "approver", "auditor", "viewer", "administrator")
 

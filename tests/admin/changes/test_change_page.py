@@ -29,7 +29,7 @@ from tests.services.changes.world import (
     ended,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 QUERIES_AT_MOST = 22
 

@@ -26,7 +26,7 @@ from tests.services.changes.world import (
     draft,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_mirror")]
+pytestmark = [pytest.mark.once, pytest.mark.django_db, pytest.mark.usefixtures("fresh_mirror")]
 
 
 @pytest.mark.parametrize(("most", "state"), [(3, "queued"), (2, "awaiting_approval")])

@@ -10,7 +10,7 @@ from django.urls import reverse
 from batchops.models import Action, AuditEntry
 from tests.admin.trail.trail import address, write
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 READING = ("changelist", "change", "person", "report")
 REVIEWING = ("desk", "sample")

@@ -149,6 +149,7 @@ def rows(count: int) -> None:
         User.objects.create_user(f"user-{number}", is_staff=True)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("model", "query", "size"),
     [
@@ -222,6 +223,7 @@ def test_what_a_person_may_not_see_is_denied_and_recorded_whatever_the_address(
     assert AuditEntry.objects.filter(action="access.denied").count() == 1
 
 
+@pytest.mark.once
 def test_every_link_of_a_list_is_one_that_it_takes(client: Client) -> None:
     rows(130)
     for model, query in LISTS.items():

@@ -21,7 +21,7 @@ from batchops.models import AuditEntry, ChangeState
 from tests.deployment.loading import without_static_files
 from tests.services.changes import world
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 PASTE = reverse("admin:batchops_batch_paste")
 

@@ -20,7 +20,7 @@ from batchops.syllable.patch import CLEAR, BatchPatch
 from tests.admin.trail.trail import write
 from tests.services.changes import world
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 LIST: Final = reverse("admin:batchops_batch_changelist")
 BERLIN: Final = "Europe/Berlin"
