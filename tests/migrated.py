@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from pathlib import Path
 from typing import Final
 
 from django.db import connection, transaction
@@ -22,6 +24,13 @@ def keep() -> None:
         cursor.execute(f"CREATE SCHEMA {SCHEMA}")
         for table in _filled(_tables()):
             cursor.execute(f"CREATE TABLE {SCHEMA}.{table} AS TABLE public.{table}")
+
+
+def write_to(file: Path) -> None:
+    """Make a database file of SQLite that is as it was then."""
+    with contextlib.closing(sqlite3.connect(file)) as copy:
+        _file.backup(copy)
+        copy.execute("PRAGMA journal_mode=WAL")
 
 
 def put_back() -> None:

@@ -79,13 +79,14 @@ class TimeZoneMiddleware:
 
 
 class SessionUseMiddleware:
-    """Moves on the end of a session that is used."""
+    """Moves on the end of a session that is used; to be asked by a probe is no use of it."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        sessions.note_use(request)
+        if request.path not in proxies.MACHINE_PATHS:
+            sessions.note_use(request)
         return self.get_response(request)
 
 
