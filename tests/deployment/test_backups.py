@@ -236,7 +236,7 @@ class TestOnSqlite:
         backup = backed_up(site)
         crash = (
             "import os, sqlite3, sys; d = sqlite3.connect(sys.argv[1]);"
-            "d.execute('PRAGMA journal_mode=WAL'); d.execute('DELETE FROM batchops_accounts_session');"
+            "d.execute('PRAGMA journal_mode=WAL'); d.execute('DELETE FROM auth_group_permissions');"
             "d.execute('UPDATE auth_user SET username = 9'); d.commit(); os._exit(0)"
         )
         subprocess.run([sys.executable, "-c", crash, str(site.file)], check=True, timeout=30)
