@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.deployment.loading import BASE
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-SAMPLE = BASE / "deploy" / "nginx" / "batchops.conf"
+FOLDER = BASE / "deploy" / "nginx"
 
 pytestmark = pytest.mark.skipif(
     NGINX is None, reason="nginx is not installed (apt-get install nginx)"
@@ -70,7 +70,8 @@ def upstream() -> Iterator[Upstream]:
 def configuration(tmp_path: Path) -> Path:
     """A whole configuration around the sample, on sockets in a folder, with its own certificate."""
     make_certificate(tmp_path)
-    text = SAMPLE.read_text().replace("/etc/ssl/batchops", str(tmp_path))
+    text = (FOLDER / "upstream.conf").read_text() + (FOLDER / "batchops.conf").read_text()
+    text = text.replace("/etc/ssl/batchops", str(tmp_path))
     for listen, used in (
         ("listen 80;", f"listen unix:{tmp_path}/plain;"),
         ("listen 443 ssl;", f"listen unix:{tmp_path}/tls ssl;"),
