@@ -220,20 +220,22 @@ def test_systemd_takes_the_units_and_finds_them_closed(path: Path, tmp_path: Pat
         path.read_text().replace("/opt/batchops/.venv/bin", str(Path(sys.executable).parent))
     )
     instance = tmp_path / path.name.replace("@", "@8000")
-    for command in (
-        ("verify", "--recursive-errors=no", "--man=no", str(instance)),
-        ("security", "--offline=true", f"--threshold={MOST_EXPOSED}", str(unit)),
-    ):
-        done = subprocess.run(
-            [str(ANALYZE), *command],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env={"PATH": os.defpath, "SYSTEMD_LOG_LEVEL": "warning"},
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert command[0] == "security" or done.stderr == ""
+    done = analyzed("verify", "--recursive-errors=no", "--man=no", str(instance))
+    assert (done.returncode, done.stderr) == (0, "")
+    done = analyzed("security", "--offline=true", f"--threshold={MOST_EXPOSED}", str(unit))
+    assert done.returncode == 0, done.stdout
+
+
+def analyzed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.defpath, "SYSTEMD_LOG_LEVEL": "warning"}
+    return subprocess.run(
+        [str(ANALYZE), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=environment,
+    )
 
 
 def copied() -> list[tuple[str, str]]:
