@@ -116,6 +116,7 @@ INSTALLED_APPS = [
     "batchops.metrics",
     "batchops.accounts",
     "batchops.notices",
+    "batchops.saved_views",
 ]
 
 MIDDLEWARE = [

@@ -53,6 +53,8 @@ class Action(models.TextChoices):
     BATCH_ID_SHARED = "batch.id_shared", "Id found in several campaigns"
     BATCH_ID_UNIQUE = "batch.id_unique", "Id in one campaign again"
 
+    BATCHES_EXPORTED = "export.batches", "Batch list exported"
+
     SYNC_REQUESTED = "sync.requested", "Sync requested"
     SYNC_FAILED = "sync.failed", "Sync failed"
     SYNC_RECOVERED = "sync.recovered", "Sync succeeded again"

@@ -196,6 +196,7 @@ class Batch(models.Model):
             models.Index(fields=["paused", "-last_updated_at", "batch_id"], name="batch_paused"),
             models.Index(fields=["expires_on", "batch_id"], name="batch_expiry"),
             models.Index(fields=["call_rate", "batch_id"], name="batch_rate"),
+            models.Index(fields=["created_at", "batch_id"], name="batch_created"),
             models.Index(fields=["expires_on", "batch_id"], name="batch_live", condition=LIVE),
             models.Index(
                 fields=["paused_by"], name="batch_paused_by", condition=Q(paused_by__isnull=False)

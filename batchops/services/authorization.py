@@ -43,6 +43,7 @@ MISSING: Final = {
     ),
     permissions.CONTROL_CHANGE: "You may not stop, continue or retry changes.",
     permissions.APPROVE_CHANGE: "You may not approve or reject changes.",
+    permissions.VIEW_BATCHES: "You may not see batches. Ask an administrator for a role.",
     permissions.RUN_SYNC: "You may not sync with the vendor.",
     permissions.EXPORT_TRAIL: "You may not export the audit trail. Ask for the role “Auditor”.",
     permissions.REVIEW_TRAIL: "You may not review the audit trail. Ask for the role “Auditor”.",

@@ -42,6 +42,7 @@ READS: Final = frozenset(
 
 KEEPS_ASIDE: Final = {
     "batchops/batch/paste/": "a list that nothing was done with yet",
+    "batchops/batch/look/": "columns and rows a page, for one's own eyes",
     "notices/read/": "what a person has read, which nobody else is told",
 }
 """Addresses that keep something for a person alone, which is no fact for the trail, and why."""

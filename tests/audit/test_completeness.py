@@ -19,12 +19,14 @@ from batchops.models import (
     Action,
     AuditEntry,
     AuditHead,
+    Batch,
     Change,
     ChangeState,
     DeniedTries,
     ItemState,
     SyncRun,
 )
+from batchops.services import batch_files
 from batchops.services.changes import approvals, drafts, emergency, lifecycle, timed_pauses
 from batchops.services.mirror import shared_ids, store, sync
 from batchops.services.proof import anchoring, last_seen, verdicts, watch
@@ -231,6 +233,11 @@ def export(world: World) -> None:
     exports.export(found, kind, description="everything", **as_(world.auditor))
 
 
+def export_batches(world: World) -> None:
+    kind = batch_files.BatchFileFormat.CSV
+    batch_files.export(Batch.objects.all(), kind, description="all", **as_(world.operator))
+
+
 def sign_off(world: World) -> None:
     start = timezone.now() - dt.timedelta(days=1)
     sign_offs.sign_off(start, timezone.now(), comment="seen", **as_(world.auditor))
@@ -282,6 +289,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     "proof.anchoring.acknowledge": (Action.AUDIT_ACKNOWLEDGED, acknowledge),
     "trail_files.archive.carry_out": (Action.AUDIT_ARCHIVED, carry_out_an_archive),
     "trail_files.archive.request": (Action.AUDIT_ARCHIVE_REQUESTED, ask_for_archive),
+    "batch_files.export": (Action.BATCHES_EXPORTED, export_batches),
     "trail_files.exports.export": (Action.AUDIT_EXPORTED, export),
     "proof.last_seen.check": (Action.AUDIT_ROLLED_BACK, roll_back),
     "trail.sign_offs.draw_sample": (

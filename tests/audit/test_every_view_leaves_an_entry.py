@@ -259,6 +259,10 @@ CHANGES: dict[tuple[str, str], Way] = {
         (Action.SYNC_REQUESTED,),
         select("batchops/batch/", "refresh", BATCH),
     ),
+    ("batchops/batch/export/", ""): Way(
+        (Action.BATCHES_EXPORTED,),
+        lambda w, client: send(client, "batchops/batch/export/", kind="csv"),
+    ),
     ("batchops/batch/<path:object_id>/change/", ""): Way(
         REQUESTED,
         lambda w, client: send(client, f"batchops/batch/{BATCH}/change/", paused="pause"),
@@ -392,6 +396,7 @@ def test_looking_at_a_page_changes_nothing_even_where_a_form_would(
     ("pattern", "form", "table"),
     [
         ("batchops/batch/paste/", {"batch_ids": BATCH}, "batchops.PastedIds"),
+        ("batchops/batch/look/", {"page_size": "20"}, "batchops_saved_views.ListSettings"),
         ("notices/read/", {"notice": "all"}, "batchops_notices.InboxItem"),
     ],
 )

@@ -158,10 +158,54 @@ def test_the_lists_can_be_read_on_a_phone_by_day_and_night(
         accessible(page)
 
 
-@pytest.mark.usefixtures("some_batches")
-def test_the_columns_fit_a_laptop(sign_in: SignIn, operator: User, live_server: LiveServer) -> None:
+@pytest.mark.usefixtures("some_batches", "running_worker")
+def test_single_keys_move_select_and_pause(
+    sign_in: SignIn, operator: User, live_server: LiveServer, accessible: Check
+) -> None:
+    page = sign_in(operator)
+    page.goto(f"{live_server.url}/batchops/batch/?show=on")
+    pause = page.get_by_role("button", name="Pause", exact=True)
+    expect(pause).to_be_disabled()
+    expect(pause).to_have_attribute("title", "Select batches first.")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    accessible(page)
+    page.keyboard.press("Escape")
+    for key in ("j", "j", "x"):
+        page.keyboard.press(key)
+    expect(page.locator("input.action-select").nth(1)).to_be_checked()
+    for key in ("j", "j", "Shift+X"):
+        page.keyboard.press(key)
+    expect(page.get_by_text("3 of 50 selected")).to_be_visible()
+    page.keyboard.press("u")
+    expect(pause).to_be_disabled()
+    page.keyboard.press("/")
+    page.keyboard.type("ajx")
+    expect(page.locator("#searchbar")).to_have_value("ajx")
+    page.locator("input.action-select").first.focus()
+    for key in ("a", "a", "p"):
+        page.keyboard.press(key)
+    expect(page.get_by_text("of 60 selected will be changed")).to_be_visible()
+
+
+@pytest.mark.usefixtures("some_batches", "running_worker")
+def test_a_laptop_shows_twenty_batches_and_keeps_headings_and_actions_in_sight(
+    sign_in: SignIn, operator: User, live_server: LiveServer, accessible: Check
+) -> None:
     page = sign_in(operator)
     page.goto(f"{live_server.url}/batchops/batch/")
+    bottom = "[...document.querySelectorAll('#result_list tbody tr')]"
+    assert page.evaluate(f"{bottom}[19].getBoundingClientRect().bottom") <= 800
+    page.get_by_text("Filters", exact=True).click()
+    accessible(page)
+    page.get_by_text("Columns", exact=True).first.click()
+    accessible(page)
+    page.evaluate("window.scrollTo(0, 500)")
+    bar = page.locator("#changelist .actions").bounding_box()
+    heading = page.locator("#result_list thead th").nth(1).bounding_box()
+    assert bar and heading
+    assert bar["y"] == 0
+    assert abs(heading["y"] - bar["height"]) <= 2
     inner, outer = page.evaluate(
         "[document.querySelector('#result_list').scrollWidth,"
         " document.querySelector('.results').clientWidth]"

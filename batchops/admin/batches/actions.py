@@ -209,6 +209,10 @@ class BatchActions(_Base):
         """How the batches were chosen, in words."""
         if not _is_across(request):
             return "Selected one by one in the batch list"
+        return f"All that match ({self.filter_words(request)})"
+
+    def filter_words(self, request: HttpRequest) -> str:
+        """What the address of the list narrows it to, in words."""
         changelist = self.get_changelist_instance(request)
         parts = [
             f"{spec.title}: {spec.chosen}"
@@ -217,7 +221,7 @@ class BatchActions(_Base):
         ]
         if changelist.query:
             parts.append(f"search: {changelist.query}")
-        return f"All that match ({'; '.join(parts)})"
+        return "; ".join(parts)
 
 
 def _is_across(request: HttpRequest) -> bool:

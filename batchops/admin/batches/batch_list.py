@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, cast
 
 from django.conf import settings
-from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
+from django.contrib import admin, messages
+from django.contrib.admin.templatetags.admin_list import result_headers
+from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db.models import Model, QuerySet
@@ -15,23 +17,31 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
-from batchops.admin.batches.actions import BatchActions
+from batchops import permissions
 from batchops.admin.batches.batch_page import BatchPage
+from batchops.admin.batches.files import BatchFiles
 from batchops.admin.batches.filters import SELECTS, BatchFilter, PastedFilter, ShowFilter
 from batchops.admin.batches.forms import PasteForm
-from batchops.admin.ui import columns, pills
+from batchops.admin.batches.periods import PERIODS
+from batchops.admin.ui import columns, pills, times
 from batchops.admin.ui.addresses import batch_id_in_form, batch_key
 from batchops.admin.ui.base import NulSafeChangeList, ReadOnlyAdmin, add_service_error, current_user
-from batchops.admin.ui.pills import Look
 from batchops.models import Batch, BatchCount, PastedIds
 from batchops.models.batch import counted
+from batchops.saved_views import list_settings
+from batchops.services.batch_files import BatchFileFormat
 from batchops.services.changes import pasted_ids
 from batchops.services.errors import InvalidInput
 from batchops.services.stats import batch_pages
 from batchops.services.stats.batch_pages import Matching
 
-SHARED = Look("warning", "bad")
+DEFAULT_COLUMNS: Final = frozenset(("identity", "campaign", "state", "expiry", "rate", "updated"))
+"""Columns of whoever chose none."""
+ID_ON_ONE_LINE: Final = 28
+"""Characters of an id that is broken between its words alone."""
+ALWAYS: Final = frozenset(("action_checkbox", "identity"))
 
 
 class BatchPaginator(Paginator[Batch]):
@@ -56,12 +66,20 @@ class BatchPaginator(Paginator[Batch]):
 
 
 class BatchList(NulSafeChangeList):
-    """A list whose links lead to every batch, also to one named by dots."""
+    """A list whose links lead to every batch, also to one named by dots.
+
+    All columns are there in one order, whoever looks, so that an address which sorts by the fifth
+    means the same to everybody; those that a person did not choose are not drawn.
+    """
 
     matching: Matching
 
     def get_results(self, request: HttpRequest) -> None:
         """The page that is asked for; beyond the last, as when batches have gone, the last."""
+        look = list_settings.of(current_user(request))
+        self.chosen_columns = DEFAULT_COLUMNS if look.columns is None else look.columns
+        self.list_per_page = look.page_size
+        self.may_act = bool(self.model_admin.get_actions(request))
         counts = None if self.query else BatchCount.objects.all()
         for one in self.filter_specs:
             counts = cast(BatchFilter, one).count(counts) if counts is not None else None
@@ -91,30 +109,85 @@ class BatchList(NulSafeChangeList):
     def url_for_result(self, result: Model) -> str:
         return reverse("admin:batchops_batch_change", args=[batch_key(result.pk)])
 
+    @property
+    def headings(self) -> list[dict[str, Any]]:
+        """The headings of the columns that are drawn."""
+        named = zip(self.list_display, result_headers(self), strict=True)
+        return [{**heading, "name": name} for name, heading in named if self._is_drawn(str(name))]
+
+    @property
+    def rows(self) -> Iterator[tuple[Batch, str, list[tuple[str, SafeString]]]]:
+        """Each batch with its address and its cells."""
+        names = [str(name) for name in self.list_display if self._is_drawn(str(name))]
+        for batch in self.result_list:
+            cells = [(name, getattr(self.model_admin, name)(batch)) for name in names]
+            yield batch, self.url_for_result(batch), cells
+
+    @property
+    def column_choices(self) -> list[tuple[str, str, bool]]:
+        """The columns that a person may choose: name, heading, whether it is drawn."""
+        return [
+            (name, str(getattr(self.model_admin, name).short_description), self._is_drawn(name))
+            for name in map(str, self.list_display)
+            if name not in ALWAYS
+        ]
+
+    @property
+    def filters_in_force(self) -> list[dict[str, str]]:
+        """What narrows the list, in words, each with the address of the list without it."""
+        found = [
+            {
+                "words": f"{spec.title}: {spec.chosen}",
+                "without": self.get_query_string(remove=[*spec.parameters, PAGE_VAR]),
+            }
+            for spec in self.filter_specs
+            if isinstance(spec, BatchFilter) and spec.is_in_force and not spec.is_shown_apart
+        ]
+        if self.query:
+            without = self.get_query_string(remove=[SEARCH_VAR, PAGE_VAR])
+            found.append({"words": f"search: {self.query}", "without": without})
+        return found
+
+    def _is_drawn(self, name: str) -> bool:
+        if name == "action_checkbox":
+            return self.may_act
+        return name in ALWAYS or name in self.chosen_columns
+
 
 @admin.register(Batch)
-class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
+class BatchAdmin(BatchFiles, BatchPage, ReadOnlyAdmin[Batch]):
     """The mirror of the vendor's batches."""
 
     change_list_template = "batchops/batches/list.html"
     list_display = (
         "identity",
-        "campaign_and_mode",
-        "status_and_flags",
-        "pause_and_why",
+        "campaign",
+        "mode",
+        "state",
+        "status",
         "expiry",
         "rate",
         "updated",
+        "updated_by",
+        "created",
+        "upload",
     )
     list_display_links = ("identity",)
-    list_filter = (ShowFilter, *SELECTS, PastedFilter)
+    list_filter = (ShowFilter, *SELECTS, *PERIODS, PastedFilter)
     list_select_related = ("campaign", "paused_by")
     search_fields = ("batch_id", "campaign__campaign_name")
+
+    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:  # type: ignore[override]
+        """All columns; the boxes count as the first also where there is nothing to be done."""
+        every: list[Any] = list(super().get_list_display(request))
+        return every if self.get_actions(request) else ["action_checkbox", *every]
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
             path("paste/", view(self.paste), name="batchops_batch_paste"),
+            path("export/", view(self.export), name="batchops_batch_export"),
+            path("look/", view(require_POST(keep_look)), name="batchops_batch_look"),
             path("<path:object_id>/counts/", view(self.counts), name="batchops_batch_counts"),
             *super().get_urls(),
         ]
@@ -131,6 +204,8 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
             "pasted_is_gone": bool(pasted),
             "kept_lists": pasted_ids.KEPT_LISTS,
             "kept_days": settings.KEEP_PASTED_IDS_DAYS,
+            "file_formats": BatchFileFormat.choices,
+            "page_sizes": list_settings.PAGE_SIZES,
             **(extra_context or {}),
         }
         return super().changelist_view(request, extra)
@@ -161,39 +236,65 @@ class BatchAdmin(BatchActions, BatchPage, ReadOnlyAdmin[Batch]):
 
     @admin.display(description="batch", ordering="batch_id")
     def identity(self, batch: Batch) -> SafeString:
-        return format_html('<bdi class="batch-id">{}</bdi>', batch.batch_id)
+        long = " is-long" if len(batch.batch_id) > ID_ON_ONE_LINE else ""
+        return format_html('<bdi class="batch-id{}">{}</bdi>', long, batch.batch_id)
 
     @admin.display(description="campaign", ordering="campaign__campaign_name")
-    def campaign_and_mode(self, batch: Batch) -> SafeString:
-        return format_html(
-            '<bdi>{}</bdi><span class="column-note"><bdi>{}</bdi></span>',
-            str(batch.campaign),
-            batch.campaign.mode,
-        )
+    def campaign(self, batch: Batch) -> SafeString:
+        return format_html('<bdi title="{0}">{0}</bdi>', str(batch.campaign))
 
-    @admin.display(description="status", ordering="status")
-    def status_and_flags(self, batch: Batch) -> SafeString:
-        alarm = pills.pill("Id in several campaigns", SHARED) if batch.shares_its_id else ""
-        changed = ""
-        if batch.changed_externally_at:
-            changed = pills.pill("Changed outside", Look("outside", "info"))
-        return format_html("{} {} {}", pills.batch_status(batch), alarm, changed)
+    @admin.display(description="mode")
+    def mode(self, batch: Batch) -> SafeString:
+        return format_html("<bdi>{}</bdi>", batch.campaign.mode or times.NOTHING)
 
-    @admin.display(description="paused", ordering="paused")
-    def pause_and_why(self, batch: Batch) -> SafeString:
-        return columns.pause(batch)
+    @admin.display(description="state", ordering="paused")
+    def state(self, batch: Batch) -> SafeString:
+        return columns.state(batch)
+
+    @admin.display(description="status at the vendor", ordering="status")
+    def status(self, batch: Batch) -> SafeString:
+        return pills.batch_status(batch)
 
     @admin.display(description="expires", ordering="expires_on")
     def expiry(self, batch: Batch) -> SafeString:
-        return columns.expiry(batch)
+        return columns.expiry_line(batch)
 
-    @admin.display(description="rate", ordering="call_rate")
+    @admin.display(description="an hour", ordering="call_rate")
     def rate(self, batch: Batch) -> SafeString:
-        return columns.rate(batch)
+        return columns.rate_line(batch)
 
-    @admin.display(description="updated", ordering="last_updated_at")
-    def updated(self, batch: Batch) -> SafeString:
-        return columns.updated(batch)
+    @admin.display(description="last changed", ordering="last_updated_at")
+    def updated(self, batch: Batch) -> SafeString | str:
+        return times.moment(batch.last_updated_at)
+
+    @admin.display(description="last changed by")
+    def updated_by(self, batch: Batch) -> SafeString:
+        return format_html('<bdi title="{0}">{0}</bdi>', batch.last_updated_by or times.NOTHING)
+
+    @admin.display(description="created", ordering="created_at")
+    def created(self, batch: Batch) -> SafeString | str:
+        return times.moment(batch.created_at)
+
+    @admin.display(description="file")
+    def upload(self, batch: Batch) -> SafeString:
+        return format_html('<bdi title="{0}">{0}</bdi>', batch.upload_filename or times.NOTHING)
+
+
+def keep_look(request: HttpRequest) -> HttpResponseRedirect:
+    """Keep the columns and the rows a page that a person chose, and show the list with them."""
+    user = current_user(request)
+    if not request.user.has_perm(permissions.VIEW_BATCHES):
+        raise PermissionDenied
+    size = request.POST.get("page_size", "")
+    if "reset" in request.POST:
+        list_settings.forget(user)
+    elif size in map(str, list_settings.PAGE_SIZES):
+        known = set(BatchAdmin.list_display)
+        list_settings.keep(user, known & set(request.POST.getlist("column")), int(size))
+    else:
+        messages.error(request, "Choose one of the numbers of rows, so that it can be kept.")
+    address, query = reverse("admin:batchops_batch_changelist"), request.POST.get("query", "")
+    return HttpResponseRedirect(f"{address}?{query}" if query else address)
 
 
 def _pasted(request: HttpRequest, form: PasteForm) -> PastedIds:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final, TypeVar, cast
 
 from django.contrib import admin
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.http import HttpRequest
 
 from batchops.admin.ui.base import current_user
@@ -27,12 +27,18 @@ from batchops.services.changes import pasted_ids
 NOT_STATED: Final = "-"
 """Stands in an address for a status or mode that the vendor left empty."""
 
+NOTHING: Final = Q(pk__in=())
+"""A condition that no batch fulfils."""
+
 Choices = list[tuple[str, str]]
 Asked = TypeVar("Asked", bound=BatchQuestions[Any])
 
 
 class BatchFilter(admin.SimpleListFilter):
     """A filter whose lack of a value, like an empty one, filters nothing."""
+
+    is_shown_apart = False
+    """Whether the page says in a place of its own what this filter does."""
 
     def __init__(
         self,
@@ -65,9 +71,9 @@ class BatchFilter(admin.SimpleListFilter):
 
     def count(self, counts: BatchCountQuerySet) -> BatchCountQuerySet | None:
         """The numbers of what is left; None where nobody keeps them."""
-        value = self.value()
-        if not value:
+        if not self.is_in_force:
             return counts
+        value = self.value() or ""
         if not self.is_counted or "\0" in value:
             return None
         return self.narrow(counts, value)
@@ -77,6 +83,16 @@ class BatchFilter(admin.SimpleListFilter):
         """What was chosen, in words; empty when nothing was."""
         value = self.value()
         return dict(self.options).get(value, value) if value else ""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What of the address belongs to this filter; empty values are left out of addresses."""
+        return {str(self.parameter_name): self.value() or ""}
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether the address asks for it."""
+        return bool(self.value())
 
     @property
     def options(self) -> Choices:
@@ -97,6 +113,9 @@ class ShowFilter(BatchFilter):
     title = "show"
     parameter_name = "show"
     default: Final = "present"
+    is_shown_apart = True
+    seldom: Final = ("changed_externally", "shared_id", "missing", "everything")
+    """Questions that are offered after the others."""
 
     QUESTIONS: ClassVar[dict[str, tuple[str, Answer]]] = {
         "present": ("All present", lambda batches, _: batches.present()),
@@ -159,15 +178,50 @@ class ShowFilter(BatchFilter):
         for value, title in self.options:
             yield {
                 "selected": self.asked == value,
-                "query_string": changelist.get_query_string({self.parameter_name: value}),
+                "query_string": changelist.get_query_string({self.parameter_name: value}, ["p"]),
                 "display": title,
+                "seldom": value in self.seldom and self.asked != value,
             }
 
 
 class SelectFilter(BatchFilter):
-    """A filter that is chosen from a list."""
+    """A filter that is chosen from a list: those that are so, or those that are not."""
 
     is_select = True
+    further_parameters: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls) -> None:
+        cls.further_parameters = (f"{cls.parameter_name}_not",)
+
+    def __init__(self, request: HttpRequest, params: dict[str, list[str]], *more: Any) -> None:
+        self.not_name = self.further_parameters[0]
+        self.is_negated = bool(params.pop(self.not_name, [""])[-1])
+        require_choice(self.not_name, request.GET.get(self.not_name), ("1",))
+        super().__init__(request, params, *more)
+
+    def narrow(self, batches: Asked, value: str) -> Asked:
+        condition = self.condition(value)
+        return batches.filter(~condition if self.is_negated else condition)
+
+    @abc.abstractmethod
+    def condition(self, value: str) -> Q:
+        """What a batch with a value fulfils."""
+
+    @property
+    def chosen(self) -> str:
+        left_out = self.is_negated and self.value()
+        return f"not {self.chosen_option}" if left_out else self.chosen_option
+
+    @property
+    def chosen_option(self) -> str:
+        """The option that is chosen, or, where negated, left out."""
+        return super().chosen
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What of the address belongs to this filter."""
+        negated = "1" if self.is_negated else ""
+        return {str(self.parameter_name): self.value() or "", self.not_name: negated}
 
 
 class StatusFilter(SelectFilter):
@@ -183,8 +237,8 @@ class StatusFilter(SelectFilter):
         found = there.values_list("status", flat=True)
         return [(status or NOT_STATED, _status_words(status)) for status in found]
 
-    def narrow(self, batches: Asked, value: str) -> Asked:
-        return batches.filter(status="" if value == NOT_STATED else value)
+    def condition(self, value: str) -> Q:
+        return Q(status="" if value == NOT_STATED else value)
 
 
 class CampaignFilter(SelectFilter):
@@ -195,17 +249,17 @@ class CampaignFilter(SelectFilter):
     is_counted = True
 
     @property
-    def chosen(self) -> str:
+    def chosen_option(self) -> str:
         """Name and number: two campaigns may have the same name."""
         value = self.value()
-        return f"{super().chosen} (number {value})" if value else ""
+        return f"{super().chosen_option} (number {value})" if value else ""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(str(campaign.pk), str(campaign)) for campaign in campaigns(request)]
 
-    def narrow(self, batches: Asked, value: str) -> Asked:
+    def condition(self, value: str) -> Q:
         known = {str(campaign.pk) for campaign in campaigns(self.request)}
-        return batches.filter(campaign_id=int(value)) if value in known else batches.none()
+        return Q(campaign_id=int(value)) if value in known else NOTHING
 
 
 class ModeFilter(SelectFilter):
@@ -219,10 +273,10 @@ class ModeFilter(SelectFilter):
         modes = sorted({campaign.mode for campaign in campaigns(request)})
         return [(mode or NOT_STATED, mode or "Not stated") for mode in modes]
 
-    def narrow(self, batches: Asked, value: str) -> Asked:
+    def condition(self, value: str) -> Q:
         mode = "" if value == NOT_STATED else value
         using = [item.pk for item in campaigns(self.request) if item.mode == mode]
-        return batches.filter(campaign_id__in=using)
+        return Q(campaign_id__in=using)
 
 
 class LabelFilter(SelectFilter):
@@ -236,9 +290,9 @@ class LabelFilter(SelectFilter):
         labels = {str(label) for campaign in campaigns(request) for label in campaign.labels}
         return [(label, label) for label in sorted(labels) if label]
 
-    def narrow(self, batches: Asked, value: str) -> Asked:
+    def condition(self, value: str) -> Q:
         bearing = [item.pk for item in campaigns(self.request) if value in item.labels]
-        return batches.filter(campaign_id__in=bearing)
+        return Q(campaign_id__in=bearing)
 
 
 class PausedByFilter(SelectFilter):
@@ -252,8 +306,8 @@ class PausedByFilter(SelectFilter):
         names = paused.values_list("paused_by__requested_by_name", flat=True).distinct()
         return [(name, name) for name in sorted(names)]
 
-    def narrow(self, batches: Asked, value: str) -> Asked:
-        return batches.filter(paused=True, paused_by__requested_by_name=value)
+    def condition(self, value: str) -> Q:
+        return Q(paused=True, paused_by__requested_by_name=value)
 
 
 class PastedFilter(BatchFilter):
@@ -261,6 +315,7 @@ class PastedFilter(BatchFilter):
 
     title = "pasted list"
     parameter_name = "pasted"
+    is_shown_apart = True
 
     @property
     def chosen(self) -> str:

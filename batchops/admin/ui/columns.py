@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from batchops.admin.ui import pills, times
 from batchops.admin.ui.pills import Look
-from batchops.models import Batch, Change
+from batchops.models import Batch, Change, KnownStatus
 
 REASON_SHOWN: Final = 45
 """Characters of a reason in a list."""
+REASON_READ: Final = 300
+"""Characters of a reason on a line that the page cuts and screen readers read out."""
 
 
 def pause(batch: Batch) -> SafeString:
@@ -30,15 +33,57 @@ def pause(batch: Batch) -> SafeString:
     )
 
 
-def pause_words(batch: Batch) -> SafeString:
-    """Who paused a batch: "paused by Olivia until Mon 08:00: wrong list"."""
+def state(batch: Batch) -> SafeString:
+    """The state of a batch on one line: paused, by whom, until when and why; or its status.
+
+    What does not fit is cut by the page alone: it is read out in full, and shown on hover.
+    """
+    gone_or_ended = batch.is_gone or batch.has_ended
+    flags = [pills.flag(words, look) for words, look in _flags(batch)]
+    parts = [pills.batch_status(batch)] if gone_or_ended or not batch.paused else []
+    note: SafeString | str = ""
+    title = ""
+    if batch.paused:
+        parts.append(pills.pill("Paused", Look("pause", "warn")))
+        note, title = pause_words(batch, REASON_READ), pause_title(batch)
+    elif batch.paused is None and not gone_or_ended:
+        note = title = "whether it is paused is not stated"
+    elif batch.status == KnownStatus.PAUSED:
+        note = title = "but the vendor says that it is not paused"
+    return format_html(
+        '<span class="state" title="{}">{} <span class="state-note">{}</span></span>',
+        title,
+        format_html_join(" ", "{}", ((part,) for part in (*parts, *flags))),
+        note,
+    )
+
+
+def _flags(batch: Batch) -> Iterator[tuple[str, Look]]:
+    """What besides its state somebody should know of a batch."""
+    if batch.shares_its_id:
+        yield "Id in several campaigns", Look("warning", "bad")
+    if batch.changed_externally_at:
+        yield "Changed outside", Look("outside", "info")
+
+
+def pause_title(batch: Batch) -> str:
+    """Who paused a batch, until when exactly, and the whole reason."""
     change = batch.paused_by
     if change is None:
-        return format_html("{}", "paused outside batchops")
+        return "Paused outside batchops"
+    until = f" until {times.in_words(change.resume_at)}" if change.resume_at else ", with no end"
+    return f"Paused by {change.requested_by_name}{until}: {change.reason or 'no reason stated'}"
+
+
+def pause_words(batch: Batch, shown: int = REASON_SHOWN) -> SafeString:
+    """Who paused a batch: "by Olivia until Mon 08:00: wrong list"."""
+    change = batch.paused_by
+    if change is None:
+        return format_html("{}", "outside batchops")
     until = format_html(" until {}", times.moment(change.resume_at)) if change.resume_at else ""
-    reason = Truncator(change.reason).chars(REASON_SHOWN)
+    reason = Truncator(change.reason).chars(shown)
     why = format_html(": <bdi>{}</bdi>", reason) if reason else ""
-    return format_html("paused by <bdi>{}</bdi>{}{}", change.requested_by_name, until, why)
+    return format_html("by <bdi>{}</bdi>{}{}", change.requested_by_name, until, why)
 
 
 def expiry(batch: Batch) -> SafeString:
@@ -55,6 +100,29 @@ def expiry(batch: Batch) -> SafeString:
     )
 
 
+def expiry_line(batch: Batch) -> SafeString:
+    """When a batch expires, on one line: how long from now, and when in few words."""
+    moment = batch.expires_on
+    if moment is None:
+        return quiet("Never")
+    away = moment - timezone.now()
+    words = f"in {times.span(away)}" if away.total_seconds() > 0 else f"{times.span(-away)} ago"
+    note = format_html('<span class="column-note">{}</span>', times.moment(moment))
+    return format_html("{} {}", words, note)
+
+
+def rate_line(batch: Batch) -> SafeString:
+    """Attempts an hour on one line, and whose rate that is where it is not the batch's own."""
+    if batch.auto_call_rate:
+        return format_html("{}", "Automatic")
+    if batch.call_rate is not None:
+        return format_html("{}", f"{batch.call_rate:,}")
+    rate_of_campaign = batch.campaign.hourly_rate
+    if rate_of_campaign is None:
+        return quiet("Campaign's")
+    return format_html('{} <span class="column-note">campaign\'s</span>', f"{rate_of_campaign:,}")
+
+
 def rate(batch: Batch) -> SafeString:
     """At which rate people are reached, and whose rate that is."""
     if batch.auto_call_rate:
@@ -68,16 +136,6 @@ def rate(batch: Batch) -> SafeString:
         '<span class="nowrap">{} an hour</span><span class="column-note">{}</span>',
         f"{rate_of_campaign:,}",
         "campaign's",
-    )
-
-
-def updated(batch: Batch) -> SafeString:
-    """When the vendor last changed a batch, and for whom."""
-    return format_html(
-        '<span class="nowrap">{}</span><span class="column-note" title="{}"><bdi>{}</bdi></span>',
-        times.moment(batch.last_updated_at),
-        batch.last_updated_by,
-        Truncator(batch.last_updated_by).chars(60),
     )
 
 

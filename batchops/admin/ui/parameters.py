@@ -72,6 +72,12 @@ def judges_itself(view: View) -> View:
     return view
 
 
+def takes_what_the_list_takes(view: View) -> View:
+    """Mark a view that does something with a list as its address narrows and sorts it."""
+    view.takes_list = True  # type: ignore[attr-defined]
+    return view
+
+
 def check(request: HttpRequest, view: Callable[..., Any]) -> None:
     """Raise RefusedParameter for what a view of the site does not take."""
     if not request.GET:
@@ -150,7 +156,8 @@ def _names_of(
         names: frozenset[str] | None = view.query_names
         return names
     name = getattr(view, "__name__", "")
-    if name == "changelist_view" and model_admin is not None:
+    is_list = name == "changelist_view" or getattr(view, "takes_list", False)
+    if is_list and model_admin is not None:
         return _names_of_list(request, model_admin)
     return _STOCK.get(name, frozenset())
 
@@ -174,7 +181,7 @@ def _names_of_filter(
     one: Any, request: HttpRequest, model_admin: ModelAdmin[Any]
 ) -> Collection[str]:
     if isinstance(one, type):
-        return {one.parameter_name}  # type: ignore[attr-defined]
+        return {one.parameter_name, *getattr(one, "further_parameters", ())}  # type: ignore[attr-defined]
     path = str(one)
     field = get_fields_from_path(model_admin.model, path)[-1]
     spec = FieldListFilter.create(

@@ -121,6 +121,18 @@ def pill(word: str, look: Look) -> SafeString:
     return format_html('<span class="pill pill-{}">{}{}</span>', look.tone, icon(look.icon), word)
 
 
+def flag(word: str, look: Look) -> SafeString:
+    """A pill of its icon alone, with its word on hover and for screen readers."""
+    return format_html(
+        '<span class="pill pill-{} pill-flag" title="{}">{}'
+        '<span class="visually-hidden">{}</span></span>',
+        look.tone,
+        word,
+        icon(look.icon),
+        word,
+    )
+
+
 def status(value: str) -> SafeString:
     """A status of the vendor; one that is not known is shown as the vendor wrote it."""
     if value in KnownStatus.values:

@@ -31,6 +31,7 @@ ORDERS: Final = {
     "paused": ("paused", *RECENT),
     "expires_on": ("expires_on", "batch_id"),
     "call_rate": ("call_rate", "batch_id"),
+    "created_at": ("created_at", "batch_id"),
     "last_updated_at": ("last_updated_at", "-batch_id"),
 }
 """The whole order of a list that is sorted by a column: as an index has it."""
@@ -40,6 +41,7 @@ INDEXES: Final = {
     "paused": "batch_paused",
     "expires_on": "batch_expiry",
     "call_rate": "batch_rate",
+    "created_at": "batch_created",
     "last_updated_at": "batch_recent",
 }
 """The index that is in the order of a column."""

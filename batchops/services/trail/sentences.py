@@ -57,6 +57,7 @@ _DID: Final[dict[str, str]] = {
     Action.BATCH_ID_SHARED: "found several campaigns with the id of",
     Action.BATCH_ID_UNIQUE: "found only one campaign again with the id of",
     Action.BATCH_NOT_CONFIRMED: "could not confirm the change of",
+    Action.BATCHES_EXPORTED: "exported a list of batches",
     Action.SYNC_REQUESTED: "requested a sync",
     Action.SYNC_FAILED: "could not sync with the vendor",
     Action.SYNC_RECOVERED: "synced with the vendor again",
@@ -213,8 +214,9 @@ def _about(entry: AuditEntry, detail: Mapping[str, Any], zone: dt.tzinfo) -> str
     for name in ("account", "group", "path", "what"):
         if isinstance(detail.get(name), str):
             return shown(detail[name])
-    if isinstance(detail.get("entries"), int):
-        return f"({detail['entries']:,} entries)"
+    for name in ("entries", "batches"):
+        if isinstance(detail.get(name), int):
+            return f"({detail[name]:,} {name})"
     return ""
 
 

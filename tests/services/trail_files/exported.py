@@ -7,9 +7,10 @@ from pathlib import Path
 from django.contrib.auth.models import User
 
 from batchops import audit
+from batchops.services.table_files.writers import Export
 from batchops.services.trail.search import entries
 from batchops.services.trail.trail_filter import TrailFilter
-from batchops.services.trail_files.exports import Export, ExportFormat, export
+from batchops.services.trail_files.exports import ExportFormat, export
 from tools import verify_audit_export
 
 HOSTILE = (

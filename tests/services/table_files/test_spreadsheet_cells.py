@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchops.services.trail_files.spreadsheet_cells import as_text
+from batchops.services.table_files.spreadsheet_cells import as_text
 
 MARKED = (
     *("20261116.10", "20260324.9", "1E5", "1e-3", "12D4", "007", "0.10", "1,000", "50%", "$5"),
