@@ -26,12 +26,12 @@ from batchops.models import (
     ItemState,
     SyncRun,
 )
-from batchops.services import batch_files
 from batchops.services.changes import approvals, drafts, emergency, lifecycle, timed_pauses
 from batchops.services.mirror import shared_ids, store, sync
 from batchops.services.proof import anchoring, last_seen, verdicts, watch
 from batchops.services.proof.verification import Verdict
 from batchops.services.runs import read_back, run_state
+from batchops.services.table_files import batch_list
 from batchops.services.trail import search, sign_offs
 from batchops.services.trail.trail_filter import TrailFilter
 from batchops.services.trail_files import archive, exports
@@ -234,8 +234,8 @@ def export(world: World) -> None:
 
 
 def export_batches(world: World) -> None:
-    kind = batch_files.BatchFileFormat.CSV
-    batch_files.export(Batch.objects.all(), kind, description="all", **as_(world.operator))
+    kind = batch_list.BatchFileFormat.CSV
+    batch_list.export(Batch.objects.all(), kind, description="all", **as_(world.operator))
 
 
 def sign_off(world: World) -> None:
@@ -289,7 +289,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     "proof.anchoring.acknowledge": (Action.AUDIT_ACKNOWLEDGED, acknowledge),
     "trail_files.archive.carry_out": (Action.AUDIT_ARCHIVED, carry_out_an_archive),
     "trail_files.archive.request": (Action.AUDIT_ARCHIVE_REQUESTED, ask_for_archive),
-    "batch_files.export": (Action.BATCHES_EXPORTED, export_batches),
+    "table_files.batch_list.export": (Action.BATCHES_EXPORTED, export_batches),
     "trail_files.exports.export": (Action.AUDIT_EXPORTED, export),
     "proof.last_seen.check": (Action.AUDIT_ROLLED_BACK, roll_back),
     "trail.sign_offs.draw_sample": (

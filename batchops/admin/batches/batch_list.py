@@ -31,11 +31,11 @@ from batchops.admin.ui.base import NulSafeChangeList, ReadOnlyAdmin, add_service
 from batchops.models import Batch, BatchCount, PastedIds
 from batchops.models.batch import counted
 from batchops.saved_views import list_settings
-from batchops.services.batch_files import BatchFileFormat
 from batchops.services.changes import pasted_ids
 from batchops.services.errors import InvalidInput
 from batchops.services.stats import batch_pages
 from batchops.services.stats.batch_pages import Matching
+from batchops.services.table_files.batch_list import BatchFileFormat
 
 DEFAULT_COLUMNS: Final = frozenset(("identity", "campaign", "state", "expiry", "rate", "updated"))
 """Columns of whoever chose none."""

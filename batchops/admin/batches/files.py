@@ -13,9 +13,10 @@ from batchops import audit
 from batchops.admin.batches.actions import BatchActions
 from batchops.admin.ui.base import current_user
 from batchops.admin.ui.parameters import takes_what_the_list_takes
-from batchops.services import batch_files, quotas
-from batchops.services.batch_files import BatchFileFormat
+from batchops.services import quotas
 from batchops.services.errors import ChangeError, InvalidInput
+from batchops.services.table_files import batch_list
+from batchops.services.table_files.batch_list import BatchFileFormat
 
 
 class BatchFiles(BatchActions):
@@ -40,7 +41,7 @@ class BatchFiles(BatchActions):
             raise InvalidInput("Choose what the list is to be written as.")
         places = quotas.begin_export(current_user(request))
         try:
-            made = batch_files.export(
+            made = batch_list.export(
                 self.get_changelist_instance(request).queryset,
                 BatchFileFormat(kind),
                 user=current_user(request),

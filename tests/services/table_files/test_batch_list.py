@@ -17,9 +17,9 @@ from django.urls import reverse
 
 from batchops import audit
 from batchops.models import Action, AuditEntry, Batch, Change
-from batchops.services import batch_files
-from batchops.services.batch_files import BatchFileFormat
 from batchops.services.errors import InvalidInput, NotAllowed
+from batchops.services.table_files import batch_list
+from batchops.services.table_files.batch_list import BatchFileFormat
 from tests.services.changes import world
 from tests.services.trail_files.exported import HOSTILE
 
@@ -30,7 +30,7 @@ EXPORT = reverse("admin:batchops_batch_export")
 
 def exported(user: User, kind: BatchFileFormat, batches: Any = None) -> bytes:
     found = Batch.objects.order_by("pk") if batches is None else batches
-    made = batch_files.export(
+    made = batch_list.export(
         found, kind, user=user, actor=audit.Actor.of_user(user), description="all"
     )
     return b"".join(made.chunks)
