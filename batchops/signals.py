@@ -47,7 +47,7 @@ Subject = TypeVar("Subject", bound=Model)
 
 @receiver(user_logged_in)
 def record_sign_in(request: HttpRequest, user: User, **_: Any) -> None:
-    sessions.begin(request, "password")
+    sessions.begin(request)
     detail = {"method": sessions.method_of(request), "browser": sessions.browser_of(request)}
     actor = Actor.of_user(user, _ip(request))
     record_now(Fact(Action.ACCOUNT_SIGNED_IN, actor, outcome="ok", detail=detail))

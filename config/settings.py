@@ -169,6 +169,7 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
 ]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+MFA_REQUIRED_FOR = env.words("MFA_REQUIRED_FOR") or ["nobody" if DEMO else "changers"]
 REAUTH_MINUTES = env.whole("REAUTH_MINUTES", 10, 1, 1440)
 REAUTH_ABOVE = env.whole("REAUTH_ABOVE", 100, 0, 10_000_000)
 SESSION_ENGINE = "batchops.accounts.session_store"

@@ -20,6 +20,7 @@ os.environ |= {
     "DATA_DIR": os.environ["BATCHOPS_TEST_DATA"],
     "DEBUG": "off",
     "HTTPS_ONLY": "off",
+    "MFA_REQUIRED_FOR": "nobody",
     "QUEUE_URL": "memory://",
     "STATIC_ROOT": os.environ["BATCHOPS_TEST_DATA"] + "/static",
     "SECRET_KEY": "of-the-tests-alone",

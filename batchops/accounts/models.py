@@ -1,4 +1,4 @@
-"""Session: one browser in which a person is signed in."""
+"""Session: one browser in which a person is signed in. SecondFactor: what they have besides."""
 
 from __future__ import annotations
 
@@ -45,6 +45,34 @@ class Session(AbstractBaseSession):
     def handle(self) -> str:
         """Names the session on pages, where its key would open it."""
         return handle_of(self.session_key)
+
+
+class SecondFactor(models.Model):
+    """An authenticator app, a passkey, or one recovery code of a person."""
+
+    class Kind(models.TextChoices):
+        APP = "app", "Authenticator app"
+        PASSKEY = "passkey", "Passkey"
+        RECOVERY = "recovery", "Recovery code"
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="second_factors"
+    )
+    kind = models.CharField(max_length=16, choices=Kind)
+    name = models.CharField(max_length=60, blank=True, help_text="What its owner calls it.")
+    secret = models.TextField(help_text="Sealed; of a recovery code a digest, of a passkey public.")
+    counter = models.BigIntegerField(
+        default=0, help_text="The step of the last code of an app, which counts once."
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["user", "kind"], name="factor_user")]
+
+    def __str__(self) -> str:
+        return self.name or str(self.Kind(self.kind).label)
 
 
 def handle_of(key: str) -> str:

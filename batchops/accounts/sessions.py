@@ -6,6 +6,7 @@ Whoever ends one leaves an entry in the audit trail, in the same transaction.
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import Any, Final
 
 from django.conf import settings
@@ -25,13 +26,28 @@ SLICE: Final = 200
 """Sessions whose time is over that are ended in one transaction."""
 
 
-def begin(request: HttpRequest, method: str) -> None:
+@dataclass(frozen=True, slots=True)
+class How:
+    """By what a person signs in: in words, and the kind of second factor, where there was one."""
+
+    method: str = "password"
+    factor: str = ""
+
+
+def begin_by(request: HttpRequest, how: How) -> None:
+    """Say by what the person signs in whose session is about to begin."""
+    request.sign_in_how = how  # type: ignore[attr-defined]
+
+
+def begin(request: HttpRequest) -> None:
     """Note in the session when, where and how its person has signed in."""
+    how: How = getattr(request, "sign_in_how", How())
     request.session[ABOUT] = {
         "at": timezone.now().isoformat(),
         "address": audit.client_ip(request),
         "browser": browser_of(request),
-        "method": method,
+        "method": how.method,
+        "factor": how.factor,
     }
 
 
@@ -43,6 +59,16 @@ def browser_of(request: HttpRequest) -> str:
 def method_of(request: HttpRequest) -> str:
     """How the person of a request has signed in; empty where that is not known."""
     return str(request.session.get(ABOUT, {}).get("method", ""))
+
+
+def note_factor(request: HttpRequest, kind: str) -> None:
+    """Note that the person of a session has shown that they have a second factor."""
+    request.session[ABOUT] = {**request.session.get(ABOUT, {}), "factor": kind}
+
+
+def has_factor(request: HttpRequest) -> bool:
+    """Whether the person of a session has shown a second factor in it."""
+    return bool(request.session.get(ABOUT, {}).get("factor"))
 
 
 def note_use(request: HttpRequest) -> None:

@@ -1,16 +1,32 @@
-"""The form of the sign-in: tries are counted before the password is looked at."""
+"""The sign-in in its two steps: the password, and a second factor where the person has one."""
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+from typing import Any, Final
 
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth import login
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 
 from batchops import audit
-from batchops.accounts import throttling
+from batchops.accounts import sessions, throttling
+from batchops.accounts.factors import codes, factors
+from batchops.accounts.models import SecondFactor
 from batchops.audit import denials
 from batchops.models import Action
+
+HALF_WAY: Final = "sign_in_half_way"
+"""Where the session of nobody keeps whose password was right."""
+HALF_WAY_LASTS: Final = dt.timedelta(minutes=5)
+
+
+class NotSignedIn(Exception):
+    """The second step failed; the message says why."""
 
 
 class SignInForm(AdminAuthenticationForm):
@@ -27,6 +43,10 @@ class SignInForm(AdminAuthenticationForm):
         except throttling.HeldBack as refused:
             raise ValidationError(str(refused), code="held_back") from refused
         tried.give_back()
+        user = self.get_user()
+        if isinstance(user, User) and factors.has_any(user):
+            stop_half_way(self.request, user)
+            raise ValidationError("Now your second factor.", code="half_way")
         return cleaned
 
     def confirm_login_allowed(self, user: Any) -> None:
@@ -44,3 +64,65 @@ class SignInForm(AdminAuthenticationForm):
                 )
             )
             raise
+
+
+def stop_half_way(request: HttpRequest, user: User) -> None:
+    """Remember, in the session of nobody, whose password was right."""
+    request.session.cycle_key()
+    request.session[HALF_WAY] = {
+        "user": user.pk,
+        "at": timezone.now().isoformat(),
+        "backend": getattr(user, "backend", ""),
+        "hash": user.get_session_auth_hash(),
+    }
+
+
+def half_way(request: HttpRequest) -> User | None:
+    """Whose password was right a short time ago, as long as it still is."""
+    kept = request.session.get(HALF_WAY)
+    if not kept or timezone.now() > dt.datetime.fromisoformat(kept["at"]) + HALF_WAY_LASTS:
+        return None
+    user = User.objects.filter(pk=kept["user"], is_active=True).first()
+    if user is None or not constant_time_compare(kept["hash"], user.get_session_auth_hash()):
+        return None
+    user.backend = kept["backend"]  # type: ignore[attr-defined]
+    return user
+
+
+def finish_with_code(request: HttpRequest, user: User, code: str) -> SecondFactor.Kind:
+    """Sign in whose password was right, with a code. Raises NotSignedIn."""
+    kind = prove_with_code(request, user, code)
+    finish(request, user, kind)
+    return kind
+
+
+def prove_with_code(request: HttpRequest, user: User, code: str) -> SecondFactor.Kind:
+    """Use up a code of a person. Raises NotSignedIn; tries are held back and recorded."""
+    try:
+        # Counted apart from passwords, and for known devices too: a code is short.
+        tried = throttling.begin(request, f"{user.get_username()}\0second factor")
+    except throttling.HeldBack as refused:
+        raise NotSignedIn(str(refused)) from refused
+    kind = codes.take(user, code)
+    if kind is None:
+        failed(request, user, "The password was right, the code was not.")
+        raise NotSignedIn("This code is wrong, or was used before. Enter the one shown now.")
+    tried.give_back()
+    return kind
+
+
+def failed(request: HttpRequest, user: User, why: str) -> None:
+    """Record that the second step failed."""
+    actor = audit.Actor.nobody(user.get_username(), audit.client_ip(request))
+    detail = {"why": why, "browser": sessions.browser_of(request)}
+    denials.record(
+        audit.Fact(Action.ACCOUNT_SIGN_IN_FAILED, actor, outcome="denied", detail=detail)
+    )
+
+
+def finish(request: HttpRequest, user: User, kind: SecondFactor.Kind) -> None:
+    """Sign in whose password was right, and who has shown a second factor."""
+    request.session.pop(HALF_WAY, None)
+    how = sessions.How(f"password and {str(kind.label).lower()}", kind.value)
+    sessions.begin_by(request, how)
+    login(request, user)

@@ -13,14 +13,16 @@ from django.contrib import admin
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.http import urlencode
 
 from batchops import audit, permissions
 from batchops.accounts import devices, reauth, sessions
 from batchops.admin import dashboard
-from batchops.admin.accounts import own_account, proof
+from batchops.admin.accounts import factor_pages, own_account, proof, second_step
 from batchops.admin.notices import pages as notices
 from batchops.admin.ui import live, parameters, problems
 from batchops.admin.ui.base import StrictListAdmin
@@ -71,7 +73,7 @@ class BatchopsAdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[Any]:
         """Django's addresses, behind ours: its last one takes whatever is left."""
-        return [*own_account.urls(), *notices.urls(self), *super().get_urls()]
+        return [*own_account.urls(), *factor_pages.urls(), *notices.urls(self), *super().get_urls()]
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
         """Guard a page, and explain what Django leaves blank or passes over.
@@ -92,7 +94,8 @@ class BatchopsAdminSite(admin.AdminSite):
             try:
                 if self.has_permission(request):
                     parameters.check(request, view)
-                response = proof.take(request) or guarded(request, *args, **more)
+                closed = self.has_permission(request) and second_step.gate(request)
+                response = closed or proof.take(request) or guarded(request, *args, **more)
             except reauth.ProofNeeded:
                 return proof.ask(request)
             except parameters.RefusedParameter as refused:
@@ -118,6 +121,9 @@ class BatchopsAdminSite(admin.AdminSite):
         form = (getattr(response, "context_data", None) or {}).get("form")
         if form is not None and form.has_error(NON_FIELD_ERRORS, code="held_back"):
             response.status_code = HTTPStatus.TOO_MANY_REQUESTS
+        if form is not None and form.has_error(NON_FIELD_ERRORS, code="half_way"):
+            after = urlencode({"next": second_step.safe_next(request)})
+            return redirect(f"{reverse('admin:second_step')}?{after}")
         return response
 
     def password_change(

@@ -65,6 +65,8 @@ class Action(models.TextChoices):
     ACCOUNT_PROVED = "account.proved", "Signed in again"
     ACCOUNT_SIGNED_OUT = "account.signed_out", "Signed out"
     ACCOUNT_SESSION_ENDED = "account.session_ended", "Session ended"
+    ACCOUNT_FACTOR_ADDED = "account.factor_added", "Second factor added"
+    ACCOUNT_FACTOR_REMOVED = "account.factor_removed", "Second factor removed"
     ACCOUNT_CREATED = "account.created", "Account created"
     ACCOUNT_CHANGED = "account.changed", "Account changed"
     ACCOUNT_DELETED = "account.deleted", "Account deleted"

@@ -11,8 +11,9 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from batchops import audit
-from batchops.accounts import reauth, sessions
-from batchops.accounts.models import Session
+from batchops.accounts import reauth, sessions, sign_in
+from batchops.accounts.factors import codes, factors
+from batchops.accounts.models import SecondFactor, Session
 from batchops.accounts.session_store import SessionStore
 from batchops.audit import denials
 from batchops.models import (
@@ -36,6 +37,7 @@ from batchops.services.trail import search, sign_offs
 from batchops.services.trail.trail_filter import TrailFilter
 from batchops.services.trail_files import archive, exports
 from batchops.syllable.records import BatchRecord
+from tests.accounts.apps import code_of, with_app
 from tests.audit import trail
 from tests.audit.world import BATCH, World, as_, last_sequence, later
 from tests.audit.writing_services import writing_functions
@@ -43,6 +45,9 @@ from tests.audit.writing_services import writing_functions
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PART_OF = {
+    "accounts.factors.codes.take": "a code that is used up, by a sign-in that is recorded",
+    "accounts.factors.codes.write_recovery_codes": "part of adding or renewing, which is recorded",
+    "accounts.sign_in.finish_with_code": "a sign-in, which is recorded by the signal of Django",
     "accounts.throttling.begin": "a try that is counted; when none is left, that is recorded",
     "anchors.outlets.send_out": "how far anchors have left the database, which have entries each",
     "trail.reviewed_ranges.settle": "finishes what a review, which has its entry, left",
@@ -270,7 +275,48 @@ def prove_again(world: World) -> None:
     reauth.prove(request, world.operator, "password")
 
 
+def with_factor(world: World) -> dict[str, audit.Actor]:
+    with_app(world.operator)
+    return {"actor": as_(world.operator)["actor"]}
+
+
+def add_app(world: World) -> None:
+    secret = codes.new_secret()
+    given = {"actor": as_(world.operator)["actor"], "spared": None}
+    factors.add_app(world.operator, secret, code_of(secret), "phone", **given)
+
+
+def add_factor(world: World) -> None:
+    factor = SecondFactor(user=world.operator, kind=SecondFactor.Kind.PASSKEY, secret="{}")
+    factors.add(factor, "key", actor=as_(world.operator)["actor"], spared=None)
+
+
+def remove_factor(world: World) -> None:
+    given = with_factor(world)
+    factors.remove(world.operator, factors.of_user(world.operator)[0].pk, **given)
+
+
+def fail_the_second_step(world: World) -> None:
+    request = RequestFactory().post("/somewhere/")
+    with_app(world.operator)
+    with pytest.raises(sign_in.NotSignedIn):
+        sign_in.prove_with_code(request, world.operator, "000000")
+
+
 LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
+    "accounts.factors.factors.add": (Action.ACCOUNT_FACTOR_ADDED, add_factor),
+    "accounts.factors.factors.add_app": (Action.ACCOUNT_FACTOR_ADDED, add_app),
+    "accounts.factors.factors.remove": (Action.ACCOUNT_FACTOR_REMOVED, remove_factor),
+    "accounts.factors.factors.renew_recovery_codes": (
+        Action.ACCOUNT_FACTOR_ADDED,
+        lambda w: factors.renew_recovery_codes(w.operator, **with_factor(w)),
+    ),
+    "accounts.factors.factors.reset": (
+        Action.ACCOUNT_FACTOR_REMOVED,
+        lambda w: factors.reset(w.operator, why="lost", **with_factor(w)),
+    ),
+    "accounts.sign_in.failed": (Action.ACCOUNT_SIGN_IN_FAILED, fail_the_second_step),
+    "accounts.sign_in.prove_with_code": (Action.ACCOUNT_SIGN_IN_FAILED, fail_the_second_step),
     "accounts.reauth.prove": (Action.ACCOUNT_PROVED, prove_again),
     "accounts.sessions.end": (Action.ACCOUNT_SESSION_ENDED, end_a_session),
     "accounts.sessions.end_all": (Action.ACCOUNT_SESSION_ENDED, end_all_sessions),

@@ -20,6 +20,7 @@ from batchops.services import demo
 from batchops.services.proof import last_seen
 from batchops.services.proof.anchoring import generate_key
 from batchops.services.runs import run_state
+from tests.accounts.apps import with_app
 from tests.audit import trail
 from tests.audit.world import BATCH, World, actions_since, last_sequence, later
 
@@ -97,6 +98,11 @@ def sign_heads(world: World) -> None:
 
 REQUESTED_AND_CONFIRMED: Final = (Action.CHANGE_REQUESTED, Action.CHANGE_CONFIRMED)
 CHANGES: dict[tuple[str, str], Way] = {
+    ("reset_second_factor", ""): Way(
+        (Action.ACCOUNT_FACTOR_REMOVED,),
+        command("reset_second_factor", "olivia", "--reason", "lost the phone"),
+        lambda w: with_app(w.operator),
+    ),
     ("anchor_audit", ""): Way((Action.AUDIT_ANCHORED,), command("anchor_audit"), sign_heads),
     ("acknowledge_audit", ""): Way(
         (Action.AUDIT_ACKNOWLEDGED, Action.AUDIT_ANCHORED),

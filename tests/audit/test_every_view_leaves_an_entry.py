@@ -17,7 +17,7 @@ from django.test import Client, RequestFactory
 from django.urls import get_resolver
 from django.utils import timezone
 
-from batchops.accounts.models import Session
+from batchops.accounts.models import SecondFactor, Session
 from batchops.admin.changes import actions
 from batchops.models import (
     Action,
@@ -33,6 +33,7 @@ from batchops.notices import watching
 from batchops.notices.conditions import CONDITIONS
 from batchops.services.changes import drafts
 from batchops.services.runs import run_state
+from tests.accounts.apps import code_of, secret_on, with_app
 from tests.admin.trail.trail import write
 from tests.audit.addresses import KEEPS_ASIDE, READS, addresses, filled_in
 from tests.audit.world import BATCH, World, actions_since, as_, last_sequence, later
@@ -139,6 +140,23 @@ def ending(world: World) -> Change:
     return world.pushed(resume_at=later())
 
 
+def own_factor() -> SecondFactor:
+    return SecondFactor.objects.get(user__username="ada", kind=SecondFactor.Kind.APP)
+
+
+def add_app(world: World, client: Client) -> None:
+    page = client.get("/account/second-factors/app/").content.decode()
+    send(client, "account/second-factors/app/", code=code_of(secret_on(page)))
+
+
+def sign_in_in_two_steps(world: World, _: Client) -> None:
+    secret, client = with_app(world.operator), Client()
+    begun = last_sequence()
+    client.post("/login/", {"username": "olivia", "password": "password"})
+    assert actions_since(begun) == []
+    send(client, "login/second-step/", code=code_of(secret))
+
+
 DO: Final = "batchops/change/<uuid:pk>/do/<slug:action>/"
 
 CHANGES: dict[tuple[str, str], Way] = {
@@ -151,6 +169,23 @@ CHANGES: dict[tuple[str, str], Way] = {
         lambda w, _: send(Client(), "login/", username="olivia", password="guessed"),
     ),
     ("logout/", ""): Way((Action.ACCOUNT_SIGNED_OUT,), lambda w, client: send(client, "logout/")),
+    ("login/second-step/", ""): Way((Action.ACCOUNT_SIGNED_IN,), sign_in_in_two_steps),
+    ("account/second-factors/app/", ""): Way((Action.ACCOUNT_FACTOR_ADDED,), add_app),
+    ("account/second-factors/<int:pk>/remove/", ""): Way(
+        (Action.ACCOUNT_FACTOR_REMOVED,),
+        lambda w, client: send(client, f"account/second-factors/{own_factor().pk}/remove/"),
+        lambda _: with_app(User.objects.get(username="ada")),
+    ),
+    ("account/second-factors/recovery-codes/", ""): Way(
+        (Action.ACCOUNT_FACTOR_ADDED,),
+        lambda w, client: send(client, "account/second-factors/recovery-codes/"),
+        lambda _: with_app(User.objects.get(username="ada")),
+    ),
+    ("auth/user/<int:pk>/sessions/", "reset"): Way(
+        (Action.ACCOUNT_FACTOR_REMOVED,),
+        on_account("sessions/", which="reset-second-factor"),
+        lambda w: with_app(w.operator),
+    ),
     ("account/sessions/end/", ""): Way(
         (Action.ACCOUNT_SESSION_ENDED,),
         lambda w, client: send(client, "account/sessions/end/", which="all"),

@@ -18,7 +18,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
 
+from batchops import audit
 from batchops.accounts import reauth
+from batchops.accounts.factors import factors
 from batchops.admin.accounts import own_account
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 else:
     _AccountAdmin = UserAdmin
 
+RESET: Final = "reset-second-factor"
 OWN_RIGHTS: Final = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
 
@@ -105,11 +108,18 @@ class AccountAdmin(ProvenAdmin, _AccountAdmin):
         account = get_object_or_404(User, pk=pk)
         if not self.has_change_permission(request, account):
             raise PermissionDenied("the sessions of this account")
+        if request.method == "POST" and request.POST.get("which") == RESET:
+            reauth.require(request)
+            actor = audit.Actor.of_request(request)
+            factors.reset(account, actor=actor, why="by whoever keeps accounts")
+            messages.success(request, "The second factor is reset, and the sessions are ended.")
+            return redirect("admin:auth_user_sessions", pk)
         if request.method == "POST":
             ended = own_account.end_chosen(request, account, "by whoever keeps accounts")
             messages.success(request, own_account.told(ended))
             return redirect("admin:auth_user_sessions", pk)
         context = {"title": f"Sessions of {account}", "account": account}
+        context["factors"] = factors.of_user(account)
         context |= own_account.listed(request, account) | self.admin_site.each_context(request)
         return render(request, "batchops/accounts/of_account.html", context)
 

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from batchops import audit
 from batchops.accounts import sessions
+from batchops.accounts.factors import factors
 from batchops.admin.ui.base import current_user
 
 THE_OTHERS: Final = "others"
@@ -41,6 +42,7 @@ def own_account(request: HttpRequest) -> HttpResponse:
     """Name, roles, and each browser in which the person is signed in."""
     user = current_user(request)
     context = {"title": "Your account", "account": user, **listed(request, user)}
+    context["factors"] = factors.of_user(user)
     return render(request, "batchops/accounts/own.html", {**site.each_context(request), **context})
 
 

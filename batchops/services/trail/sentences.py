@@ -67,6 +67,8 @@ _DID: Final[dict[str, str]] = {
     Action.ACCOUNT_PROVED: "gave the password again",
     Action.ACCOUNT_SIGNED_OUT: "signed out",
     Action.ACCOUNT_SESSION_ENDED: "ended a session of",
+    Action.ACCOUNT_FACTOR_ADDED: "added a second factor to",
+    Action.ACCOUNT_FACTOR_REMOVED: "removed a second factor of",
     Action.ACCOUNT_CREATED: "created the account",
     Action.ACCOUNT_CHANGED: "changed the account",
     Action.ACCOUNT_DELETED: "deleted the account",
