@@ -85,7 +85,7 @@ def half_way(request: HttpRequest) -> User | None:
     user = User.objects.filter(pk=kept["user"], is_active=True).first()
     if user is None or not constant_time_compare(kept["hash"], user.get_session_auth_hash()):
         return None
-    user.backend = kept["backend"]  # type: ignore[attr-defined]
+    user.backend = kept["backend"]
     return user
 
 
