@@ -11,6 +11,7 @@ REQUEST_CHANGE: Final = "batchops.request_change"
 EXPAND_OUTREACH: Final = "batchops.expand_outreach"
 CONTROL_CHANGE: Final = "batchops.control_change"
 APPROVE_CHANGE: Final = "batchops.approve_change"
+OVERRIDE_HOLDS: Final = "batchops.override_holds"
 VIEW_TRAIL: Final = "batchops.view_auditentry"
 EXPORT_TRAIL: Final = "batchops.export_auditentry"
 REVIEW_TRAIL: Final = "batchops.review_auditentry"
@@ -22,7 +23,7 @@ _VIEW: Final = ("view_batch", "view_campaign", "view_change", "view_changeitem",
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Viewer": _VIEW,
     "Operator": (*_VIEW, "run_sync", "request_change", "expand_outreach", "control_change"),
-    "Approver": (*_VIEW, "approve_change", "control_change"),
+    "Approver": (*_VIEW, "approve_change", "control_change", "override_holds"),
     "Auditor": (*_VIEW, "view_auditentry", "export_auditentry", "review_auditentry"),
 }
 

@@ -10,7 +10,9 @@ from django.urls import reverse
 
 from batchops import permissions
 from batchops.admin.ui import bars
+from batchops.admin.ui.base import current_user
 from batchops.models import AuditEntry, Change, ChangeState
+from batchops.services.holds import overrides
 from batchops.services.stats import overview
 from batchops.services.stats.overview import CampaignRow
 
@@ -65,6 +67,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         }
     if request.user.has_perm(permissions.VIEW_CHANGES):
         shown["groups"] = _groups(overview.open_changes())
+        shown["overridden"] = overrides.unseen_by(current_user(request))
     if request.user.has_perm(permissions.VIEW_TRAIL):
         shown["entries"] = list(AuditEntry.objects.order_by("-sequence")[:ENTRIES_SHOWN])
     return shown

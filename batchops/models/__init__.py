@@ -38,6 +38,7 @@ from batchops.models.change_item import (
 )
 from batchops.models.denials import DeniedTries
 from batchops.models.heartbeat import Heartbeat
+from batchops.models.hold import Hold, HoldOverride
 from batchops.models.pasted_ids import PastedIds
 from batchops.models.quota import Quota
 from batchops.models.sync import SyncRun
@@ -71,6 +72,8 @@ __all__ = [
     "ChangeState",
     "DeniedTries",
     "Heartbeat",
+    "Hold",
+    "HoldOverride",
     "ItemState",
     "KeyIdentity",
     "KnownStatus",

@@ -27,6 +27,9 @@ class Action(models.TextChoices):
     CHANGE_FINISHED = "change.finished", "Change finished"
     CHANGE_READ_BACK = "change.read_back", "Change read back from the vendor"
     CHANGE_DENIED = "change.denied", "Change denied"
+    HOLDS_LIFTED = "change.holds_lifted", "Holds lifted, batches still paused"
+    HOLDS_OVERRIDDEN = "change.holds_overridden", "Holds of another person lifted"
+    OVERRIDE_SEEN = "change.override_seen", "Lifted holds seen by their owner"
     RESUME_MOVED = "change.resume_moved", "End of a pause moved"
     RESUME_CANCELLED = "change.resume_cancelled", "End of a pause cancelled"
 

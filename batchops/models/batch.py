@@ -111,8 +111,20 @@ class BatchQuerySet(BatchQuestions["Batch"]):
         return self.present().filter(changed_externally_at__isnull=False)
 
     def paused_with_no_end(self) -> Self:
-        """Paused, and no pause of ours will lift it by itself."""
-        return self.paused().exclude(paused_by__resume_at__isnull=False)
+        """Paused, and not all that holds it ends by itself."""
+        from batchops.models.hold import ends_by_itself
+
+        return self.paused().exclude(ends_by_itself())
+
+    def paused_until_an_end(self) -> Self:
+        """Paused, and all that holds it ends by itself."""
+        from batchops.models.hold import ends_by_itself
+
+        return self.paused().filter(ends_by_itself())
+
+    def held_by(self, pause: Change) -> Self:
+        """Paused, and a hold of that pause stands on them."""
+        return self.filter(paused=True, holds__change=pause, holds__lifted_at=None)
 
     def expiring_within(self, span: dt.timedelta) -> Self:
         now = timezone.now()
@@ -175,8 +187,11 @@ class Batch(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="paused_batches",
-        help_text="The change of ours that paused the batch, while it is still paused.",
+        help_text="The change of ours that paused the batch last, while it is still paused.",
     )
+
+    pause_moved = False
+    """Whether it was seen paused, or no longer so, since it was read from the database."""
 
     objects: ClassVar[models.Manager[Batch]] = BatchQuerySet.as_manager()
 

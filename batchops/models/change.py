@@ -66,6 +66,11 @@ class Change(models.Model):
         RETRY = "retry", "Retry"
         RESUME = "resume", "End of a pause"
 
+    class Lifts(models.TextChoices):
+        OWN = "own", "The holds of who requests it"
+        FOLLOWED = "followed", "The holds of the pause that ends"
+        ALL = "all", "The holds of everybody"
+
     class Priority(models.IntegerChoices):
         NORMAL = 0, "Normal"
         EMERGENCY = 10, "Emergency"
@@ -75,6 +80,13 @@ class Change(models.Model):
     reason = models.TextField(blank=True)
     reference = models.CharField(max_length=100, blank=True, help_text="A ticket, for example.")
     source = models.CharField(max_length=16, choices=Source)
+    lifts = models.CharField(
+        max_length=8, choices=Lifts, default=Lifts.OWN, help_text="Whose holds it may lift."
+    )
+    protected = models.BooleanField(
+        default=False,
+        help_text="A pause whose holds only its owner, or another with approval, may lift.",
+    )
     selection = models.TextField(blank=True, help_text="How the batches were chosen, in words.")
     priority = models.SmallIntegerField(choices=Priority, default=Priority.NORMAL)
     state = models.CharField(max_length=20, choices=ChangeState, default=ChangeState.DRAFT)
@@ -181,6 +193,7 @@ class Change(models.Model):
             ("expand_outreach", "Can resume batches, extend them and raise rates"),
             ("control_change", "Can stop, continue and retry changes"),
             ("approve_change", "Can approve and reject changes of others"),
+            ("override_holds", "Can lift the holds of others"),
         ]
         ordering = ("-created_at",)
         indexes = [

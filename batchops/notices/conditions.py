@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.conf import settings
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from batchops.models import (
@@ -22,6 +22,7 @@ from batchops.models import (
     Campaign,
     Change,
     ChangeState,
+    Hold,
 )
 from batchops.models.batch import counted
 from batchops.notices import kinds, links
@@ -103,19 +104,21 @@ def pauses_ending_soon() -> Iterator[Raised]:
         Change.objects.visible()
         .filter(resume_at__lte=timezone.now() + PAUSE_ENDS_WITHIN)
         .exclude(state=ChangeState.REJECTED)
-        .filter(Q(paused_batches__paused=True) | Q(state__in=(*RUNNABLE_STATES,)))
-        .distinct()
+        .filter(Exists(_holding(OuterRef("pk"))) | Q(state__in=(*RUNNABLE_STATES,)))
     )
     return _changes(kinds.PAUSE_ENDS_SOON, found, "Ends within an hour")
 
 
 def paused_with_no_end() -> Iterator[Raised]:
-    """Grouped by the change that paused them; of others' pauses, only what was left alone since."""
+    """Grouped by the pause that holds them; of others' pauses, only what was left alone since."""
     days = settings.NOTICE_PAUSED_DAYS
     before = timezone.now() - dt.timedelta(days=days)
     paused = Batch.objects.paused_with_no_end()
-    ours = paused.filter(paused_by__started_at__lte=before).order_by()
-    numbers = dict(ours.values_list("paused_by").annotate(Count("pk")))
+    held = Hold.objects.filter(lifted_at=None, change__isnull=False)
+    long = held.filter(
+        change__started_at__lte=before, change__resume_at=None, batch__in=paused.values("pk")
+    )
+    numbers = dict(long.order_by().values_list("change").annotate(Count("pk")))
     for change in Change.objects.filter(pk__in=numbers):
         who = sentences.shown(change.responsible_name, 80)
         yield Raised(
@@ -127,7 +130,11 @@ def paused_with_no_end() -> Iterator[Raised]:
             change_id=change.pk,
             people=frozenset(change.author_ids),
         )
-    others = paused.filter(paused_by=None, last_updated_at__lte=before).count()
+    others = (
+        paused.filter(last_updated_at__lte=before)
+        .exclude(Exists(held.filter(batch=OuterRef("pk"))))
+        .count()
+    )
     if others:
         yield Raised(
             kinds.PAUSED_WITH_NO_END,
@@ -161,6 +168,11 @@ def expiring() -> Iterator[Raised]:
             number=total,
             campaign_id=campaign,
         )
+
+
+def _holding(change: OuterRef) -> QuerySet[Hold]:
+    """The holds of a pause on what is still paused."""
+    return Hold.objects.filter(change=change, lifted_at=None, batch__paused=True)
 
 
 def _paused_by(who: str, days: int) -> Callable[[int], str]:

@@ -104,6 +104,22 @@ def _of_change(kind: Kind, words: str) -> Rule:
     return rule
 
 
+def _overridden(entry: AuditEntry, changes: Changes) -> Raised | None:
+    """Told to the owner of the holds, once for each change that lifted some."""
+    pause = changes.get(entry.change_id) if entry.change_id else None
+    if pause is None or pause.requested_by_id is None:
+        return None
+    who, why = (sentences.shown(str(entry.detail.get(key, "")), 200) for key in ("by", "why"))
+    return Raised(
+        kinds.HOLD_OVERRIDDEN,
+        str(entry.sequence),
+        always(f"{who} lifted holds of yours: {why}. You had asked: {asked(pause)}"),
+        links.change(pause.pk),
+        change_id=pause.pk,
+        people=frozenset({pause.requested_by_id}),
+    )
+
+
 def _finished(entry: AuditEntry, changes: Changes) -> Raised | None:
     return (_WELL if entry.outcome == "ok" else _NOT_WELL)(entry, changes)
 
@@ -194,6 +210,7 @@ RULES: Final[Mapping[str, Rule]] = {
         kinds.APPROVAL_EXPIRED, "The approval expired: {asked}"
     ),
     Action.CHANGE_RESCHEDULED: _of_change(kinds.POSTPONED, "The start was moved: {asked}"),
+    Action.HOLDS_OVERRIDDEN: _overridden,
     Action.RESUME_MOVED: _of_change(kinds.PAUSE_MOVED, "{who} moved the end of a pause: {asked}"),
     Action.RESUME_CANCELLED: _of_change(
         kinds.PAUSE_MOVED, "{who} cancelled the end of a pause: {asked}"

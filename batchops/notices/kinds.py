@@ -103,6 +103,12 @@ PAUSE_MOVED: Final = Kind(
     WARNING,
     "See who and why. You no longer answer for when it ends.",
 )
+HOLD_OVERRIDDEN: Final = Kind(
+    "hold.overridden",
+    "Another person lifted holds of mine",
+    WARNING,
+    "See who and why. If the batches should stay paused, pause them again.",
+)
 DRAFT_READY: Final = Kind(
     "change.awaiting_approval",
     "A change waits for my approval",

@@ -20,6 +20,7 @@ from batchops.audit import denials
 from batchops.models import Action, Change
 from batchops.models.batch import counted
 from batchops.services.errors import NotAllowed, ResumeWindowClosed
+from batchops.services.holds import covered
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -44,6 +45,9 @@ MISSING: Final = {
     permissions.CONTROL_CHANGE: "You may not stop, continue or retry changes.",
     permissions.APPROVE_CHANGE: "You may not approve or reject changes.",
     permissions.VIEW_BATCHES: "You may not see batches. Ask an administrator for a role.",
+    permissions.OVERRIDE_HOLDS: (
+        "You may not lift the holds of others. Ask their owners, or somebody who may."
+    ),
     permissions.RUN_SYNC: "You may not sync with the vendor.",
     permissions.EXPORT_TRAIL: "You may not export the audit trail. Ask for the role “Auditor”.",
     permissions.REVIEW_TRAIL: "You may not review the audit trail. Ask for the role “Auditor”.",
@@ -56,6 +60,7 @@ _OF_CHANGES: Final = frozenset(
         permissions.EXPAND_OUTREACH,
         permissions.CONTROL_CHANGE,
         permissions.APPROVE_CHANGE,
+        permissions.OVERRIDE_HOLDS,
         "",
     }
 )
@@ -183,6 +188,8 @@ def approval_reason(change: Change) -> str:
     """
     if change.priority == Change.Priority.EMERGENCY:
         return ""
+    if covered.lifts_protected(change):
+        return "It lifts protected holds of others."
     if settings.APPROVAL_FOR == "all":
         return "Every change needs the approval of another person."
     if settings.APPROVAL_FOR == "expanding" and change.expanding_count:

@@ -24,10 +24,12 @@ from batchops.models import (
     Change,
     ChangeState,
     DeniedTries,
+    HoldOverride,
     ItemState,
     SyncRun,
 )
 from batchops.services.changes import approvals, drafts, emergency, lifecycle, timed_pauses
+from batchops.services.holds import overrides
 from batchops.services.mirror import shared_ids, store, sync
 from batchops.services.proof import anchoring, last_seen, verdicts, watch
 from batchops.services.proof.verification import Verdict
@@ -61,6 +63,11 @@ PART_OF = {
     "changes.lifecycle.queue_due": "what was scheduled is due; its start is recorded",
     "changes.lifecycle.refresh_counts": "a cached sum of items that have entries each",
     "changes.lifecycle.sweep_stopped": "settles items through unsent.stop_waiting",
+    "holds.moves.place": "holds of a pause whose outcome on each batch is recorded",
+    "holds.moves.lift": "told in the outcome of each batch that is resumed",
+    "holds.moves.lift_without_resuming": "through driver.drive",
+    "holds.moves.keep_true": "what was paused or resumed outside has its entry",
+    "holds.overrides.tell_owners": "gives its facts to whoever lifts the holds",
     "runs.leases.claim": "a lease before anything is sent; the outcome is recorded",
     "runs.leases.give_back": "the end of a lease; record_outcomes.give_back records what was tried",
     "runs.leases.doubt": "what may have been done; the outcome is recorded",
@@ -303,6 +310,12 @@ def fail_the_second_step(world: World) -> None:
         sign_in.prove_with_code(request, world.operator, "000000")
 
 
+def see_override(world: World) -> None:
+    pause = world.pushed()
+    override = HoldOverride.objects.create(pause=pause, by=pause, at=timezone.now())
+    overrides.mark_seen(override, **as_(world.operator))
+
+
 LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     "accounts.factors.factors.add": (Action.ACCOUNT_FACTOR_ADDED, add_factor),
     "accounts.factors.factors.add_app": (Action.ACCOUNT_FACTOR_ADDED, add_app),
@@ -405,6 +418,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         Action.RESUME_MOVED,
         lambda w: timed_pauses.move_resume(w.pushed(), later(), **as_(w.operator)),
     ),
+    "holds.overrides.mark_seen": (Action.OVERRIDE_SEEN, see_override),
     "changes.timed_pauses.resume_due": (Action.CHANGE_REQUESTED, end_pause),
     "push.driver.drive": (Action.BATCH_APPLIED, lambda w: w.pushed()),
     "runs.read_back.all_due": (Action.CHANGE_READ_BACK, read_all_back),

@@ -26,6 +26,7 @@ from batchops.models import (
     Batch,
     Change,
     DeniedTries,
+    HoldOverride,
     ItemState,
     Quota,
 )
@@ -133,7 +134,20 @@ def failed(world: World) -> Change:
 def own_draft(world: World) -> Change:
     """A draft of the administrator who is signed in, since drafts are their author's alone."""
     author = User.objects.get(username="ada")
-    return drafts.draft_undo(world.pushed(), **as_(author))
+    # Of what another person paused: their hold is lifted with it.
+    return drafts.draft_undo(world.pushed(), **as_(author), lifts=Change.Lifts.ALL)
+
+
+def overridden(world: World) -> None:
+    """Another change has lifted the hold of the administrator who is signed in."""
+    pause = world.pushed()
+    Change.objects.update(requested_by=User.objects.get(username="ada"))
+    HoldOverride.objects.create(pause=pause, by=pause, at=timezone.now())
+
+
+def see_override(world: World, client: Client) -> None:
+    pk = HoldOverride.objects.get().pk
+    send(client, f"batchops/change/overrides/{pk}/seen/")
 
 
 def ending(world: World) -> Change:
@@ -319,6 +333,14 @@ CHANGES: dict[tuple[str, str], Way] = {
         (Action.CHANGE_DISCARDED,),
         on_change("discard/"),
         own_draft,
+    ),
+    ("batchops/change/<uuid:pk>/override/", ""): Way(
+        (Action.CHANGE_REQUESTED, Action.CHANGE_DISCARDED),
+        on_change("override/"),
+        own_draft,
+    ),
+    ("batchops/change/overrides/<int:pk>/seen/", ""): Way(
+        (Action.OVERRIDE_SEEN,), see_override, overridden
     ),
     (DO, "stop"): Way(
         (Action.CHANGE_CANCELLED, Action.BATCH_STOPPED),

@@ -33,6 +33,7 @@ from batchops.models.batch import counted
 from batchops.saved_views import list_settings
 from batchops.services.changes import pasted_ids
 from batchops.services.errors import InvalidInput
+from batchops.services.holds import standing
 from batchops.services.stats import batch_pages
 from batchops.services.stats.batch_pages import Matching
 from batchops.services.table_files.batch_list import BatchFileFormat
@@ -88,6 +89,7 @@ class BatchList(NulSafeChangeList):
         self.paginator = BatchPaginator(self.queryset, self.list_per_page, self.matching, rows)
         self.page_num = min(self.page_num, self.paginator.num_pages)
         self.result_list = self.paginator.page(self.page_num).object_list
+        standing.prefetch(self.result_list)
         self.result_count = self.matching.number
         self.multi_page = self.result_count > self.list_per_page
         self.show_full_result_count = self.can_show_all = False
@@ -174,7 +176,7 @@ class BatchAdmin(BatchFiles, BatchPage, ReadOnlyAdmin[Batch]):
     )
     list_display_links = ("identity",)
     list_filter = (ShowFilter, *SELECTS, *PERIODS, PastedFilter)
-    list_select_related = ("campaign", "paused_by")
+    list_select_related = ("campaign",)
     search_fields = ("batch_id", "campaign__campaign_name")
 
     def get_list_display(self, request: HttpRequest) -> Sequence[Any]:  # type: ignore[override]

@@ -20,6 +20,7 @@ from batchops.admin.ui.parameters import takes
 from batchops.models import OPEN_STATES, AuditEntry, Batch, Campaign, Change
 from batchops.services.changes import drafts, eligibility
 from batchops.services.errors import ChangeError
+from batchops.services.holds import standing
 from batchops.services.preview import request_counts
 from batchops.services.preview.forecast import forecast
 from batchops.services.quotas import QuotaReached
@@ -63,6 +64,7 @@ class BatchPage(_Base):
             "batch": batch,
             "form": form if may_request and not eligibility.unsendable(batch) else None,
             "others": Campaign.objects.filter(pk__in=batch.shared_with),
+            "holds": standing.of(batch),
             "open_changes": _open_changes(batch),
             "entries": _entries(request, batch),
             **(_counts_of(batch, current_user(request)) if "counts" in request.GET else {}),
@@ -86,7 +88,7 @@ class BatchPage(_Base):
         key = batch_id_of(object_id)
         # PostgreSQL takes no NUL in a text, and no batch can have one.
         found = Batch.objects.none() if "\0" in key else Batch.objects.filter(pk=key)
-        batch = found.select_related("campaign", "paused_by").first()
+        batch = found.select_related("campaign").first()
         if batch is None:
             raise Http404("The mirror does not know this batch.")
         return batch

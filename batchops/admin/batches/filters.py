@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, TypeVar, cast
 from django.contrib import admin
 from django.db.models import Q, QuerySet, Sum
 from django.http import HttpRequest
+from django.utils import timezone
 
 from batchops.admin.ui.base import current_user
 from batchops.admin.ui.parameters import require_choice
@@ -20,6 +21,7 @@ from batchops.models import (
     BatchQuerySet,
     BatchQuestions,
     Campaign,
+    Hold,
     KnownStatus,
 )
 from batchops.services.changes import pasted_ids
@@ -125,7 +127,7 @@ class ShowFilter(BatchFilter):
         "mine": (
             "Paused by me",
             lambda batches, request: batches.paused().filter(
-                paused_by__requested_by=current_user(request)
+                pk__in=_held(change__requested_by=current_user(request))
             ),
         ),
         "expiring_24h": (
@@ -296,18 +298,45 @@ class LabelFilter(SelectFilter):
 
 
 class PausedByFilter(SelectFilter):
-    """Who paused what is paused by a change of ours."""
+    """Who holds what is paused: a person, or outside batchops."""
 
-    title = "paused by"
+    title = "held by"
     parameter_name = "paused_by"
+    outside: Final = ":outside"
+    """No name of an account has a colon."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        paused = Batch.objects.filter(paused_by__isnull=False).order_by()
-        names = paused.values_list("paused_by__requested_by_name", flat=True).distinct()
-        return [(name, name) for name in sorted(names)]
+        standing = Hold.objects.filter(lifted_at=None).order_by()
+        names = set(standing.values_list("change__requested_by_name", flat=True).distinct())
+        people = [(name, name) for name in sorted(filter(None, names))]
+        return [*people, (self.outside, "Outside batchops")] if None in names else people
 
     def condition(self, value: str) -> Q:
-        return Q(paused=True, paused_by__requested_by_name=value)
+        if value == self.outside:
+            return Q(paused=True, pk__in=_held(change=None))
+        return Q(paused=True, pk__in=_held(change__requested_by_name=value))
+
+
+class HeldForFilter(SelectFilter):
+    """For how long at least the oldest hold on a batch has stood."""
+
+    title = "held for"
+    parameter_name = "held_for"
+    AGES: ClassVar[dict[str, tuple[str, dt.timedelta]]] = {
+        "1d": ("A day or longer", dt.timedelta(days=1)),
+        "7d": ("7 days or longer", dt.timedelta(days=7)),
+        "30d": ("30 days or longer", dt.timedelta(days=30)),
+        "90d": ("90 days or longer", dt.timedelta(days=90)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [(value, words) for value, (words, _) in self.AGES.items()]
+
+    def condition(self, value: str) -> Q:
+        if value not in self.AGES:
+            return NOTHING
+        since = timezone.now() - self.AGES[value][1]
+        return Q(paused=True, pk__in=_held(placed_at__lte=since))
 
 
 class PastedFilter(BatchFilter):
@@ -334,7 +363,14 @@ class PastedFilter(BatchFilter):
         return batches.filter(pk__in=pasted_ids.batches_of(pasted).order_by().values("pk"))
 
 
-SELECTS: Final = (StatusFilter, CampaignFilter, ModeFilter, LabelFilter, PausedByFilter)
+SELECTS: Final = (
+    StatusFilter,
+    CampaignFilter,
+    ModeFilter,
+    LabelFilter,
+    PausedByFilter,
+    HeldForFilter,
+)
 
 
 def campaigns(request: HttpRequest) -> list[Campaign]:
@@ -345,6 +381,11 @@ def campaigns(request: HttpRequest) -> list[Campaign]:
         found = list(Campaign.objects.only(*fields))
         request._campaigns = found  # type: ignore[attr-defined]
     return found
+
+
+def _held(**which: Any) -> QuerySet[Hold, Any]:
+    """The batches on which such holds stand."""
+    return Hold.objects.filter(lifted_at=None, **which).values("batch")
 
 
 def _status_words(status: str) -> str:

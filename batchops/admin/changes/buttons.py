@@ -11,6 +11,7 @@ from batchops.models import (
     ENDED_STATES,
     RUNNABLE_STATES,
     TROUBLE_STATES,
+    Batch,
     Change,
     ChangeState,
     ItemState,
@@ -89,7 +90,7 @@ def _proceed(progress: Progress, user: User) -> Button | None:
 def _resume(change: Change, user: User) -> Button | None:
     if change.state not in ENDED_STATES or not user.has_perm(permissions.EXPAND_OUTREACH):
         return None
-    if not change.paused_batches.exists():
+    if not Batch.objects.held_by(change).exists():
         return None
     return Button("resume", "Resume exactly those", "play", "main")
 
@@ -117,4 +118,4 @@ def _is_pause_in_force(change: Change) -> bool:
         *DRAFT_STATES,
     ):
         return False
-    return change.is_open or change.paused_batches.exists()
+    return change.is_open or Batch.objects.held_by(change).exists()

@@ -101,6 +101,8 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
             view("upcoming/", "upcoming", require_safe(self.upcoming_view)),
             view("<uuid:pk>/preview/", "preview", self.preview_view),
             view("<uuid:pk>/discard/", "discard", require_POST(preview.discard_view)),
+            view("<uuid:pk>/override/", "override", require_POST(preview.override_view)),
+            view("overrides/<int:pk>/seen/", "seen", require_POST(preview.seen_view)),
             view("<uuid:pk>/state/", "state", require_safe(self.state_view)),
             view("<uuid:pk>/do/<slug:action>/", "do", require_POST(actions.act)),
             *super().get_urls(),

@@ -46,6 +46,11 @@ class ConfirmForm(forms.Form):
             "are then resumed."
         ),
     )
+    protected = forms.BooleanField(
+        required=False,
+        label="Protected",
+        help_text="Legal or compliance: only you, or another with approval, may lift it.",
+    )
     typed_count = WholeNumberField(
         min_value=0,
         label="Number of batches that will be changed",
@@ -63,7 +68,7 @@ class ConfirmForm(forms.Form):
         if not preview.typed:
             del self.fields["typed_count"]
         if change.patch != BatchPatch(paused=True):
-            del self.fields["resume_at"]
+            del self.fields["resume_at"], self.fields["protected"]
         if change.priority == Change.Priority.EMERGENCY:
             del self.fields["starts_at"]
         self.ends = presets() if "resume_at" in self.fields else []

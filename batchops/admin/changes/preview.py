@@ -15,16 +15,17 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from batchops import audit
+from batchops import audit, permissions
 from batchops.accounts import reauth
 from batchops.admin.changes.forms import ConfirmForm, initial_for
 from batchops.admin.changes.tabs import Tab, page_of_tab
 from batchops.admin.ui.base import add_service_error, current_user
 from batchops.admin.ui.parameters import RefusedParameter, require_choice, searched, shown
-from batchops.models import Change, ChangeItem, ChangeState
-from batchops.services import authorization
+from batchops.models import Change, ChangeItem, ChangeState, HoldOverride
+from batchops.services import authorization, overriding
 from batchops.services.changes import lifecycle
 from batchops.services.errors import ChangeError, Moved, NotAllowed, WrongState
+from batchops.services.holds import covered, overrides
 from batchops.services.preview import summary
 from batchops.services.preview.estimate import estimate
 from batchops.services.preview.summary import Preview
@@ -63,6 +64,7 @@ def preview_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRe
         "estimate": estimate(change),
         "zone": zone,
         "expiry": _expiry(change),
+        **_holds(request, change),
         **_rows(request, change, preview),
     }
     return TemplateResponse(request, "batchops/changes/preview.html", context)
@@ -83,6 +85,42 @@ def _in_zone_of_form(request: HttpRequest) -> str:
     if zone is not None:
         timezone.activate(zone)
     return name
+
+
+def override_view(request: HttpRequest, pk: uuid.UUID) -> HttpResponseRedirect:
+    """Draft it again so that it lifts the holds of others as well; that is reviewed like any."""
+    change = get_object_or_404(Change.objects.select_related("follows"), pk=pk)
+    user, actor = current_user(request), audit.Actor.of_request(request)
+    try:
+        again = overriding.draft_again(change, user=user, actor=actor)
+    except ChangeError as error:
+        messages.error(request, error.message)
+        return redirect("admin:batchops_change_change", change.pk)
+    return redirect("admin:batchops_change_preview", again.pk)
+
+
+def _holds(request: HttpRequest, change: Change) -> dict[str, Any]:
+    """Who holds the batches of a draft that pauses or resumes, and may that be overridden."""
+    resumes = change.patch.paused is False or change.source == Change.Source.UNDO
+    if not resumes and "paused" not in change.patch.touched:
+        return {}
+    holders = covered.holders(change)
+    kept = resumes and any(one.is_kept for one in holders)
+    may_override = kept and current_user(request).has_perm(permissions.OVERRIDE_HOLDS)
+    return {
+        "holders": holders,
+        "resumes": resumes,
+        "lifts_on_kept": kept and covered.on_kept(change).exists(),
+        "override": overriding.next_lifts(change) if may_override else None,
+    }
+
+
+def seen_view(request: HttpRequest, pk: int) -> HttpResponseRedirect:
+    """The owner of holds that another person lifted has seen it."""
+    override = get_object_or_404(HoldOverride.objects.select_related("pause"), pk=pk)
+    actor = audit.Actor.of_request(request)
+    overrides.mark_seen(override, user=current_user(request), actor=actor)
+    return redirect("admin:index")
 
 
 def discard_view(request: HttpRequest, pk: uuid.UUID) -> HttpResponseRedirect:

@@ -12,12 +12,15 @@ from django.utils.text import Truncator
 
 from batchops.admin.ui import pills, times
 from batchops.admin.ui.pills import Look
-from batchops.models import Batch, Change, KnownStatus
+from batchops.models import Batch, Change, Hold, KnownStatus
+from batchops.services.holds import standing
 
 REASON_SHOWN: Final = 45
 """Characters of a reason in a list."""
 REASON_READ: Final = 300
 """Characters of a reason on a line that the page cuts and screen readers read out."""
+HOLDS_SHOWN: Final = 4
+"""Holds of one batch in a list."""
 
 
 def pause(batch: Batch) -> SafeString:
@@ -67,23 +70,50 @@ def _flags(batch: Batch) -> Iterator[tuple[str, Look]]:
 
 
 def pause_title(batch: Batch) -> str:
-    """Who paused a batch, until when exactly, and the whole reason."""
-    change = batch.paused_by
-    if change is None:
+    """Who holds a batch, until when exactly, and the whole reasons."""
+    holds = standing.of(batch)
+    if not holds:
         return "Paused outside batchops"
-    until = f" until {times.in_words(change.resume_at)}" if change.resume_at else ", with no end"
-    return f"Paused by {change.requested_by_name}{until}: {change.reason or 'no reason stated'}"
+    return "; ".join(map(_whole, holds))
+
+
+def _whole(hold: Hold) -> str:
+    if hold.change is None:
+        return f"Paused {hold.owner}"
+    kind = " (protected)" if hold.is_protected else ""
+    until = f" until {times.in_words(hold.ends_at)}" if hold.ends_at else ", with no end"
+    return f"Paused by {hold.owner}{kind}{until}: {hold.reason or 'no reason stated'}"
 
 
 def pause_words(batch: Batch, shown: int = REASON_SHOWN) -> SafeString:
-    """Who paused a batch: "by Olivia until Mon 08:00: wrong list"."""
-    change = batch.paused_by
-    if change is None:
+    """Who holds a batch: "by olivia until Mon 08:00: wrong list", or "2 holds: …"."""
+    holds = standing.of(batch)
+    if not holds:
         return format_html("{}", "outside batchops")
-    until = format_html(" until {}", times.moment(change.resume_at)) if change.resume_at else ""
-    reason = Truncator(change.reason).chars(shown)
+    if len(holds) > 1:
+        words = ((hold_words(hold, shown),) for hold in holds[:HOLDS_SHOWN])
+        more = len(holds) - HOLDS_SHOWN
+        rest = f"; and {more:,} more" if more > 0 else ""
+        return format_html(
+            "{} holds: {}{}", f"{len(holds):,}", format_html_join("; ", "{}", words), rest
+        )
+    [hold] = holds
+    if hold.change is None:
+        return format_html("<bdi>{}</bdi>", hold.owner)
+    until = format_html(" until {}", times.moment(hold.ends_at)) if hold.ends_at else ""
+    reason = Truncator(hold.reason).chars(shown)
     why = format_html(": <bdi>{}</bdi>", reason) if reason else ""
-    return format_html("by <bdi>{}</bdi>{}{}", change.requested_by_name, until, why)
+    kind = " (protected)" if hold.is_protected else ""
+    return format_html("by <bdi>{}</bdi>{}{}{}", hold.owner, kind, until, why)
+
+
+def hold_words(hold: Hold, shown: int = REASON_SHOWN) -> SafeString:
+    """One of several holds: "olivia (protected), wrong list, until Mon 08:00"."""
+    kind = " (protected)" if hold.is_protected else ""
+    reason = Truncator(hold.reason).chars(shown)
+    why = format_html(", <bdi>{}</bdi>", reason) if reason else ""
+    until = format_html("until {}", times.moment(hold.ends_at)) if hold.ends_at else "no end"
+    return format_html("<bdi>{}</bdi>{}{}, {}", hold.owner, kind, why, until)
 
 
 def expiry(batch: Batch) -> SafeString:

@@ -25,11 +25,13 @@ from batchops.models import (
     Change,
     ChangeItem,
     ChangeState,
+    Hold,
     ItemState,
 )
 from batchops.services import authorization
 from batchops.services.changes import eligibility, fingerprints, freezing
 from batchops.services.errors import EmptySelection, InvalidInput, WrongState
+from batchops.services.holds import covered
 from batchops.services.mirror import store
 from batchops.syllable.patch import BatchPatch, InvalidPatch, Values
 
@@ -55,18 +57,23 @@ def draft(
     selection: str = "",
     expire_now: bool = False,
     priority: int = Change.Priority.NORMAL,
+    lifts: Change.Lifts = Change.Lifts.OWN,
 ) -> Change:
     """Freeze a selection and what is asked of it into a draft, to be reviewed and confirmed.
 
-    `expire_now` allows an expiry that is not in the future. Raises EmptySelection, InvalidInput
-    (with the field), or NotAllowed when the person may not do this to some of the batches.
+    `expire_now` allows an expiry that is not in the future. `lifts`: whose holds it may lift.
+    Raises EmptySelection, InvalidInput (with the field), or NotAllowed when the person may not do
+    this to some of the batches.
     """
     now = timezone.now()
     authorization.require_any(user, actor)
     if patch.paused is False:
         authorization.require(user, permissions.EXPAND_OUTREACH, actor)
+    _require_may_lift(lifts, user, actor)
     check_patch(patch, now, expire_now=expire_now)
-    change = _new_change(user, actor, source, patch, selection=selection, priority=priority)
+    change = _new_change(
+        user, actor, source, patch, selection=selection, priority=priority, lifts=lifts
+    )
     if not user.has_perm(permissions.EXPAND_OUTREACH):
         _require_nothing_expanded(
             batches.filter(eligibility.expands_outreach(patch, now)), patch, user, actor
@@ -104,9 +111,9 @@ def draft_retry(change: Change, *, user: User, actor: audit.Actor) -> Change:
 
         def planned() -> Iterator[ChangeItem]:
             now = timezone.now()
-            for item in freezing.pages(failed.select_related("batch")):
+            for item in _with_kept(failed, follower):
                 seen = Values.of(item.batch)
-                yield _item(follower, item.batch, item.requested(change), seen, now=now)
+                yield _item(follower, item, item.requested(change), seen, now=now)
 
         return _drafted_each(follower, planned, user, actor)
     with _drafting(follower, actor):
@@ -116,40 +123,64 @@ def draft_retry(change: Change, *, user: User, actor: audit.Actor) -> Change:
 
 
 @authorization.records_denials
-def draft_undo(change: Change, *, user: User, actor: audit.Actor) -> Change:
-    """A draft that puts back what each applied batch had before a change.
+def draft_undo(
+    change: Change,
+    *,
+    user: User,
+    actor: audit.Actor,
+    lifts: Change.Lifts = Change.Lifts.OWN,
+) -> Change:
+    """A draft that puts back what each applied batch had before a change, and the holds.
 
     Batches that are no longer as the change left them become conflicts at once.
     """
     authorization.require_any(user, actor, change)
+    _require_may_lift(lifts, user, actor, change)
     follower = _follower(change, Source.UNDO, BatchPatch(), user, actor)
-    applied = change.items.filter(state=ItemState.APPLIED).select_related("batch")
+    follower.lifts = lifts
+    # Where it moved holds alone, these are put back or lifted.
+    held = Hold.objects.filter(batch=OuterRef("batch"), lifted_at=None, change=change)
+    lifted = Hold.objects.filter(batch=OuterRef("batch"), lifted_by=change)
+    moved = change.items.filter(
+        Q(state=ItemState.APPLIED)
+        | Q(Exists(held), state=ItemState.UNCHANGED)
+        | Q(Exists(lifted), state=ItemState.SKIPPED)
+    )
 
     def planned() -> Iterator[ChangeItem]:
         now = timezone.now()
-        for item in freezing.pages(applied):
+        for item in _with_kept(moved, follower):
             left = item.after_values or item.before
-            yield _item(follower, item.batch, _put_back(item, change), left, now=now)
+            found_so = item.state == ItemState.UNCHANGED
+            asked = BatchPatch(paused=False) if found_so else _put_back(item, change)
+            yield _item(follower, item, asked, left, now=now)
 
     return _drafted_each(follower, planned, user, actor)
 
 
 @authorization.records_denials
 def draft_resume(
-    change: Change, *, user: User, actor: audit.Actor, requested_from: str | None = None
+    change: Change,
+    *,
+    user: User,
+    actor: audit.Actor,
+    requested_from: str | None = None,
+    lifts: Change.Lifts = Change.Lifts.OWN,
 ) -> Change:
-    """A draft that resumes exactly the batches a change paused and that are still paused by it.
+    """A draft that lifts exactly the holds of a pause, and resumes what nothing else holds.
 
     `requested_from` is the address that the person asked from, where it is not the actor's.
     """
     authorization.require(user, permissions.EXPAND_OUTREACH, actor, change)
+    # The end that a person set lifts the holds of its pause without further ado.
+    if lifts == Change.Lifts.ALL or actor.kind == audit.ActorKind.PERSON:
+        _require_may_lift(lifts, user, actor, change)
     follower = _follower(change, Source.RESUME, BatchPatch(paused=False), user, actor)
+    follower.lifts = lifts
     if requested_from is not None:
         follower.requested_from = requested_from
     with _drafting(follower, actor):
-        freezing.selection(
-            follower, Batch.objects.filter(paused_by=change, paused=True), timezone.now()
-        )
+        freezing.selection(follower, Batch.objects.held_by(change), timezone.now())
         return _finish_draft(follower, user, actor)
 
 
@@ -219,6 +250,19 @@ def _require_room(change: Change, actor: audit.Actor) -> None:
         )
 
 
+def _require_may_lift(
+    lifts: Change.Lifts, user: User, actor: audit.Actor, change: Change | None = None
+) -> None:
+    if lifts != Change.Lifts.OWN:
+        authorization.require(user, permissions.OVERRIDE_HOLDS, actor, change)
+
+
+def _with_kept(items: QuerySet[ChangeItem], follower: Change) -> Iterator[ChangeItem]:
+    """Items with their batches, and whether these stay paused whatever the follower asks."""
+    found = items.select_related("batch").annotate(is_kept=covered.kept(follower))
+    return freezing.pages(found)
+
+
 def _require_nothing_expanded(
     expanding: QuerySet[Batch], patch: BatchPatch, user: User, actor: audit.Actor
 ) -> None:
@@ -280,7 +324,8 @@ def _drafted_each(
     change: Change, planned: Callable[[], Iterator[ChangeItem]], user: User, actor: audit.Actor
 ) -> Change:
     """A draft whose batches are each asked for something of their own."""
-    acting = (item for item in planned() if item.plan == Plan.ACT)
+    # Whose hold it is makes no difference to the right to resume.
+    acting = (one for one in planned() if one.plan == Plan.ACT or one.message == covered.KEPT)
     # Looked at before anything is written, however many they are.
     may_expand = user.has_perm(permissions.EXPAND_OUTREACH)
     if not may_expand and any(item.expands_outreach for item in acting):
@@ -311,8 +356,9 @@ def _put_back(item: ChangeItem, change: Change) -> BatchPatch:
 
 
 def _item(
-    change: Change, batch: Batch, patch: BatchPatch, left: Values, *, now: dt.datetime
+    change: Change, old: Any, patch: BatchPatch, left: Values, *, now: dt.datetime
 ) -> ChangeItem:
+    batch = old.batch
     item = ChangeItem(
         change=change,
         batch=batch,
@@ -322,6 +368,8 @@ def _item(
     )
     item.before = left
     reason = _ineligibility_reason(batch, patch)
+    if not reason and patch.paused is False and old.is_kept:
+        reason = covered.KEPT
     if reason:
         item.plan, item.state, item.message = Plan.SKIP, ItemState.SKIPPED, reason
     elif batch.is_in_doubt:

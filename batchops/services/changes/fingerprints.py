@@ -33,6 +33,8 @@ def of(change: Change) -> str:
     """SHA-256 over all that determines what runs, taking the items as they were frozen."""
     terms = {
         "patch": change.patch_json,
+        "lifts": change.lifts,
+        "protected": change.protected,
         "priority": int(change.priority),
         "items": change.items_fingerprint,
         "starts_at": _plain(change.starts_at),

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from django.db import connection, transaction
-from django.db.models import Case, F, JSONField, QuerySet, UUIDField, Value, When
-from django.db.models.fields import BooleanField, CharField, SmallIntegerField
+from django.db.models import Case, F, JSONField, Q, QuerySet, UUIDField, Value, When
+from django.db.models.fields import BooleanField, CharField, SmallIntegerField, TextField
 
 from batchops.models import Batch, Change, ChangeItem, ItemState
 from batchops.services.bulk import in_chunks, sql_of
 from batchops.services.changes import eligibility
+from batchops.services.holds import covered
 
 SELECTED_AT_ONCE: Final = 4_000
 """Batches frozen by one statement; some tens of milliseconds on SQLite."""
@@ -74,10 +75,16 @@ def _insert(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
     """Freeze batches into items by one INSERT … SELECT."""
     patch = change.patch
     skipped = {"plan_": Plan.SKIP}
+    plan, message = eligibility.plan(patch), eligibility.skip_message(patch)
+    if patch.paused is False:
+        # What is gone or has ended says so first; what others hold stays paused.
+        is_kept = ~eligibility.ineligible(patch) & Q(covered.kept(change))
+        plan = _unless_kept(is_kept, Plan.SKIP.value, plan)
+        message = _unless_kept(is_kept, covered.KEPT, message)
     columns: dict[str, Any] = {
         "change_id": Value(change.pk, UUIDField()),
         "batch_id": F("batch_id"),
-        "plan": eligibility.plan(patch),
+        "plan": plan,
         "state": Case(
             When(**skipped, then=Value(ItemState.SKIPPED.value)),
             default=Value(ItemState.PENDING.value),
@@ -88,7 +95,7 @@ def _insert(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
             default=Value(False),
             output_field=BooleanField(),
         ),
-        "message": eligibility.skip_message(patch),
+        "message": message,
         "before_paused": F("paused"),
         "before_expires_on": F("expires_on"),
         "before_call_rate": F("call_rate"),
@@ -114,3 +121,7 @@ def _insert(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
     table = connection.ops.quote_name(ChangeItem._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {table} ({names}) {select}", parameters)
+
+
+def _unless_kept(is_kept: Q, value: str, otherwise: Case) -> Case:
+    return Case(When(is_kept, then=Value(value)), default=otherwise, output_field=TextField())

@@ -55,13 +55,15 @@ def confirm(
     typed_count: int | None = None,
     seen: str | None = None,
     ends: Change | None = None,
+    protected: bool = False,
 ) -> Change:
     """Confirm a reviewed draft: from here on batchops sees it through.
 
     `starts_at` schedules it; `resume_at` ends a pause by itself (both aware). `typed_count` is the
     number of batches as the person typed it, asked for above `TYPED_CONFIRMATION_ABOVE`. `seen` is
     the fingerprint of what the person was shown; else what was given counts as seen. `ends` is the
-    pause whose end has come with this: it is over in the same transaction.
+    pause whose end has come with this: it is over in the same transaction. `protected` lets nobody
+    but its author lift a pause without approval.
     Raises InvalidInput (with the field), NotAllowed, ResumeWindowClosed, WrongState, or Moved.
     """
     now = timezone.now()
@@ -82,6 +84,7 @@ def confirm(
             raise Moved("This draft is no longer what you were shown. Look at it again.", change)
         change.requested_by_name = user.get_username()
         change.requested_from = actor.ip or change.requested_from
+        change.protected = protected and change.patch.paused is True
         change.reason, change.reference = reason, reference.strip()[:100]
         change.starts_at, change.resume_at = starts_at, resume_at
         if resume_at is not None:
@@ -341,6 +344,8 @@ def _record_confirmation(change: Change, actor: audit.Actor) -> None:
                 "starts_at": iso(change.starts_at),
                 "resume_at": iso(change.resume_at),
                 "approval": change.approval_reason,
+                "lifts": change.lifts,
+                "protected": change.protected,
             },
         )
     )

@@ -14,6 +14,7 @@ from batchops import audit
 from batchops.models import Batch, Change, ChangeState, ItemState
 from batchops.services.changes import eligibility, fingerprints
 from batchops.services.errors import InvalidInput
+from batchops.services.holds import covered
 from batchops.syllable.patch import BatchPatch
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def check(
 
 def _check_something_left(change: Change) -> None:
     waiting = change.items.filter(state=ItemState.PENDING)
+    if covered.on_kept(change).exists():
+        return
     if not waiting.exists():
         raise InvalidInput("Nothing is left to do: every batch of this draft is skipped.")
     still = Batch.objects.exclude(eligibility.ineligible(change.patch))

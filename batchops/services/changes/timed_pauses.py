@@ -15,6 +15,7 @@ from batchops.models import (
     ENDED_STATES,
     UNSETTLED_STATES,
     Action,
+    Batch,
     Change,
     ChangeState,
 )
@@ -87,6 +88,10 @@ def move_resume(
 def require_may_set_end(change: Change, user: User, actor: audit.Actor) -> None:
     """Raise NotAllowed for whoever may not let a pause end."""
     authorization.require(user, permissions.EXPAND_OUTREACH, actor, change)
+    if change.protected and user.pk != change.requested_by_id:
+        raise authorization.denied(
+            "This pause is protected: only who requested it can set its end.", actor, change
+        )
 
 
 def resume_due() -> list[Change]:
@@ -156,7 +161,7 @@ def _resume(pause: Change, now: dt.datetime) -> Change | None:
         return None
     actor = audit.Actor.system_for_person(pause.resume_set_by_name, pause.resume_set_by_id)
     try:
-        if not pause.paused_batches.filter(paused=True).exists():
+        if not Batch.objects.held_by(pause).exists():
             raise EmptySelection("Nothing that it paused is still paused.")
         return _confirmed_resume(pause, actor, now)
     except WrongState:
@@ -172,7 +177,11 @@ def _confirmed_resume(pause: Change, actor: audit.Actor, now: dt.datetime) -> Ch
     if user is None or not user.is_active:
         raise NotAllowed("The account of the person who set this end is no longer active.")
     change = drafts.draft_resume(
-        pause, user=user, actor=actor, requested_from=pause.resume_set_from
+        pause,
+        user=user,
+        actor=actor,
+        requested_from=pause.resume_set_from,
+        lifts=Change.Lifts.FOLLOWED,
     )
     opening = authorization.next_resume_opening(now)
     try:

@@ -17,6 +17,7 @@ from django.utils import timezone
 from batchops import audit
 from batchops.models import Action, Batch, Campaign, ChangeItem
 from batchops.services import bulk
+from batchops.services.holds import moves
 from batchops.services.mirror import own_writes, shared_ids
 from batchops.services.mirror.evidence import Known
 from batchops.services.mirror.own_writes import OwnWrites
@@ -200,11 +201,13 @@ def apply_record(row: Batch, record: BatchRecord, observed_at: dt.datetime) -> N
     """
     if row.campaign_id not in (None, record.campaign_id):
         return
+    before, is_new = row.paused, row._state.adding
     for name in RECORD_FIELDS:
         setattr(row, name, getattr(record, name))
     row.observed_at = observed_at
     row.synced_at = timezone.now()
     row.missing_since = None
+    row.pause_moved |= row.paused is not before and (row.paused is True or not is_new)
     if row.paused is not True:
         row.paused_by_id = None
 
@@ -218,6 +221,7 @@ def write_rows(rows: Sequence[Batch]) -> None:
         update_fields=[*RECORD_FIELDS, *MIRROR_FIELDS],
         batch_size=500,
     )
+    moves.keep_true(rows)
 
 
 def update_rows(rows: Sequence[Batch]) -> None:
@@ -228,6 +232,7 @@ def update_rows(rows: Sequence[Batch]) -> None:
         names,
         [(row.pk, [getattr(row, name) for name in names]) for row in rows],
     )
+    moves.keep_true(rows)
 
 
 def mark_missing(batch_ids: Sequence[str], sent_at: dt.datetime) -> int:
@@ -317,6 +322,8 @@ def _apply_and_report(
     last = own.last_applied.get(batch_id)
     if late is not None:
         facts.append(_carried_out_after_all(row, record, late, late_fields))
+        if "paused" in late_fields and record.paused:
+            row.paused_by = late.change
         if last is not None and last.pk != late.pk:
             row.changed_externally_at = timezone.now()
     if (others or deleted) and (deleted or not own.was_never_kept(row, record, others)):

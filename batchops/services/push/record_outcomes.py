@@ -12,10 +12,11 @@ from django.db.models import Q
 from django.utils import timezone
 
 from batchops import audit
-from batchops.models import Action, Batch, Change, ChangeItem, ItemState
+from batchops.models import SUCCESS_STATES, Action, Batch, Change, ChangeItem, ItemState
 from batchops.services.attempts.assignments import DENIED_SO_FAR, NO_CLEAR_ANSWER, Assignment
 from batchops.services.attempts.outcomes import Settled
 from batchops.services.bulk import update_rows
+from batchops.services.holds import moves
 from batchops.services.mirror import key_identity, own_writes, store
 from batchops.services.runs import leases
 
@@ -60,7 +61,8 @@ def record(outcomes: Sequence[Settled], changes: Mapping[UUID, Change], lease: s
         key_identity.learn(
             one.record.last_updated_by for one in written if one.record and one.moved_it
         )
-        facts: list[audit.Fact] = []
+        lifted = _move_holds(written, changes)
+        facts = [*lifted.facts]
         touched: list[Batch] = []
         for outcome in written:
             row = rows[outcome.assignment.batch_id]
@@ -71,7 +73,7 @@ def record(outcomes: Sequence[Settled], changes: Mapping[UUID, Change], lease: s
                 if found
                 else None
             )
-            facts += [*(external or ()), *_facts(outcome, row, change)]
+            facts += [*(external or ()), *_facts(outcome, row, change, lifted.by_batch.get(row.pk))]
             if _update_row(row, outcome, change) or external is not None:
                 touched.append(row)
         update_rows(
@@ -196,7 +198,31 @@ def _update_row(row: Batch, outcome: Settled, change: Change) -> bool:
     return True
 
 
-def _facts(outcome: Settled, row: Batch, change: Change) -> list[audit.Fact]:
+def _move_holds(written: Iterable[Settled], changes: Mapping[UUID, Change]) -> moves.Lifted:
+    """Place the holds of pauses and lift those of what is resumed."""
+    paused: dict[UUID, list[str]] = {}
+    found: dict[str, str] = {}
+    resumed: dict[UUID, list[str]] = {}
+    for outcome in written:
+        wanted, batch_id = outcome.assignment.patch.paused, outcome.assignment.batch_id
+        if outcome.state in SUCCESS_STATES and isinstance(wanted, bool):
+            moved = paused if wanted else resumed
+            moved.setdefault(outcome.assignment.change_id, []).append(batch_id)
+            if wanted and outcome.state == ItemState.UNCHANGED:
+                found[batch_id] = outcome.record.last_updated_by if outcome.record else ""
+    for key, batch_ids in paused.items():
+        moves.place(changes[key], batch_ids, {pk: found[pk] for pk in batch_ids if pk in found})
+    lifted = moves.Lifted({}, [])
+    for key, batch_ids in resumed.items():
+        of_change = moves.lift(changes[key], batch_ids)
+        lifted.by_batch.update(of_change.by_batch)
+        lifted.facts.extend(of_change.facts)
+    return lifted
+
+
+def _facts(
+    outcome: Settled, row: Batch, change: Change, lifted: Sequence[str] | None
+) -> list[audit.Fact]:
     about = {
         **_about(change),
         "http_status": outcome.http_status,
@@ -205,6 +231,8 @@ def _facts(outcome: Settled, row: Batch, change: Change) -> list[audit.Fact]:
     }
     seen = outcome.assignment.before.to_json()
     detail = _detail(outcome.assignment, outcome.message) | {"seen": seen}
+    if lifted:
+        detail["lifted"] = list(lifted)
     facts = [
         audit.Fact.about_batch(
             f"batch.{outcome.state.value}",

@@ -21,6 +21,7 @@ from batchops.services.attempts.outcomes import Settled
 from batchops.services.changes import lifecycle
 from batchops.services.changes.eligibility import unsendable
 from batchops.services.errors import ChangeError
+from batchops.services.holds import covered
 from batchops.services.mirror import key_identity
 from batchops.services.push.freshness_gate import FreshnessGate
 from batchops.services.runs import leases, run_state
@@ -177,6 +178,8 @@ class Supply:
         overtaken = leases.overtaken(change, items)
         claimant = self._claimants[change.pk]
         # What lets outreach reach more people is reviewed again instead.
+        expands = change.expands_outreach
+        kept = covered.kept_among(change, [i.batch_id for i in items]) if expands else {}
         made = leases.made_since(change, items) if claimant.narrows else {}
         patch, names = change.patch, key_identity.names()
         to_send = []
@@ -191,6 +194,9 @@ class Supply:
                 message = f"The later change {later.short_id} requested something else."
                 if assignment.in_doubt:
                     message += " Whether an earlier try was carried out before that is not known."
+                self.unsent.append(Settled(assignment, ItemState.CONFLICT, message=message))
+            elif item.batch_id in kept and assignment.patch.paused is False:
+                message = f"Held by {kept[item.batch_id]} since it was drafted: left paused."
                 self.unsent.append(Settled(assignment, ItemState.CONFLICT, message=message))
             else:
                 to_send.append(assignment)

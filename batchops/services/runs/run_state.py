@@ -17,6 +17,7 @@ from batchops.services import wake
 from batchops.services.bulk import update_in_order
 from batchops.services.changes import approvals, lifecycle
 from batchops.services.errors import ChangeError
+from batchops.services.holds import moves
 from batchops.syllable.errors import Misconfigured, Redirected, SyllableError, Unauthorized
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ def start(change: Change) -> bool:
     check_requester(change)
     if lifecycle.postpone(change):
         return False
+    if change.patch.paused is False or change.source == Change.Source.UNDO:
+        moves.lift_without_resuming(change)
     with transaction.atomic():
         started = Change.objects.filter(pk=change.pk, state=ChangeState.QUEUED).update(
             state=ChangeState.RUNNING, started_at=timezone.now()

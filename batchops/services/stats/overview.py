@@ -79,8 +79,7 @@ def overview() -> Overview:
     )
     figures = {name: sum(group[f"number_{name}"] for group in groups) for name in COUNTED}
     batches = Batch.objects.all()
-    ending = batches.paused().filter(paused_by__resume_at__isnull=False)
-    figures["no_end"] = figures["paused"] - ending.count()
+    figures["no_end"] = figures["paused"] - batches.paused_until_an_end().count()
     figures["expiring_24h"] = batches.expiring_within(dt.timedelta(hours=24)).count()
     return Overview(figures, _rows(groups))
 

@@ -30,7 +30,9 @@ def upcoming() -> list[Event]:
         Change.objects.visible()
         .filter(resume_at__isnull=False)
         .exclude(state=ChangeState.REJECTED)
-        .annotate(still_paused=Count("paused_batches", filter=Q(paused_batches__paused=True)))
+        .annotate(
+            still_paused=Count("holds", filter=Q(holds__lifted_at=None, holds__batch__paused=True))
+        )
     )
     ends = [event for pause in pauses if (event := _end(pause)).number]
     return sorted([*starts, *ends], key=lambda event: event.at)

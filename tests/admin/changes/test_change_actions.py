@@ -106,9 +106,13 @@ def test_what_begins_a_new_change_leads_to_its_review(
     done = ended(of_other(make_person))
     done.items.filter(batch="b-0").update(state="failed")
     Batch.objects.filter(pk="b-0").update(paused=False, paused_by=None)
+    done.holds.filter(batch="b-0").delete()
     text = do(client, person, done, action)
     may = role in ("operator", "administrator")
-    assert ("selected will be changed" in text) is may
+    assert ("selected" in text) is may
+    # What another person paused is not resumed without lifting that person's hold.
+    assert ("selected will be changed" in text) is (may and action == "retry")
+    assert ("Holds on these batches" in text) is (may and action != "retry")
     assert denied(person) is not may
     assert Change.objects.filter(follows=done, requested_by=person).exists() is may
 

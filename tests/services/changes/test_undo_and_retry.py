@@ -131,7 +131,7 @@ def test_retrying_an_undo_asks_each_batch_for_its_own_again(operator: User) -> N
 def test_resume_takes_exactly_what_is_still_paused_by_it(operator: User) -> None:
     batches(3)
     pause = ended(operator)
-    Batch.objects.filter(pk="b-1").update(paused_by=None)
+    pause.holds.filter(batch="b-1").update(lifted_at=timezone.now())
     resume = drafts.draft_resume(pause, **by(operator))
     assert set(asked(resume)) == {"b-0", "b-2"}
     assert resume.source == Source.RESUME

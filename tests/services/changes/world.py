@@ -11,6 +11,7 @@ from django.utils import timezone
 from batchops import audit
 from batchops.models import Batch, Campaign, Change, ChangeItem, ItemState
 from batchops.services.changes import drafts, lifecycle
+from batchops.services.holds import moves
 from batchops.syllable.patch import BatchPatch, Values
 
 PAUSE = BatchPatch(paused=True)
@@ -84,3 +85,7 @@ def _leave(row: Batch, values: Values, change: Change) -> None:
     row.call_rate, row.auto_call_rate = values.call_rate, values.auto_call_rate
     row.paused_by = change if change.patch.paused is True else None
     row.save()
+    if change.patch.paused is True:
+        moves.place(change, [row.pk], {})
+    else:
+        moves.lift(change, [row.pk])
