@@ -17,6 +17,7 @@ EXPORT_TRAIL: Final = "batchops.export_auditentry"
 REVIEW_TRAIL: Final = "batchops.review_auditentry"
 ARCHIVE_TRAIL: Final = "batchops.archive_auditentry"
 ACKNOWLEDGE_TRAIL: Final = "batchops.acknowledge_auditentry"
+KEEP_CHANNELS: Final = "batchops_notices.keep_channels"
 
 _VIEW: Final = ("view_batch", "view_campaign", "view_change", "view_changeitem", "view_syncrun")
 

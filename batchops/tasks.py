@@ -27,6 +27,7 @@ from batchops.metrics import counts
 from batchops.models import SyncRun
 from batchops.notices import clean_up as old_notices
 from batchops.notices import facts, watching
+from batchops.notices.channels import delivery
 from batchops.services import clean_up, heartbeats, kept_counts, rate_sharing, wake
 from batchops.services.changes import drafts, unsent
 from batchops.services.mirror import sync
@@ -134,6 +135,7 @@ LANES: Final = {
             every=DAY,
         ),
         Lane("notices", take_up_facts, every=1),
+        Lane("channels", delivery.start_due, every=1),
         Lane("watch", watching.watch_all, every=watching.EVERY_SECONDS),
         Lane("metrics", counts.keep, every=counts.EVERY_SECONDS),
         Lane("queue", listen, every=0.1),

@@ -57,7 +57,8 @@ def permissions() -> Iterator[str]:
 
     yield from ("", f"| permission | words | {' | '.join(GROUPS)} |")
     yield "| --- | --- " + "| :-: " * len(GROUPS) + "|"
-    for model in apps.get_app_config("batchops").get_models():
+    ours = (apps.get_app_config(label) for label in ("batchops", "batchops_notices"))
+    for model in (model for app in ours for model in app.get_models()):
         meta = model._meta
         default = [
             (f"{verb}_{meta.model_name}", f"Can {verb} {meta.verbose_name}")

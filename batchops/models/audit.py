@@ -92,6 +92,12 @@ class Action(models.TextChoices):
     AUDIT_SIGNED_OFF = "audit.signed_off", "Period signed off"
     AUDIT_SAMPLED = "audit.sampled", "Random sample drawn"
 
+    CHANNEL_ADDED = "notice.channel_added", "Channel of notices added"
+    CHANNEL_CHANGED = "notice.channel_changed", "Channel of notices changed"
+    CHANNEL_TESTED = "notice.channel_tested", "Channel of notices tested"
+    CHANNEL_TRIED_AGAIN = "notice.channel_tried_again", "Messages of a channel sent again"
+    CHANNEL_SWITCHED_OFF = "notice.channel_switched_off", "Channel of notices switched off"
+
     DATABASE_BACKED_UP = "database.backed_up", "Database backed up"
     DATABASE_RESTORED = "database.restored", "Database restored from a backup"
 

@@ -28,6 +28,7 @@ from batchops.models.batch import counted
 from batchops.notices import kinds, links
 from batchops.notices.facts import asked
 from batchops.notices.kinds import Kind, Raised, always
+from batchops.notices.models import Channel
 from batchops.services.anchors import outlets
 from batchops.services.mirror import freshness
 from batchops.services.proof import watch
@@ -39,6 +40,7 @@ SIGN_INS_SPAN: Final = dt.timedelta(minutes=10)
 FAILED_SIGN_INS: Final = 10
 """So many failed sign-ins within the span are worth a word."""
 KEY_DAYS: Final = 14
+FAILING_SPAN: Final = dt.timedelta(minutes=5)
 FREE_LEAST: Final = 0.05
 """Share of a disk that should be free."""
 
@@ -250,6 +252,24 @@ def disk() -> Iterator[Raised]:
         yield Raised(kinds.DISK, host, always(title), links.of_list("syncrun"))
 
 
+def channels() -> Iterator[Raised]:
+    """Channels that fail for minutes, or that the other side wants no more of."""
+    before = timezone.now() - FAILING_SPAN
+    failing = Channel.objects.filter(is_active=True, failing_since__lte=before)
+    for kind, found, words in (
+        (kinds.CHANNEL_FAILS, failing, "does not deliver"),
+        (
+            kinds.CHANNEL_OFF,
+            Channel.objects.filter(is_active=False).exclude(off_reason=""),
+            "is off",
+        ),
+    ):
+        for channel in found:
+            why = channel.off_reason or channel.last_error
+            title = f"Channel {sentences.shown(channel.name, 80)} {words}: {sentences.shown(why)}"
+            yield Raised(kind, str(channel.pk), always(title), links.channel(channel.pk))
+
+
 CONDITIONS: Final = (
     Condition((kinds.DRAFT_READY,), awaiting_approval),
     Condition((kinds.HALTED,), halted),
@@ -263,5 +283,6 @@ CONDITIONS: Final = (
     Condition((kinds.KEY_EXPIRES,), key_expiry),
     Condition((kinds.TRAIL_PROBLEM, kinds.ANCHORS_FAIL), trail),
     Condition((kinds.FAILED_SIGN_INS,), failed_sign_ins),
+    Condition((kinds.CHANNEL_FAILS, kinds.CHANNEL_OFF), channels),
     Condition((kinds.DISK,), disk, socket.gethostname()),
 )

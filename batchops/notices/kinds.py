@@ -291,5 +291,22 @@ DISK: Final = Kind(
     lasts=True,
 )
 
+CHANNEL_FAILS: Final = Kind(
+    "channel.failing",
+    "A channel of notices does not deliver",
+    WARNING,
+    "See what the other side says; it is tried again by itself, and given up in the end.",
+    permission=permissions.KEEP_CHANNELS,
+    lasts=True,
+)
+CHANNEL_OFF: Final = Kind(
+    "channel.off",
+    "A channel of notices was switched off by the other side",
+    URGENT,
+    "Give it another address, or leave it off.",
+    permission=permissions.KEEP_CHANNELS,
+    lasts=True,
+)
+
 KINDS: Final = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, Kind)}
 """All kinds by their names."""

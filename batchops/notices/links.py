@@ -26,3 +26,7 @@ def of_list(model: str, **parameters: str | int) -> str:
     """A list of the site, filtered."""
     path = reverse(f"admin:batchops_{model}_changelist")
     return f"{path}?{urlencode(parameters)}" if parameters else path
+
+
+def channel(key: int) -> str:
+    return reverse("admin:notices_channel", args=[key])

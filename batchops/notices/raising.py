@@ -10,8 +10,9 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from batchops.notices.channels import outbox
 from batchops.notices.kinds import Raised
-from batchops.notices.models import InboxItem, Notice
+from batchops.notices.models import Delivery, InboxItem, Notice
 
 GROUP_SPAN: Final = dt.timedelta(minutes=15)
 """What comes within it is added to the same notice."""
@@ -30,14 +31,19 @@ def raise_all(raised: Iterable[Raised]) -> list[Notice]:
     for one in raised:
         groups.setdefault(one.key, []).append(one)
     open_ones = {notice.key: notice for notice in _open(groups)}
-    audience, notices = Audience(), list[Notice]()
+    audience, notices, new = Audience(), list[Notice](), list[Notice]()
     for key, group in groups.items():
         known = open_ones.get(key)
         number = sum(one.number for one in group) + (known.number if known else 0)
         people = set().union(*map(audience.of, group))
-        notice = _add_to(known, group[-1], number, now) if known else _new(group[-1], number, now)
+        if known:
+            notice = _add_to(known, group[-1], number, now)
+        else:
+            notice = _new(group[-1], number, now)
+            new.append(notice)
         _deliver(notice, people, is_news=True)
         notices.append(notice)
+    outbox.say(new, Delivery.Event.RAISED)
     return notices
 
 
@@ -49,6 +55,7 @@ def begin(raised: Sequence[Raised]) -> list[Notice]:
     notices = {notice.key: notice for notice in _open(one.key for one in raised)}
     for one in raised:
         _deliver(notices[one.key], audience.of(one), is_news=False)
+    outbox.say(notices.values(), Delivery.Event.RAISED)
     return list(notices.values())
 
 
@@ -63,7 +70,13 @@ def go_on(notice: Notice, raised: Raised, people: set[int]) -> None:
 
 def close(notices: QuerySet[Notice], now: dt.datetime) -> int:
     """Close notices: nothing is added to them, and what was a state is over."""
-    return notices.filter(closed_at=None).update(closed_at=now)
+    over = list(notices.filter(closed_at=None))
+    if not over:
+        return 0
+    outbox.say_over(over)
+    return Notice.objects.filter(pk__in=[one.pk for one in over], closed_at=None).update(
+        closed_at=now
+    )
 
 
 def grouping_over(now: dt.datetime) -> QuerySet[Notice]:

@@ -52,11 +52,11 @@ class _TimedResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_UntilDeadline(self.fp.detach(), sock))
 
 
-class _PlainConnection(HTTPConnection):
+class PlainConnection(HTTPConnection):
     response_class = _TimedResponse
 
 
-class _TLSConnection(HTTPSConnection):
+class TLSConnection(HTTPSConnection):
     response_class = _TimedResponse
 
     def connect(self) -> None:
@@ -70,11 +70,11 @@ class _TLSConnection(HTTPSConnection):
 
 
 class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _PlainConnection
+    ConnectionCls = PlainConnection
 
 
 class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
+    ConnectionCls = TLSConnection
 
 
 _POOLS: Final[dict[str, Any]] = {"http": _PlainPool, "https": _TLSPool}

@@ -148,6 +148,16 @@ class Environment:
             "comma-separated origins, such as https://batchops.example.com, without a path",
         )
 
+    def origin(self, name: str) -> str:
+        """One origin, such as https://batchops.example.com; empty when it is not set."""
+
+        def parse(text: str) -> str:
+            if not ORIGIN.fullmatch(text) or "*" in text:
+                raise ValueError
+            return text
+
+        return self._read(name, "", parse, "an origin, such as https://batchops.example.com")
+
     def path(self, name: str, default: Path | str = "") -> Path:
         """A file or folder; a relative one lies beside `.env`, wherever a program is started."""
         return (self.base / Path(self.text(name, str(default))).expanduser()).resolve()

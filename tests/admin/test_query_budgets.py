@@ -67,6 +67,7 @@ BUDGETS: Final[Queries] = {
     "groups": (None, None, None, None, 10),
     "group": (None, None, None, None, 11),
     "notices": (10, 10, 10, 10, 8),
+    "channels": (None, None, None, None, 8),
     "news": (3, 3, 3, 3, 3),
     "own password": (9, 9, 9, 9, 7),
     "no such page": (9, 9, 9, 9, 7),
@@ -113,6 +114,7 @@ def addresses(user: User) -> Iterator[tuple[str, str]]:
     yield "groups", reverse("admin:auth_group_changelist")
     yield "group", reverse("admin:auth_group_change", args=[Group.objects.get(name="Viewer").pk])
     yield "notices", reverse("admin:notices")
+    yield "channels", reverse("admin:notices_channels")
     yield "news", reverse("admin:notices_news")
     yield "own password", reverse("admin:password_change")
     yield "no such page", "/nothing/"

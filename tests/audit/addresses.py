@@ -21,7 +21,7 @@ READS: Final = frozenset(
         *("account/", "account/session/", "account/session/stay/"),
         *("account/second-factors/", "account/second-factors/app/picture.svg"),
         "r/<path:content_type_id>/<path:object_id>/",
-        *("notices/", "notices/news/"),
+        *("notices/", "notices/news/", "notices/channels/"),
         *("auth/group/<path:object_id>/", "auth/group/<path:object_id>/history/"),
         *("auth/user/<path:object_id>/", "auth/user/<path:object_id>/history/"),
         *("batchops/auditentry/", "batchops/auditentry/person/", "batchops/auditentry/report/"),

@@ -31,7 +31,9 @@ from batchops.models import (
     Quota,
 )
 from batchops.notices import watching
+from batchops.notices.channels import sealing
 from batchops.notices.conditions import CONDITIONS
+from batchops.notices.models import Channel
 from batchops.services.changes import drafts
 from batchops.services.runs import run_state
 from tests.accounts.apps import code_of, secret_on, with_app
@@ -169,6 +171,20 @@ def sign_in_in_two_steps(world: World, _: Client) -> None:
     client.post("/login/", {"username": "olivia", "password": "password"})
     assert actions_since(begun) == []
     send(client, "login/second-step/", code=code_of(secret))
+
+
+CHANNEL: Final = {"name": "ops", "kind": "mail", "target": "ops@example.com"}
+
+
+def add_channel(_: World) -> None:
+    Channel.objects.create(name="ops", kind="mail", sealed_target=sealing.seal("x@example.com"))
+
+
+def on_channel(rest: str, **form: Any) -> Doing:
+    def do(_: World, client: Client) -> HttpResponse:
+        return send(client, f"notices/channels/{Channel.objects.get().pk}/{rest}", **form)
+
+    return do
 
 
 DO: Final = "batchops/change/<uuid:pk>/do/<slug:action>/"
@@ -341,6 +357,19 @@ CHANGES: dict[tuple[str, str], Way] = {
     ),
     ("batchops/change/overrides/<int:pk>/seen/", ""): Way(
         (Action.OVERRIDE_SEEN,), see_override, overridden
+    ),
+    ("notices/channels/add/", ""): Way(
+        (Action.CHANNEL_ADDED,),
+        lambda w, client: send(client, "notices/channels/add/", least_severity="20", **CHANNEL),
+    ),
+    ("notices/channels/<int:pk>/", ""): Way(
+        (Action.CHANNEL_CHANGED,), on_channel("", least_severity="30", **CHANNEL), add_channel
+    ),
+    ("notices/channels/<int:pk>/test/", ""): Way(
+        (Action.CHANNEL_TESTED,), on_channel("test/"), add_channel
+    ),
+    ("notices/channels/<int:pk>/again/", ""): Way(
+        (Action.CHANNEL_TRIED_AGAIN,), on_channel("again/"), add_channel
     ),
     (DO, "stop"): Way(
         (Action.CHANGE_CANCELLED, Action.BATCH_STOPPED),

@@ -90,6 +90,11 @@ _DID: Final[dict[str, str]] = {
     Action.AUDIT_ROLLED_BACK: "found the trail rolled back",
     Action.AUDIT_ACKNOWLEDGED: "acknowledged a fault of the trail",
     Action.AUDIT_REVIEWED: "reviewed entries",
+    Action.CHANNEL_ADDED: "added the channel of notices",
+    Action.CHANNEL_CHANGED: "changed the channel of notices",
+    Action.CHANNEL_TESTED: "tested the channel of notices",
+    Action.CHANNEL_TRIED_AGAIN: "sent again what was given up by the channel of notices",
+    Action.CHANNEL_SWITCHED_OFF: "switched off the channel of notices",
     Action.AUDIT_SIGNED_OFF: "signed off a period",
     Action.AUDIT_SAMPLED: "drew a random sample",
     Action.DATABASE_BACKED_UP: "backed up the database",
@@ -216,7 +221,7 @@ def _about(entry: AuditEntry, detail: Mapping[str, Any], zone: dt.tzinfo) -> str
         return (
             ", ".join(part for part in (words, batches) if part).join(("(", ")")) if words else ""
         )
-    for name in ("account", "group", "path", "what"):
+    for name in ("account", "group", "channel", "path", "what"):
         if isinstance(detail.get(name), str):
             return shown(detail[name])
     for name in ("entries", "batches"):

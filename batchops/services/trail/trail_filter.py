@@ -29,6 +29,7 @@ ACTION_GROUPS: Final = {
     "account": "Accounts",
     "group": "Groups",
     "access": "Access",
+    "notice": "Notices",
     "audit": "Trail",
 }
 """The groups of actions by their namespace, each with a label for people."""
