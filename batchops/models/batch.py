@@ -28,6 +28,8 @@ ENDED_STATUSES = (KnownStatus.FAILED, KnownStatus.CANCELED, KnownStatus.EXPIRED)
 """Statuses in which no outreach is made any more."""
 
 
+GONE = ("deleted_at", "missing_since")
+RECENT = ("-last_updated_at", "batch_id")
 LIVE = Q(deleted_at=None, missing_since=None) & ~Q(status__in=ENDED_STATUSES)
 
 
@@ -199,18 +201,17 @@ class Batch(models.Model):
         default_permissions = ("view",)
         permissions = [("run_sync", "Can sync with the vendor now")]
         verbose_name_plural = "batches"
-        ordering = ("-last_updated_at", "batch_id")
+        ordering = RECENT
         # Each order of the list has its own, which also finds what has one value of the first
-        # column; what may be rare among very many is found by the partial ones.
+        # column, and tells what is present; what may be rare among very many is found by the
+        # partial ones.
         indexes = [
-            models.Index(fields=["-last_updated_at", "batch_id"], name="batch_recent"),
-            models.Index(
-                fields=["campaign", "-last_updated_at", "batch_id"], name="batch_campaign"
-            ),
-            models.Index(fields=["status", "-last_updated_at", "batch_id"], name="batch_status"),
-            models.Index(fields=["paused", "-last_updated_at", "batch_id"], name="batch_paused"),
-            models.Index(fields=["expires_on", "batch_id"], name="batch_expiry"),
-            models.Index(fields=["call_rate", "batch_id"], name="batch_rate"),
+            models.Index(fields=[*RECENT, *GONE], name="batch_recent"),
+            models.Index(fields=["campaign", *RECENT, *GONE], name="batch_campaign"),
+            models.Index(fields=["status", *RECENT, *GONE], name="batch_status"),
+            models.Index(fields=["paused", *RECENT, *GONE], name="batch_paused"),
+            models.Index(fields=["expires_on", "batch_id", *GONE], name="batch_expiry"),
+            models.Index(fields=["call_rate", "batch_id", *GONE], name="batch_rate"),
             models.Index(fields=["created_at", "batch_id"], name="batch_created"),
             models.Index(fields=["expires_on", "batch_id"], name="batch_live", condition=LIVE),
             models.Index(

@@ -1,4 +1,7 @@
-"""Looks after the numbers of batches that the database keeps by triggers; see `BatchCount`."""
+"""What the database keeps of batches by triggers: their numbers (`BatchCount`), and their ids.
+
+A migration that makes the table of batches anew on SQLite takes the triggers with it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from django.db import connection, transaction
 from batchops.models import BatchCount
 
 MIGRATION: Final = import_module("batchops.migrations.0004_count_batches")
+SEARCH: Final = import_module("batchops.migrations.0005_search_batch_ids")
 MERGED_FROM: Final = 2
 """Rows for each kind, from which on they are merged."""
 _TABLE: Final = BatchCount._meta.db_table
@@ -23,10 +27,13 @@ _MERGE: Final = f"""
 
 
 def ensure(**_: Any) -> None:
-    """Install the triggers where any is missing, and count anew; after each `migrate`."""
-    if _TABLE in connection.introspection.table_names() and not _are_there():
+    """Install the triggers where any is missing, with what they keep; after each `migrate`."""
+    tables, triggers = connection.introspection.table_names(), _triggers()
+    if _TABLE in tables and not triggers.issuperset(MIGRATION.TRIGGERS[connection.vendor]):
         with transaction.atomic():
             MIGRATION.install(connection)
+    if SEARCH.IDS in tables and SEARCH.TRIGGER not in triggers:
+        SEARCH.keep(connection)
 
 
 def merge() -> None:
@@ -43,12 +50,12 @@ def merge() -> None:
             cursor.execute(_MERGE)
 
 
-def _are_there() -> bool:
+def _triggers() -> set[str]:
+    """The names of those on the table of batches that are in force."""
     if connection.vendor == "sqlite":
         query = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s"
     else:
         query = "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgenabled <> 'D'"
     with connection.cursor() as cursor:
         cursor.execute(query, [MIGRATION.BATCHES])
-        there = {str(name) for (name,) in cursor.fetchall()}
-    return there.issuperset(MIGRATION.TRIGGERS[connection.vendor])
+        return {str(name) for (name,) in cursor.fetchall()}

@@ -28,14 +28,15 @@ from batchops.admin.batches.periods import PERIODS
 from batchops.admin.ui import columns, pills, times
 from batchops.admin.ui.addresses import batch_id_in_form, batch_key
 from batchops.admin.ui.base import NulSafeChangeList, ReadOnlyAdmin, add_service_error, current_user
-from batchops.models import Batch, BatchCount, PastedIds
+from batchops.models import Batch, BatchCount, BatchQuerySet, PastedIds
 from batchops.models.batch import counted
 from batchops.saved_views import list_settings
 from batchops.services.changes import pasted_ids
 from batchops.services.errors import InvalidInput
 from batchops.services.holds import standing
-from batchops.services.stats import batch_pages
+from batchops.services.stats import batch_pages, batch_search
 from batchops.services.stats.batch_pages import Matching
+from batchops.services.stats.batch_search import Search
 from batchops.services.table_files.batch_list import BatchFileFormat
 
 DEFAULT_COLUMNS: Final = frozenset(("identity", "campaign", "state", "expiry", "rate", "updated"))
@@ -74,6 +75,7 @@ class BatchList(NulSafeChangeList):
     """
 
     matching: Matching
+    searched: Search
 
     def get_results(self, request: HttpRequest) -> None:
         """The page that is asked for; beyond the last, as when batches have gone, the last."""
@@ -81,7 +83,8 @@ class BatchList(NulSafeChangeList):
         self.chosen_columns = DEFAULT_COLUMNS if look.columns is None else look.columns
         self.list_per_page = look.page_size
         self.may_act = bool(self.model_admin.get_actions(request))
-        counts = None if self.query else BatchCount.objects.all()
+        self.searched = _search(request, self.query)
+        counts = self.searched.count(BatchCount.objects.all())
         for one in self.filter_specs:
             counts = cast(BatchFilter, one).count(counts) if counts is not None else None
         self.matching = batch_pages.count(self.queryset, counts)
@@ -101,6 +104,13 @@ class BatchList(NulSafeChangeList):
         asked = super().get_ordering(request, queryset)
         is_by_one = len(self.get_ordering_field_columns()) <= 1
         return [*batch_pages.order(str(asked[0]))] if is_by_one else asked
+
+    @property
+    def search_words(self) -> str:
+        """What was not looked for everywhere, in words."""
+        if not self.searched.has_short_words:
+            return ""
+        return "Words of one or two characters are looked for only where an id begins."
 
     @property
     def count_words(self) -> str:
@@ -196,6 +206,12 @@ class BatchAdmin(BatchFiles, BatchPage, ReadOnlyAdmin[Batch]):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return BatchList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Batch], search_term: str
+    ) -> tuple[QuerySet[Batch], bool]:
+        batches = cast(BatchQuerySet, queryset)
+        return _search(request, search_term).narrow(batches), False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -297,6 +313,14 @@ def keep_look(request: HttpRequest) -> HttpResponseRedirect:
         messages.error(request, "Choose one of the numbers of rows, so that it can be kept.")
     address, query = reverse("admin:batchops_batch_changelist"), request.POST.get("query", "")
     return HttpResponseRedirect(f"{address}?{query}" if query else address)
+
+
+def _search(request: HttpRequest, text: str) -> Search:
+    """What is searched for, looked up once for a request."""
+    kept: dict[str, Search] = request.__dict__.setdefault("_batch_searches", {})
+    if text not in kept:
+        kept[text] = batch_search.search(text)
+    return kept[text]
 
 
 def _pasted(request: HttpRequest, form: PasteForm) -> PastedIds:

@@ -18,7 +18,7 @@ from django.db.models.sql.datastructures import BaseTable
 
 from batchops.models import Batch, BatchCountQuerySet
 
-COUNT_LIMIT: Final = 20_000
+COUNT_LIMIT: Final = 10_000
 """How far batches are counted of which nobody keeps the number."""
 FEW: Final = 5_000
 """Batches that are sorted in no time."""
