@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from batchops.models import BatchCount
 
 MIGRATION: Final = import_module("batchops.migrations.0004_count_batches")
-SEARCH: Final = import_module("batchops.migrations.0007_search_batch_ids")
+SEARCH: Final = import_module("batchops.migrations.0008_search_batch_ids")
 MERGED_FROM: Final = 2
 """Rows for each kind, from which on they are merged."""
 _TABLE: Final = BatchCount._meta.db_table

@@ -23,7 +23,7 @@ MANY: Final = 20_000
 """Ids with a word, from which on they are looked for in the order of the list."""
 TRIGRAM: Final = 3
 """Characters: a shorter word has no trigram, and is looked for at the beginning of ids."""
-IDS: Final = str(import_module("batchops.migrations.0007_search_batch_ids").IDS)
+IDS: Final = str(import_module("batchops.migrations.0008_search_batch_ids").IDS)
 
 
 @dataclass(frozen=True, slots=True)

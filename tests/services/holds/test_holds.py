@@ -355,7 +355,7 @@ def test_what_is_paused_already_is_held_when_holds_come(
     drive_to_the_end(confirmation, operator)
     expected = standing()
     Hold.objects.all().delete()
-    migration = importlib.import_module("batchops.migrations.0006_hold_what_is_paused")
+    migration = importlib.import_module("batchops.migrations.0007_hold_what_is_paused")
     with connection.cursor() as cursor:
         cursor.execute(migration.HOLD)
     assert (

@@ -16,6 +16,6 @@ WHERE batch.paused
 class Migration(migrations.Migration):
     """What is paused already is held."""
 
-    dependencies = [("batchops", "0005_holds_of_several_people")]
+    dependencies = [("batchops", "0006_holds_of_several_people")]
 
     operations = [migrations.RunSQL(HOLD, "DELETE FROM batchops_hold")]

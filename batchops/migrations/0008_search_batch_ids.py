@@ -79,7 +79,7 @@ def end(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("batchops", "0006_hold_what_is_paused")]
+    dependencies = [("batchops", "0007_hold_what_is_paused")]
 
     operations = [
         migrations.RemoveIndex(

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("batchops", "0004_count_batches"),
+        ("batchops", "0005_find_batches_by_creation"),
     ]
 
     operations = [
