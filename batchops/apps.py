@@ -22,7 +22,8 @@ class BatchopsConfig(AppConfig):
         from django.contrib.auth.models import User
 
         from batchops import checks, permissions, signals, tasks  # noqa: F401
-        from batchops.services import account_names, kept_counts
+        from batchops.services import account_names
+        from batchops.services.stats import kept_counts
 
         # Forms and createsuperuser ask the field; all other ways are seen by a signal.
         User._meta.get_field("username").validators.append(account_names.check)

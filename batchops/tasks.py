@@ -28,12 +28,13 @@ from batchops.models import SyncRun
 from batchops.notices import clean_up as old_notices
 from batchops.notices import facts, watching
 from batchops.notices.channels import delivery
-from batchops.services import clean_up, heartbeats, kept_counts, rate_sharing, wake
+from batchops.services import clean_up, heartbeats, rate_sharing, wake
 from batchops.services.changes import drafts, unsent
 from batchops.services.mirror import sync
 from batchops.services.proof import anchoring, watch
 from batchops.services.push import driver
 from batchops.services.runs import due, read_back
+from batchops.services.stats import kept_counts
 from batchops.syllable.errors import SyllableError
 
 logger = logging.getLogger(__name__)

@@ -137,7 +137,7 @@ def _fill(first: int, last: int, campaigns: int, entries: int) -> None:
     from django.db import connection
 
     from batchops.models import AuditEntry, AuditHead, Batch
-    from batchops.services import kept_counts
+    from batchops.services.stats import kept_counts
 
     # Counted once at the end, instead of row by row.
     kept_counts.MIGRATION.remove(connection)

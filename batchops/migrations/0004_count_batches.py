@@ -1,6 +1,6 @@
 """How many batches there are of each kind, kept by triggers; and an index for each order of the list.
 
-`services.kept_counts` installs the triggers anew where they are missing: on SQLite, a migration that
+`services.stats.kept_counts` installs the triggers anew where they are missing: on SQLite, a migration that
 makes the table of batches anew takes them with it.
 """
 

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchops.models import Batch, BatchCount
-from batchops.services import kept_counts
-from batchops.services.stats import batch_search
+from batchops.services.stats import batch_search, kept_counts
 from tests.services.changes import world
 
 pytestmark = pytest.mark.django_db

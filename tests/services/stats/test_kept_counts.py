@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchops.models import Batch, BatchCount
-from batchops.services import kept_counts
 from batchops.services.mirror import store
+from batchops.services.stats import kept_counts
 from tests.services.changes import world
 
 pytestmark = pytest.mark.django_db
