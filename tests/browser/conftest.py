@@ -10,15 +10,18 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import User
 from django.db import connections
 from django.test import Client
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+from django.urls import reverse
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page
 from pytest_django.live_server_helper import LiveServer
 
 from batchops.tasks import LANES
@@ -30,6 +33,7 @@ CHROMIUM: Final = Path("/usr/bin/chromium")
 ARGUMENTS: Final = [
     "--no-sandbox",
     "--disable-gpu",
+    "--in-process-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -38,7 +42,11 @@ ARGUMENTS: Final = [
 ]
 HINT: Final = "Chromium is missing; install it with: apt-get install chromium"
 
-SignIn = Callable[[User], Page]
+WIDTH: Final = "document.documentElement.scrollWidth"
+"""What a page takes of its window, or more than that."""
+
+SignIn: TypeAlias = Callable[[User], Page]
+Check: TypeAlias = Callable[[Page], None]
 
 
 @pytest.fixture(scope="session")
@@ -63,31 +71,60 @@ def browser_context_args() -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="session")
+def one_page(browser: Browser, browser_context_args: dict[str, Any]) -> Page:
+    """A page for all tests: a browser takes a second to make another."""
+    page = browser.new_context(**browser_context_args).new_page()
+    page.set_default_timeout(10_000)
+    return page
+
+
 @pytest.fixture
-def page(page: Page) -> Iterator[Page]:
-    """A page whose console stays free of errors until the test has ended."""
+def page(one_page: Page, browser_context_args: dict[str, Any]) -> Iterator[Page]:
+    """A page as a browser opens it, whose console stays free of errors until the test has ended."""
     problems: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
         if message.type == "error":
             problems.append(message.text)
 
-    page.on("console", note)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.set_default_timeout(10_000)
-    yield page
+    def note_error(error: Error) -> None:
+        problems.append(str(error))
+
+    one_page.set_viewport_size(browser_context_args["viewport"])
+    one_page.emulate_media(color_scheme="light")
+    one_page.on("console", note)
+    one_page.on("pageerror", note_error)
+    yield one_page
+    # What is under way when a page is left fails, and is no problem.
+    one_page.remove_listener("console", note)
+    one_page.remove_listener("pageerror", note_error)
+    if (address := urlsplit(one_page.url)).scheme == "http":
+        # From a page that asks for nothing more.
+        one_page.goto(f"http://{address.netloc}{reverse('healthz')}")
+        one_page.evaluate("sessionStorage.clear()")
+    one_page.goto("about:blank")
+    for other in one_page.context.pages:
+        if other is not one_page:
+            other.close()
+    one_page.context.clear_cookies()
     assert problems == []
 
 
 @pytest.fixture
-def sign_in(page: Page, context: BrowserContext, live_server: LiveServer) -> SignIn:
+def context(page: Page) -> BrowserContext:
+    return page.context
+
+
+@pytest.fixture
+def sign_in(page: Page, live_server: LiveServer) -> SignIn:
     """Signs a person in and opens the overview."""
 
     def enter(person: User) -> Page:
         client = Client()
         client.force_login(person)
         session = client.cookies["sessionid"].value
-        context.add_cookies(
+        page.context.add_cookies(
             [
                 {"name": "sessionid", "value": session, "url": live_server.url},
                 {"name": "time_zone", "value": "Europe/Berlin", "url": live_server.url},
@@ -119,17 +156,36 @@ def working(live_server: LiveServer, running_worker: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def accessible() -> Callable[[Page], None]:
+def accessible() -> Check:
     """Fails when axe-core finds something serious or critical on a page."""
+    return partial(_examine, options={"preload": False})
+
+
+@pytest.fixture
+def fits_a_phone(accessible: Check) -> Check:
+    """Fails when a page is too wide for a phone, or hard to read there by day or by night."""
 
     def check(page: Page) -> None:
-        found = Axe().run(page).response["violations"]
-        grave = [
-            f"{finding['id']}: {finding['help']}: {node['html']}"
-            for finding in found
-            if finding["impact"] in ("serious", "critical")
-            for node in finding["nodes"]
-        ]
-        assert grave == []
+        before = page.viewport_size
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.emulate_media(color_scheme="dark")
+        accessible(page)
+        page.emulate_media(color_scheme="light")
+        # Nothing but colours is another by day.
+        _examine(page, options={"preload": False, "runOnly": ["color-contrast"]})
+        assert page.evaluate(WIDTH) <= 390, page.url
+        if before:
+            page.set_viewport_size(before)
 
     return check
+
+
+def _examine(page: Page, options: dict[str, Any]) -> None:
+    found = Axe().run(page, options={"resultTypes": ["violations"], **options})
+    grave = [
+        f"{finding['id']}: {finding['help']}: {node['html']}"
+        for finding in found.response["violations"]
+        if finding["impact"] in ("serious", "critical")
+        for node in finding["nodes"]
+    ]
+    assert grave == []

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from batchops.models import AuditEntry, Change
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import Check, SignIn
 from tests.services.changes import world
 
 pytestmark = pytest.mark.browser
-
-Check = Callable[[Page], None]
 
 
 @pytest.fixture
@@ -31,17 +28,15 @@ def busy(transactional_db: None, operator: User) -> None:
 
 
 @pytest.mark.usefixtures("busy")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_shows_what_is_on_and_under_way(
-    sign_in: SignIn, administrator: User, accessible: Check, scheme: str
+    sign_in: SignIn, administrator: User, fits_a_phone: Check
 ) -> None:
     page = sign_in(administrator)
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     expect(page.get_by_text("needs a person")).to_be_visible()
     expect(page.get_by_text("season ends", exact=True)).to_be_visible()
     expect(page.get_by_role("img", name="active").first).to_be_visible()
-    accessible(page)
+    fits_a_phone(page)
     page.get_by_role("link", name="Failed").click()
     expect(page.get_by_text("7 batches", exact=True).first).to_be_visible()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
+
+from tests.browser.conftest import Check
 
 pytestmark = pytest.mark.browser
 
@@ -18,7 +18,7 @@ def test_a_person_signs_in_with_the_keyboard_and_reads_times_of_their_zone(
     live_server: LiveServer,
     operator: User,
     settings: Settings,
-    accessible: Callable[[Page], None],
+    accessible: Check,
 ) -> None:
     settings.DEMO = True
     page.goto(live_server.url)

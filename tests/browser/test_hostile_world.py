@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urljoin
 
 import pytest
@@ -13,11 +14,12 @@ from pytest_django.live_server_helper import LiveServer
 from batchops.models import AuditEntry, Batch, Campaign, Change, ChangeState, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from tests.admin import hostile
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import WIDTH, SignIn
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-WIDTHS = {"laptop": 1280, "phone": 390}
+WIDTHS = (1280, 390)
+"""Of the window on a laptop and on a phone."""
 
 
 def pages() -> list[str]:
@@ -42,30 +44,28 @@ def pages() -> list[str]:
     return [*found, reverse("admin:batchops_syncrun_change", args=[run.pk])]
 
 
-@pytest.mark.parametrize("device", WIDTHS)
-def test_pages_stay_whole(
+def test_pages_stay_whole_on_a_laptop_and_a_phone(
     sandbox: EmbeddedSandbox,
     live_server: LiveServer,
     administrator: User,
     page: Page,
     sign_in: SignIn,
-    device: str,
 ) -> None:
     hostile.hostile_world(sandbox)
     hostile.hostile_past(sandbox, administrator)
-    page.set_viewport_size({"width": WIDTHS[device], "height": 800})
     sign_in(administrator)
     too_wide = []
     for address in pages():
         page.goto(urljoin(live_server.url, address))
-        width = page.evaluate("document.documentElement.scrollWidth")
-        if width > WIDTHS[device]:
-            too_wide.append((address, width))
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            if (taken := page.evaluate(WIDTH)) > width:
+                too_wide.append((address, taken))
         assert page.locator("evil-tag").count() == 0
     assert too_wide == []
 
 
-def test_every_link_of_the_list_opens_its_batch(
+def test_every_odd_id_of_the_list_opens_its_batch(
     sandbox: EmbeddedSandbox,
     live_server: LiveServer,
     administrator: User,
@@ -76,9 +76,12 @@ def test_every_link_of_the_list_opens_its_batch(
     sign_in(administrator)
     page.goto(live_server.url + reverse("admin:batchops_batch_changelist") + "?show=everything")
     links = page.locator("#result_list tbody th a")
+    addresses = links.evaluate_all("links => links.map(link => link.href)")
+    assert len(set(addresses)) == Batch.objects.count()
+    odd = [one for one in addresses if not re.search("/(expiry|live)-[0-9]+/", one)]
+    assert len(odd) == len(hostile.HOSTILE_IDS)
     opened = set()
-    addresses = [str(link.evaluate("link => link.href")) for link in links.all()]
-    for address in addresses:
+    for address in odd:
         page.goto(address)
         opened.add(page.locator("h1").first.text_content())
-    assert len(opened) == len(addresses) == Batch.objects.count()
+    assert len(opened) == len(odd)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from batchops.notices import inbox, kinds, raising
 from batchops.notices.kinds import Raised, always
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import Check, SignIn
 
 pytestmark = pytest.mark.browser
 
 
 def test_news_pops_up_on_an_open_page_and_is_read_by_keyboard(
-    sign_in: SignIn, operator: User, accessible: Callable[[Page], None]
+    sign_in: SignIn, operator: User, accessible: Check
 ) -> None:
     page = sign_in(operator)
     expect(page.locator(".bell-count")).to_be_hidden()

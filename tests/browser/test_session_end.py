@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, expect
 from pytest_django.live_server_helper import LiveServer
 
 from batchops.accounts.models import Session
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import Check, SignIn
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -31,7 +30,7 @@ def test_what_is_typed_survives_the_end_of_the_session(
     operator: User,
     live_server: LiveServer,
     running_worker: None,
-    accessible: Callable[[Page], None],
+    accessible: Check,
 ) -> None:
     page = sign_in(operator)
     left(100)
@@ -48,7 +47,7 @@ def test_what_is_typed_survives_the_end_of_the_session(
     left(3)
     page.reload()
     page.locator("#id_batch_ids").fill(TYPED)
-    expect(end).to_contain_text("What you typed is still here")
+    expect(end).to_contain_text("What you typed is still here", timeout=20_000)
     with context.expect_page() as opened:
         end.get_by_role("link", name="Sign in").click()
     again = opened.value
