@@ -16,6 +16,7 @@ from django.urls import URLPattern, reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from batchops import audit, permissions
+from batchops.accounts import reauth
 from batchops.admin.ui.base import add_service_error, current_user, promise
 from batchops.notices.channels import keeping
 from batchops.notices.models import Channel, Delivery, Severity
@@ -131,6 +132,8 @@ def _do(request: HttpRequest, pk: int, service: Callable[..., object], done: str
 
 def _form_page(request: HttpRequest, site: AdminSite, channel: Channel) -> HttpResponse:
     _require_may_keep(request)
+    if request.method == "POST":
+        reauth.require(request)
     initial = {
         "name": channel.name,
         "kind": channel.kind,
