@@ -19,7 +19,7 @@ from batchops.services.stats.overview import CampaignRow
 ENTRIES_SHOWN: Final = 8
 TILES: Final = (
     ("on", "Live, not paused", "play", "good"),
-    ("paused", "Paused", "pause", "warn"),
+    ("paused", "Paused", "pause", "pause"),
     ("no_end", "Paused with no end", "pause", "warn"),
     ("expiring_24h", "Expiring in 24 h", "hourglass", "info"),
     ("failed", "Failed", "cross", "bad"),

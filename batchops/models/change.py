@@ -64,7 +64,8 @@ class Change(models.Model):
         EMERGENCY = "emergency", "Emergency pause"
         UNDO = "undo", "Undo"
         RETRY = "retry", "Retry"
-        RESUME = "resume", "End of a pause"
+        RESUME = "resume", "Resume"
+        END = "end", "End of a pause"
 
     class Lifts(models.TextChoices):
         OWN = "own", "The holds of who requests it"
@@ -184,6 +185,9 @@ class Change(models.Model):
         default=dict, blank=True, help_text="Items by state, as last counted."
     )
 
+    is_undone: bool = False
+    """Whether a later change has put back all that this one did; set by who has looked."""
+
     objects: ClassVar[models.Manager[Change]] = ChangeQuerySet.as_manager()
 
     class Meta:
@@ -214,7 +218,17 @@ class Change(models.Model):
         """What is asked, in words; an undo asks something of its own of each batch."""
         if self.source == self.Source.UNDO:
             return f"undo change {str(self.follows_id)[:8]}"
-        return self.patch.describe(zone)
+        return "expire now" if self.expires_now else self.patch.describe(zone)
+
+    @property
+    def doing(self) -> str:
+        """What is being done to its batches, for "Continue pausing 19"."""
+        if self.source == self.Source.UNDO:
+            return "undoing"
+        if self.expires_now:
+            return "expiring"
+        named = {BatchPatch(paused=True): "pausing", BatchPatch(paused=False): "resuming"}
+        return named.get(self.patch, "changing")
 
     @property
     def patch(self) -> BatchPatch:
@@ -223,6 +237,16 @@ class Change(models.Model):
     @patch.setter
     def patch(self, patch: BatchPatch) -> None:
         self.patch_json = patch.to_json()
+
+    @property
+    def expires_now(self) -> bool:
+        """Whether all that it asks for is an expiry that was not ahead when it was asked for."""
+        expiry = self.patch.expires_on
+        return (
+            self.patch.touched == ("expires_on",)
+            and isinstance(expiry, dt.datetime)
+            and expiry <= self.created_at
+        )
 
     @property
     def responsible(self) -> User | None:

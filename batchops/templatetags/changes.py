@@ -11,6 +11,9 @@ register = template.Library()
 
 register.simple_tag(pills.icon, name="icon")
 register.filter("asked", columns.asked)
+register.filter("asked_on", columns.asked_on)
+register.filter("asked_on_all", columns.asked_on_all)
+register.filter("heading", columns.heading)
 register.filter("batches", counted)
 
 

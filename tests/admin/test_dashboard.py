@@ -249,7 +249,7 @@ def test_the_overview_takes_few_queries(
     all_kinds(operator)
     for number in range(4, 30):
         world.batch(f"of-{number}", number)
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(15):
         client.get(HOME)
 
 

@@ -9,13 +9,13 @@ from batchops import permissions
 from batchops.models import (
     DRAFT_STATES,
     ENDED_STATES,
+    OPEN_STATES,
     RUNNABLE_STATES,
-    TROUBLE_STATES,
-    Batch,
     Change,
     ChangeState,
     ItemState,
 )
+from batchops.models.batch import counted
 from batchops.services.authorization import may_request
 from batchops.services.stats.progress import Progress
 from batchops.syllable.patch import BatchPatch
@@ -26,24 +26,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """One button: the action behind it, its word, icon and look (plain, main or danger)."""
+    """One button: the action behind it, its words with their number, icon and look.
+
+    Looks: main completes what was asked for; pause holds outreach back; danger lets it reach more
+    people, and reach does so set apart from the others; plain is none of these. `note` explains.
+    """
 
     action: str
     label: str
     icon: str
     look: str = "plain"
+    note: str = ""
 
 
 def buttons_for(progress: Progress, user: User) -> list[Button]:
-    """The buttons of a change, the most urgent first."""
-    change = progress.change
-    found = [
-        _stop(change, user),
-        _proceed(progress, user),
-        _resume(change, user),
-        _retry(progress, user),
-        _undo(progress, user),
-    ]
+    """What goes on with a change or ends it, the most urgent first."""
+    found = [_stop(progress, user), _proceed(progress, user), _retry(progress, user)]
+    return [button for button in found if button is not None]
+
+
+def take_back_buttons_for(progress: Progress, user: User, still_paused: int) -> list[Button]:
+    """What takes back what a change did; `still_paused` are the batches that it keeps paused."""
+    found = [_resume(progress.change, user, still_paused), _undo(progress, user)]
     return [button for button in found if button is not None]
 
 
@@ -56,9 +60,13 @@ def may_decide(change: Change, user: User) -> bool:
     )
 
 
-def may_move_end(change: Change, user: User) -> bool:
+def may_move_end(change: Change, user: User, still_paused: int) -> bool:
     """Whether the person can set or move the end of a pause."""
-    return _is_pause_in_force(change) and user.has_perm(permissions.EXPAND_OUTREACH)
+    is_pause = change.patch == BatchPatch(paused=True)
+    if not is_pause or change.state in (ChangeState.REJECTED, *DRAFT_STATES):
+        return False
+    in_force = change.is_open or bool(still_paused)
+    return in_force and user.has_perm(permissions.EXPAND_OUTREACH)
 
 
 def may_cancel_end(change: Change, user: User) -> bool:
@@ -66,56 +74,75 @@ def may_cancel_end(change: Change, user: User) -> bool:
     return change.resume_at is not None and user.has_perm(permissions.REQUEST_CHANGE)
 
 
-def _stop(change: Change, user: User) -> Button | None:
+def _stop(progress: Progress, user: User) -> Button | None:
+    change = progress.change
     mine = user.pk in (change.requested_by_id, change.responsible_id)
     if not change.is_open or not (mine or user.has_perm(permissions.CONTROL_CHANGE)):
         return None
+    look = "pause" if change.expands_outreach else "plain"
     if change.state in RUNNABLE_STATES:
-        return Button("stop", "Stop", "stop", "danger")
-    return Button("stop", "Cancel this change", "ban")
+        return Button("stop", f"Stop: leave {progress.unsettled:,} unsent", "stop", look)
+    return Button("stop", f"Cancel: leave {counted(progress.total)} as now", "ban", look)
 
 
 def _proceed(progress: Progress, user: User) -> Button | None:
     change = progress.change
-    stopped = change.state == ChangeState.STOPPED and change.started_at is not None
-    left = stopped and progress.counts.get(ItemState.STOPPED, 0)
-    halted = change.is_halted and change.state in RUNNABLE_STATES
-    if not (left or halted) or not user.has_perm(permissions.CONTROL_CHANGE):
+    if change.state == ChangeState.STOPPED and change.started_at is not None:
+        left = progress.counts.get(ItemState.STOPPED, 0)
+    elif change.is_halted and change.state in RUNNABLE_STATES:
+        left = progress.unsettled
+    else:
+        return None
+    if not left or not user.has_perm(permissions.CONTROL_CHANGE) or not may_request(change, user):
         return None
     if change.approval_required and change.decided_by_id == user.pk:
         return None
-    return Button("continue", "Continue", "play", "main") if may_request(change, user) else None
-
-
-def _resume(change: Change, user: User) -> Button | None:
-    if change.state not in ENDED_STATES or not user.has_perm(permissions.EXPAND_OUTREACH):
-        return None
-    if not Batch.objects.held_by(change).exists():
-        return None
-    return Button("resume", "Resume exactly those", "play", "main")
+    return Button("continue", f"Continue {change.doing} {left:,}", "play", look_of(change))
 
 
 def _retry(progress: Progress, user: User) -> Button | None:
-    trouble = sum(progress.counts.get(state, 0) for state in TROUBLE_STATES)
-    if not trouble or progress.change.state not in ENDED_STATES:
+    change = progress.change
+    if not progress.trouble or change.state not in ENDED_STATES:
         return None
-    if not user.has_perm(permissions.CONTROL_CHANGE) or not may_request(progress.change, user):
+    if not user.has_perm(permissions.CONTROL_CHANGE) or not may_request(change, user):
         return None
-    return Button("retry", f"Retry failed ({trouble:,})", "sync")
+    return Button("retry", f"Retry {progress.trouble:,}…", "sync", look_of(change))
+
+
+def look_of(change: Change) -> str:
+    """How the button looks that lets a change begin or go on."""
+    if change.expands_outreach or change.expires_now:
+        return "danger"
+    return "pause" if change.patch.paused is True else "main"
+
+
+def _resume(change: Change, user: User, still_paused: int) -> Button | None:
+    if change.state not in ENDED_STATES or not user.has_perm(permissions.EXPAND_OUTREACH):
+        return None
+    if not still_paused:
+        return None
+    return Button(
+        "resume",
+        f"Resume these {still_paused:,}…",
+        "play",
+        "reach",
+        f"Ends this pause: outreach starts again on {counted(still_paused)} that it still keeps "
+        "paused. All else about them stays as it is now.",
+    )
 
 
 def _undo(progress: Progress, user: User) -> Button | None:
-    applied = progress.counts.get(ItemState.APPLIED, 0)
-    ended = progress.change.state in ENDED_STATES
-    if not applied or not ended or not user.has_perm(permissions.REQUEST_CHANGE):
+    change, number = progress.change, progress.undoable
+    ended = change.state in ENDED_STATES
+    if not number or not ended or not user.has_perm(permissions.REQUEST_CHANGE):
         return None
-    return Button("undo", "Undo", "undo")
-
-
-def _is_pause_in_force(change: Change) -> bool:
-    if change.patch != BatchPatch(paused=True) or change.state in (
-        ChangeState.REJECTED,
-        *DRAFT_STATES,
-    ):
-        return False
-    return change.is_open or Batch.objects.held_by(change).exists()
+    if change.followed_by.filter(source=Change.Source.UNDO, state__in=OPEN_STATES).exists():
+        return None
+    return Button(
+        "undo",
+        f"Undo on {number:,}…",
+        "undo",
+        "plain" if change.expands_outreach else "reach",
+        "Puts back exactly what each batch had before this change, whatever that was; a batch "
+        "that was changed since is left alone.",
+    )

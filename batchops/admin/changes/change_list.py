@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -29,7 +29,14 @@ from batchops.admin.changes.filters import (
 from batchops.admin.ui import bars, columns, pills, times
 from batchops.admin.ui.base import ReadOnlyAdmin
 from batchops.admin.ui.parameters import takes
-from batchops.models import DRAFT_STATES, TROUBLE_STATES, Change, ChangeState
+from batchops.models import (
+    DRAFT_STATES,
+    SUCCESS_STATES,
+    TROUBLE_STATES,
+    Change,
+    ChangeState,
+    ItemState,
+)
 from batchops.services.stats import upcoming
 
 
@@ -45,10 +52,13 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
 
     @admin.display(description="What", ordering="created_at")
     def what(self, change: Change) -> str:
-        return f"{columns.asked(change)} · {change.item_count:,}"
+        return columns.asked_on_all(change)
 
     @admin.display(description="State", ordering="state")
-    def state_pill(self, change: Change) -> SafeString:
+    def state_pill(self, change: Any) -> SafeString:
+        put_back = sum((change.undo_counts or {}).get(state, 0) for state in SUCCESS_STATES)
+        applied = change.counts_json.get(ItemState.APPLIED, 0)
+        change.is_undone = bool(put_back) and put_back >= applied
         return pills.change_state(change)
 
     @admin.display(description="Batches")
@@ -82,10 +92,16 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
         return times.instant(change.starts_at or change.confirmed_at or change.created_at)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Change]:
-        """All but drafts, which are only their author's."""
-        hidden = (*DRAFT_STATES, ChangeState.DISCARDED)
+        """All but drafts, which are only their author's; one's own have a filter of their own."""
+        undo = Change.objects.filter(
+            follows=OuterRef("pk"), source=Change.Source.UNDO, state=ChangeState.FINISHED
+        )
         own_draft = Q(state=ChangeState.DRAFT, requested_by=request.user.pk)
-        return super().get_queryset(request).filter(~Q(state__in=hidden) | own_draft)
+        hidden = (*DRAFT_STATES, ChangeState.DISCARDED)
+        drafts = request.GET.get(QuestionFilter.parameter_name) == QuestionFilter.DRAFTS
+        found = super().get_queryset(request)
+        found = found.filter(own_draft if drafts else ~Q(state__in=hidden))
+        return found.annotate(undo_counts=Subquery(undo.values("counts_json")[:1]))
 
     def get_urls(self) -> list[URLPattern]:
         def view(route: str, name: str, serve: Any) -> URLPattern:

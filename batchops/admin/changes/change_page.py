@@ -13,9 +13,18 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 
 from batchops import permissions
-from batchops.admin.changes.buttons import buttons_for, may_cancel_end, may_decide, may_move_end
+from batchops.admin.changes import last_visit
+from batchops.admin.changes.buttons import (
+    buttons_for,
+    look_of,
+    may_cancel_end,
+    may_decide,
+    may_move_end,
+    take_back_buttons_for,
+)
 from batchops.admin.changes.forms import EndForm, presets
 from batchops.admin.changes.tabs import Tab, page_of_tab
+from batchops.admin.ui import columns
 from batchops.admin.ui.base import current_user
 from batchops.admin.ui.parameters import require_choice, searched
 from batchops.models import (
@@ -29,6 +38,7 @@ from batchops.models import (
 )
 from batchops.services.changes import approvals
 from batchops.services.preview import summary
+from batchops.services.preview.estimate import Estimate, estimate
 from batchops.services.stats import progress as progresses
 from batchops.services.stats.progress import Progress
 
@@ -44,7 +54,7 @@ def change_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRes
     change = _change(pk)
     if change.state in (*DRAFT_STATES, ChangeState.DISCARDED):
         return _draft(request, change)
-    context = _live_context(request, change)
+    context = _live_context(request, change, is_visit=True)
     progress: Progress = context["progress"]
     context |= {
         **site.each_context(request),
@@ -54,6 +64,7 @@ def change_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRes
         "followers": change.followed_by.visible(),
         "entries": _entries(request, change),
         "poll_ms": _poll_ms(progress),
+        "estimate": _estimate(request, change) if context["may_decide"] else None,
     }
     return TemplateResponse(request, "batchops/changes/page.html", context)
 
@@ -78,6 +89,11 @@ def state_view(request: HttpRequest, pk: uuid.UUID) -> JsonResponse:
     )
 
 
+def _estimate(request: HttpRequest, change: Change) -> Estimate | None:
+    """Whom it would reach; read by the approver, not again and again while the page is open."""
+    return estimate(change, reader=current_user(request))
+
+
 def _change(pk: uuid.UUID) -> Change:
     related = Change.objects.select_related("follows", "requested_by", "proceeded_by")
     return get_object_or_404(related, pk=pk)
@@ -89,23 +105,35 @@ def _draft(request: HttpRequest, change: Change) -> HttpResponse:
     return redirect("admin:batchops_change_preview", change.pk)
 
 
-def _live_context(request: HttpRequest, change: Change) -> dict[str, Any]:
+def _live_context(
+    request: HttpRequest, change: Change, *, is_visit: bool = False
+) -> dict[str, Any]:
     progress = progresses.progress(change)
     user = current_user(request)
     decides = may_decide(change, user)
+    differing = summary.differing(change) if decides else 0
+    if decides and is_visit:
+        last_visit.begin(request, change, differing)
+    still_paused = Batch.objects.held_by(change).count()
+    change.is_undone = bool(progress.undone) and not progress.undoable
     return {
         "change": change,
-        "asked_words": str(change.summary()),
+        "asked_words": columns.asked_on_all(change),
         "progress": progress,
         "segments": _segments(progress),
         "buttons": buttons_for(progress, user),
+        "take_back": take_back_buttons_for(progress, user, still_paused),
         "may_decide": decides,
-        "risks": summary.risks(change) if decides else (),
+        "look": look_of(change),
+        "preview": summary.preview(change) if decides else None,
+        "differing": differing,
+        "since_last_visit": last_visit.differences(request, change, differing) if decides else (),
+        "last_visit_at": last_visit.at(request, change) if decides else None,
         "moves": approvals.moved_since(change) if decides else (),
         "approval_until": approvals.expiry(change) if decides else None,
-        "may_move_end": may_move_end(change, user),
+        "may_move_end": may_move_end(change, user, still_paused),
         "may_cancel_end": may_cancel_end(change, user),
-        "still_paused": Batch.objects.held_by(change).count(),
+        "still_paused": still_paused,
         "end_form": EndForm(initial={"resume_at": change.resume_at}),
         "presets": presets(),
         **_outcomes(request, change, progress),

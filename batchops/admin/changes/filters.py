@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -11,16 +11,19 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from batchops.admin.ui.fixed_filter import FixedFilter
-from batchops.models import TROUBLE_STATES, Change, ChangeState
+from batchops.models import DRAFT_STATES, TROUBLE_STATES, Change, ChangeState
 
 
 class QuestionFilter(FixedFilter):
     """The usual questions, in one click."""
 
+    DRAFTS: Final = "drafts"
+
     title = "what"
     parameter_name = "what"
     options = {
         "mine": "Mine",
+        "drafts": "My drafts, not confirmed",
         "open": "Open",
         "approval": "Waiting for approval",
         "scheduled": "Scheduled",
@@ -32,6 +35,7 @@ class QuestionFilter(FixedFilter):
     def narrow(self, rows: QuerySet[Change], value: str) -> QuerySet[Change]:
         wanted = {
             "mine": Q(requested_by=self.request.user.pk),
+            "drafts": Q(state=ChangeState.DRAFT, requested_by=self.request.user.pk),
             "open": Q(pk__in=Change.objects.open()),
             "approval": Q(state=ChangeState.AWAITING_APPROVAL),
             "scheduled": Q(state=ChangeState.SCHEDULED),
@@ -47,7 +51,11 @@ class ChangeStateFilter(FixedFilter):
 
     title = "state"
     parameter_name = "state__exact"
-    options = dict(ChangeState.choices)
+    options = {
+        value: label
+        for value, label in ChangeState.choices
+        if value not in (*DRAFT_STATES, ChangeState.DISCARDED)
+    }
 
 
 class SourceFilter(FixedFilter):

@@ -69,7 +69,7 @@ class ConfirmForm(forms.Form):
             del self.fields["typed_count"]
         if change.patch != BatchPatch(paused=True):
             del self.fields["resume_at"], self.fields["protected"]
-        if change.priority == Change.Priority.EMERGENCY:
+        if change.priority == Change.Priority.EMERGENCY or change.expires_now:
             del self.fields["starts_at"]
         self.ends = presets() if "resume_at" in self.fields else []
 
@@ -111,7 +111,8 @@ def reasons_for(change: Change) -> list[str]:
     """Reasons for one click: those of an emergency, or the person's own of late."""
     if change.priority == Change.Priority.EMERGENCY:
         return list(EMERGENCY_REASONS)
-    return recent_reasons(change.requested_by) if change.requested_by else []
+    user = change.requested_by
+    return recent_reasons(user, expanding=change.expands_outreach) if user else []
 
 
 def presets() -> list[Preset]:

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from batchops import audit, permissions
 from batchops.accounts import reauth
+from batchops.admin.changes.buttons import look_of
 from batchops.admin.changes.forms import ConfirmForm, initial_for
 from batchops.admin.changes.tabs import Tab, page_of_tab
 from batchops.admin.ui.base import add_service_error, current_user
@@ -61,6 +62,7 @@ def preview_view(request: HttpRequest, pk: uuid.UUID, site: AdminSite) -> HttpRe
         "preview": preview,
         "form": form,
         "is_emergency": _is_emergency(change),
+        "look": look_of(change),
         "estimate": estimate(change),
         "zone": zone,
         "expiry": _expiry(change),

@@ -14,7 +14,7 @@ Style = tuple[str, str]
 BATCH_STYLES: Final[dict[str, Style]] = {
     KnownStatus.ACTIVE: ("good", "plain"),
     KnownStatus.PENDING: ("info", "dots"),
-    KnownStatus.PAUSED: ("warn", "bars"),
+    KnownStatus.PAUSED: ("pause", "bars"),
     KnownStatus.FAILED: ("bad", "cross"),
     KnownStatus.EXPIRED: ("quiet", "slope"),
     KnownStatus.CANCELED: ("quiet", "plain"),

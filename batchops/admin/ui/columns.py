@@ -13,7 +13,9 @@ from django.utils.text import Truncator
 from batchops.admin.ui import pills, times
 from batchops.admin.ui.pills import Look
 from batchops.models import Batch, Change, Hold, KnownStatus
+from batchops.models.batch import counted
 from batchops.services.holds import standing
+from batchops.syllable.patch import BatchPatch
 
 REASON_SHOWN: Final = 45
 """Characters of a reason in a list."""
@@ -21,6 +23,8 @@ REASON_READ: Final = 300
 """Characters of a reason on a line that the page cuts and screen readers read out."""
 HOLDS_SHOWN: Final = 4
 """Holds of one batch in a list."""
+HEADING_REASON_SHOWN: Final = 80
+"""Characters of a reason in the heading of a change."""
 
 
 def pause(batch: Batch) -> SafeString:
@@ -31,7 +35,7 @@ def pause(batch: Batch) -> SafeString:
         return format_html('<span class="quiet-note">{}Not paused</span>', pills.icon("play"))
     return format_html(
         '{}<span class="column-note">{}</span>',
-        pills.pill("Paused", Look("pause", "warn")),
+        pills.pill("Paused", Look("pause", "pause")),
         pause_words(batch),
     )
 
@@ -47,7 +51,7 @@ def state(batch: Batch) -> SafeString:
     note: SafeString | str = ""
     title = ""
     if batch.paused:
-        parts.append(pills.pill("Paused", Look("pause", "warn")))
+        parts.append(pills.pill("Paused", Look("pause", "pause")))
         note, title = pause_words(batch, REASON_READ), pause_title(batch)
     elif batch.paused is None and not gone_or_ended:
         note = title = "whether it is paused is not stated"
@@ -173,6 +177,37 @@ def asked(change: Change) -> str:
     """What a change asks for, as the start of a sentence, with instants in the reader's zone."""
     words = change.summary(timezone.get_current_timezone())
     return words[:1].upper() + words[1:]
+
+
+def asked_on(change: Change, number: int) -> str:
+    """What a change asks for, and of how many batches: "Pause 248 batches"."""
+    if change.source == Change.Source.UNDO:
+        return f"{asked(change)}: {counted(number)}"
+    named = {BatchPatch(paused=True): "Pause", BatchPatch(paused=False): "Resume"}
+    if verb := named.get(change.patch):
+        return f"{verb} {counted(number)}"
+    return (
+        f"Expire {counted(number)} now"
+        if change.expires_now
+        else f"{asked(change)}: {counted(number)}"
+    )
+
+
+def number_of(change: Change) -> int:
+    """On how many batches a change acts, as whoever confirmed it was told."""
+    return change.acting_count or change.item_count
+
+
+def asked_on_all(change: Change) -> str:
+    """What a change asks for, and of how many batches it does."""
+    return asked_on(change, number_of(change))
+
+
+def heading(change: Change) -> str:
+    """A change as it is headed everywhere: "Pause 248 batches · Carrier incident"."""
+    words = asked_on(change, number_of(change))
+    reason = Truncator(change.reason).chars(HEADING_REASON_SHOWN)
+    return f"{words} · {reason}" if reason else words
 
 
 def quiet(words: str) -> SafeString:

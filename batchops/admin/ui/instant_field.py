@@ -13,14 +13,14 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from batchops import wall_times
-from batchops.admin.ui import times
+from batchops.admin.ui import pills, times
 from batchops.admin.ui.times import reader_zone
 
 FORMATS: Final = (
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m-%dT%H:%M:%S",
     "%Y-%m-%d %H:%M",
     "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%dT%H:%M:%S",
 )
 UNKNOWN_ZONE: Final = "This form names a time zone that does not exist. Reload the page."
 
@@ -78,9 +78,12 @@ class Preset:
 
 
 class InstantInput(forms.DateTimeInput):
-    """The browser's own input, the zone it is meant in, and which of two times is meant."""
+    """A date and a time of 24 hours, the zone it is meant in, and which of two times is meant.
 
-    input_type = "datetime-local"
+    Browsers show their own input for it in the way of their language: with AM and PM for some.
+    """
+
+    input_type = "text"
 
     def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> Typed:
         zone = data.get(zone_name(name)) or reader_zone().key
@@ -91,10 +94,20 @@ class InstantInput(forms.DateTimeInput):
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         typed = value if isinstance(value, Typed) else Typed("", reader_zone().key)
-        own = {**(attrs or {}), "data-instant": "", "data-zone": typed.zone}
+        own = {
+            **(attrs or {}),
+            "data-instant": "",
+            "data-zone": typed.zone,
+            "placeholder": "YYYY-MM-DD HH:MM",
+            "autocomplete": "off",
+            "size": 17,
+        }
         return format_html(
-            '{}<input type="hidden" name="{}" value="{}">{}',
+            '{}<button type="button" class="day-button" data-day="{}" aria-label="Choose a day" '
+            'hidden>{}</button><input type="hidden" name="{}" value="{}">{}',
             super().render(name, typed.text, own, renderer),
+            own.get("id", ""),
+            pills.icon("calendar"),
             zone_name(name),
             typed.zone,
             _choice(name, typed),

@@ -46,7 +46,7 @@ ICONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The icon (a key of `ICONS`) and the tone: good, info, warn, bad or quiet."""
+    """The icon (a key of `ICONS`) and the tone: good, info, pause, warn, bad or quiet."""
 
     icon: str
     tone: str
@@ -55,7 +55,7 @@ class Look:
 STATUS_LOOKS: Final = {
     KnownStatus.PENDING: Look("clock", "info"),
     KnownStatus.ACTIVE: Look("play", "good"),
-    KnownStatus.PAUSED: Look("pause", "warn"),
+    KnownStatus.PAUSED: Look("pause", "pause"),
     KnownStatus.FAILED: Look("cross", "bad"),
     KnownStatus.CANCELED: Look("ban", "quiet"),
     KnownStatus.EXPIRED: Look("hourglass", "quiet"),
@@ -156,6 +156,8 @@ def change_state(change: Change) -> SafeString:
         return pill("Halted", Look("warning", "bad"))
     if change.waiting_reason and change.is_open:
         return pill("Waiting for the vendor", Look("clock", "warn"))
+    if change.is_undone and not change.is_open:
+        return pill("Undone", Look("undo", "quiet"))
     troubles = sum(int(change.counts_json.get(state, 0)) for state in TROUBLE_STATES)
     if change.state == ChangeState.FINISHED and troubles:
         return pill(f"Finished, {troubles:,} not done", Look("warning", "warn"))

@@ -39,7 +39,13 @@ def in_words(moment: dt.datetime) -> str:
     if not local.utcoffset():
         return f"{words} UTC"
     day = "" if local.date() == utc.date() else f"{utc.day} {utc:%b} "
-    return f"{words} {local:%Z} ({day}{utc:%H:%M} UTC)"
+    return f"{words} {zone_word(local)} ({day}{utc:%H:%M} UTC)"
+
+
+def zone_word(local: dt.datetime) -> str:
+    """What people call the zone of an instant then: "CET", or "UTC-03" where it has no name."""
+    name = f"{local:%Z}"
+    return f"UTC{name}" if name[:1] in "+-" else name
 
 
 def promised(moment: dt.datetime) -> str:
@@ -55,7 +61,7 @@ def utc_words(moment: dt.datetime) -> str:
 
 
 def instant(moment: dt.datetime | None) -> str | SafeString:
-    """An instant in the reader's zone, with UTC on hover."""
+    """An instant in the reader's zone, which is named, with UTC on hover."""
     if moment is None:
         return NOTHING
     utc, local = moment.astimezone(dt.UTC), local_time(moment)
@@ -63,7 +69,7 @@ def instant(moment: dt.datetime | None) -> str | SafeString:
         '<time datetime="{}" title="{} UTC">{}</time>',
         utc.isoformat(),
         f"{utc:%Y-%m-%d %H:%M:%S}",
-        f"{local.day} {local:%b %Y %H:%M}",
+        f"{local.day} {local:%b %Y %H:%M} {zone_word(local)}",
     )
 
 

@@ -132,7 +132,8 @@ def draft_undo(
 ) -> Change:
     """A draft that puts back what each applied batch had before a change, and the holds.
 
-    Batches that are no longer as the change left them become conflicts at once.
+    Batches that are no longer as the change left them become conflicts at once. What an earlier
+    undo has put back is left out.
     """
     authorization.require_any(user, actor, change)
     _require_may_lift(lifts, user, actor, change)
@@ -145,7 +146,7 @@ def draft_undo(
         Q(state=ItemState.APPLIED)
         | Q(Exists(held), state=ItemState.UNCHANGED)
         | Q(Exists(lifted), state=ItemState.SKIPPED)
-    )
+    ).exclude(batch_id__in=freezing.undone(change).values("batch_id"))
 
     def planned() -> Iterator[ChangeItem]:
         now = timezone.now()
@@ -164,18 +165,20 @@ def draft_resume(
     *,
     user: User,
     actor: audit.Actor,
+    source: Change.Source = Source.RESUME,
     requested_from: str | None = None,
     lifts: Change.Lifts = Change.Lifts.OWN,
 ) -> Change:
     """A draft that lifts exactly the holds of a pause, and resumes what nothing else holds.
 
+    `source` tells the end of a timed pause from a resume that a person asks for now;
     `requested_from` is the address that the person asked from, where it is not the actor's.
     """
     authorization.require(user, permissions.EXPAND_OUTREACH, actor, change)
     # The end that a person set lifts the holds of its pause without further ado.
     if lifts == Change.Lifts.ALL or actor.kind == audit.ActorKind.PERSON:
         _require_may_lift(lifts, user, actor, change)
-    follower = _follower(change, Source.RESUME, BatchPatch(paused=False), user, actor)
+    follower = _follower(change, source, BatchPatch(paused=False), user, actor)
     follower.lifts = lifts
     if requested_from is not None:
         follower.requested_from = requested_from
@@ -246,7 +249,7 @@ def _require_room(change: Change, actor: audit.Actor) -> None:
     if drafts.count() >= settings.OPEN_DRAFTS:
         raise InvalidInput(
             f"You have {settings.OPEN_DRAFTS:,} drafts open, and no more are allowed. Confirm or "
-            "discard some of them: they are in the list of changes."
+            "discard some of them: see “My drafts” among the changes."
         )
 
 

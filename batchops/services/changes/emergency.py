@@ -23,9 +23,9 @@ def draft_pause(*, user: User, actor: audit.Actor, campaign: Campaign | None = N
     Raises EmptySelection when nothing is, and NotAllowed.
     """
     live = _maybe_reaching()
-    where = "everywhere"
+    where = ""
     if campaign is not None:
-        live, where = live.filter(campaign=campaign), f"in {campaign}"
+        live, where = live.filter(campaign=campaign), f" in {campaign}"
     try:
         return drafts.draft(
             live,
@@ -33,11 +33,13 @@ def draft_pause(*, user: User, actor: audit.Actor, campaign: Campaign | None = N
             user=user,
             actor=actor,
             source=Change.Source.EMERGENCY,
-            selection=f"Everything live and not paused {where}"[:500],
+            selection=f"Everything live and not paused{where}"[:500],
             priority=Change.Priority.EMERGENCY,
         )
     except EmptySelection:
-        raise EmptySelection(f"Nothing is live and not paused {where}.") from None
+        raise EmptySelection(
+            f"There is nothing to pause: no batch{where} is live and not paused."
+        ) from None
 
 
 def _maybe_reaching() -> QuerySet[Batch]:

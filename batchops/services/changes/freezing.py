@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Case, F, JSONField, Q, QuerySet, UUIDField, Value, When
 from django.db.models.fields import BooleanField, CharField, SmallIntegerField, TextField
 
-from batchops.models import Batch, Change, ChangeItem, ItemState
+from batchops.models import SUCCESS_STATES, Batch, Change, ChangeItem, ItemState
 from batchops.services.bulk import in_chunks, sql_of
 from batchops.services.changes import eligibility
 from batchops.services.holds import covered
@@ -125,3 +125,10 @@ def _insert(change: Change, batches: QuerySet[Batch], now: dt.datetime) -> None:
 
 def _unless_kept(is_kept: Q, value: str, otherwise: Case) -> Case:
     return Case(When(is_kept, then=Value(value)), default=otherwise, output_field=TextField())
+
+
+def undone(change: Change) -> QuerySet[ChangeItem]:
+    """What changes that undo this one have put back, or found as it was before."""
+    return ChangeItem.objects.filter(
+        change__follows=change, change__source=Change.Source.UNDO, state__in=SUCCESS_STATES
+    )

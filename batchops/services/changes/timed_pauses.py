@@ -121,7 +121,8 @@ def _require_pause(change: Change) -> None:
         *DRAFT_STATES,
     ):
         raise WrongState("Only a pause can end by itself.", change)
-    ended = change.followed_by.filter(source=Change.Source.RESUME).exclude(
+    ends = (Change.Source.RESUME, Change.Source.END)
+    ended = change.followed_by.filter(source__in=ends).exclude(
         state__in=(*DRAFT_STATES, ChangeState.DISCARDED, ChangeState.REJECTED)
     )
     if ended.exists():
@@ -180,6 +181,7 @@ def _confirmed_resume(pause: Change, actor: audit.Actor, now: dt.datetime) -> Ch
         pause,
         user=user,
         actor=actor,
+        source=Change.Source.END,
         requested_from=pause.resume_set_from,
         lifts=Change.Lifts.FOLLOWED,
     )

@@ -51,7 +51,7 @@ def covered(change: Change) -> Q:
 
 def ends_a_pause(change: Change) -> bool:
     """Whether a change is about the holds of one pause alone."""
-    return change.source in (Source.RESUME, Source.UNDO)
+    return change.source in (Source.RESUME, Source.END, Source.UNDO)
 
 
 def kept(change: Change) -> Exists:

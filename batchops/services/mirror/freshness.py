@@ -9,11 +9,12 @@ from typing import Final
 from django.conf import settings
 from django.utils import timezone
 
-from batchops.models import RUNNABLE_STATES, Change, SyncRun
+from batchops.models import RUNNABLE_STATES, Change, ItemState, SyncRun
 from batchops.services import heartbeats
 from batchops.services.heartbeats import Workers
 
 HALTED_SHOWN: Final = 3
+CHANGES_LOOKED_AT: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Freshness:
     failing_since: dt.datetime | None = None
     key_rejected: bool = False
     error: str = ""
+    answered_at: dt.datetime | None = None
+    """When the vendor last carried out a change after a sync had failed; None when it did not."""
 
     @property
     def age(self) -> dt.timedelta | None:
@@ -44,7 +47,7 @@ class Freshness:
 
 
 def freshness() -> Freshness:
-    """Look at the last syncs: one query when all is well, two more when the vendor fails."""
+    """Look at the last syncs: one query when all is well, four when the vendor fails."""
     running = False
     last: SyncRun | None = None
     workers: Workers | None = None
@@ -75,7 +78,15 @@ def freshness() -> Freshness:
         first.finished_at or first.started_at,
         last.key_rejected,
         last.error,
+        _answered_since(last.finished_at or last.started_at),
     )
+
+
+def _answered_since(moment: dt.datetime) -> dt.datetime | None:
+    """When a change last ended, with something done, after an instant."""
+    lately = Change.objects.filter(finished_at__gt=moment).values_list("finished_at", "counts_json")
+    done = [at for at, counts in lately[:CHANGES_LOOKED_AT] if at and counts.get(ItemState.APPLIED)]
+    return max(done, default=None)
 
 
 def halted_changes() -> list[Change]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
@@ -13,6 +14,9 @@ from batchops.services.quotas import QuotaReached
 from batchops.syllable.errors import SyllableError
 from batchops.syllable.patch import BatchPatch, Values
 
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -22,10 +26,11 @@ class Estimate:
     forecast: Forecast | None
 
 
-def estimate(change: Change) -> Estimate | None:
+def estimate(change: Change, reader: User | None = None) -> Estimate | None:
     """The estimate of a draft that lets outreach reach more people through one batch.
 
-    None for any other, and where the vendor does not tell: nobody waits long for it.
+    `reader` is who looks, where that is not the requester. None for any other change, and where
+    the vendor does not tell: nobody waits long for it.
     """
     if change.expanding_count != 1:
         return None
@@ -35,7 +40,7 @@ def estimate(change: Change) -> Estimate | None:
         .get()
     )
     try:
-        counts = request_counts.read(item.batch_id, change.requested_by)
+        counts = request_counts.read(item.batch_id, reader or change.requested_by)
     except (SyllableError, QuotaReached):
         return None
     if counts.by_status is None:

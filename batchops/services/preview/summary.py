@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from batchops.models import Campaign, Change, ChangeItem
@@ -117,6 +117,19 @@ def risks(change: Change) -> tuple[Risk, ...]:
     return risks_of(change, acting.count(), _campaigns(acting))
 
 
+def differing(change: Change) -> int:
+    """How many batches that a change is to change are no longer as they were when it was drafted.
+
+    As far as the mirror knows, and in the fields that the change touches.
+    """
+    same = Q()
+    for name in change.patch.touched or PATCH_FIELDS:
+        ours, theirs = f"before_{name}", f"batch__{name}"
+        same &= Q(**{ours: F(theirs)}) | Q(**{f"{ours}__isnull": True, f"{theirs}__isnull": True})
+    acting = change.items.filter(plan=Plan.ACT)
+    return acting.count() - acting.filter(same).count()
+
+
 def rows(change: Change, plan: str = "", text: str = "") -> QuerySet[ChangeItem]:
     """The batches of a draft, by what is foreseen for them and by a part of their id."""
     items = change.items.select_related("batch__campaign").order_by("id")
@@ -137,13 +150,17 @@ def results(item: ChangeItem, patch: BatchPatch) -> list[ValueChange]:
     return _compare(item.before, left, moved)
 
 
-def recent_reasons(user: User) -> list[str]:
-    """What a person gave as reason lately, the latest first, for one click."""
+def recent_reasons(user: User, *, expanding: bool) -> list[str]:
+    """What a person gave as reason lately, the latest first, for one click.
+
+    Why outreach was held back is no reason to let it go on, nor the other way round.
+    """
+    expands = Q(expanding_count__gt=0) | Q(patch_json__paused=False)
     latest = (
         Change.objects.visible()
-        .filter(requested_by=user)
+        .filter(expands if expanding else ~expands, requested_by=user)
         .exclude(reason="")
-        .exclude(source=Change.Source.RESUME)
+        .exclude(source=Change.Source.END)
         .order_by("-confirmed_at")
         .values_list("reason", flat=True)[:REASONS_LOOKED_AT]
     )

@@ -11,6 +11,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from batchops.models import (
+    ENDED_STATES,
     RUNNABLE_STATES,
     SUCCESS_STATES,
     TROUBLE_STATES,
@@ -20,9 +21,10 @@ from batchops.models import (
     ChangeState,
     ItemState,
 )
+from batchops.models.batch import counted
 from batchops.models.change_item import total
 from batchops.services import heartbeats
-from batchops.services.changes import lifecycle
+from batchops.services.changes import freezing, lifecycle
 
 RATE_SPAN: Final = dt.timedelta(seconds=15)
 """How far back the rate looks."""
@@ -52,6 +54,7 @@ class MessageCount:
 class Progress:
     """A change at one moment. `rate` is settled batches a second; `counts` add up to `total`.
 
+    `undone` are the batches on which later changes put back what this one did.
     `silence` says why nothing of it is being sent, where no worker runs that could; else empty.
     """
 
@@ -63,6 +66,7 @@ class Progress:
     rate: float
     messages: tuple[MessageCount, ...]
     silence: str = ""
+    undone: int = 0
 
     @property
     def total(self) -> int:
@@ -83,6 +87,11 @@ class Progress:
     @property
     def well(self) -> int:
         return self._sum(SUCCESS_STATES)
+
+    @property
+    def undoable(self) -> int:
+        """On how many batches it can be undone still."""
+        return max(0, self.counts.get(ItemState.APPLIED, 0) - self.undone)
 
     @property
     def percent(self) -> int:
@@ -110,7 +119,9 @@ class Progress:
         if self.change.is_open:
             return self._tone_while_open()
         if self.change.state == ChangeState.FINISHED:
-            return "warn" if self.trouble or self.not_confirmed or self.unrequested else "good"
+            if self.trouble or self.not_confirmed or self.unrequested:
+                return "warn"
+            return "info" if self.undone else "good"
         return "warn"
 
     @property
@@ -120,7 +131,8 @@ class Progress:
         if state == ChangeState.FINISHED:
             return self._finished()
         if state == ChangeState.STOPPED:
-            return f"Stopped: {self.well:,} done, {self._sum(NOT_SENT):,} not sent"
+            words = f"Stopped: {self.well:,} done, {self._sum(NOT_SENT):,} not sent"
+            return words + self._undone_since
         if self.change.is_halted and self.change.is_open:
             return f"Halted at {self.settled:,} of {self.total:,}: it needs a person"
         if self.silence and state in RUNNABLE_STATES:
@@ -200,14 +212,19 @@ class Progress:
 
     def _finished(self) -> str:
         if self.trouble:
-            return f"Finished, but {self.trouble:,} of {self.total:,} are not as requested"
+            are = "is" if self.trouble == 1 else "are"
+            words = f"Finished, but {self.trouble:,} of {self.total:,} {are} not as requested"
+            return words + self._undone_since
         asked = self.total - self._sum(NOT_SENT)
         words = f"Finished: {self.well:,} of {asked:,} as requested"
-        return (
-            f"{words}, {self.not_confirmed:,} of them not confirmed"
-            if self.not_confirmed
-            else words
-        )
+        if self.not_confirmed:
+            words += f", {self.not_confirmed:,} of them not confirmed"
+        return words + self._undone_since
+
+    @property
+    def _undone_since(self) -> str:
+        """What it came to is not what is so now, once another change has put it back."""
+        return f"; undone since on {counted(self.undone)}" if self.undone else ""
 
     def _is_read_back_due(self) -> bool:
         change = self.change
@@ -227,7 +244,7 @@ _BEFORE_START: Final[dict[str, str]] = {
 
 
 def progress(change: Change) -> Progress:
-    """Look at a change now, in four queries, five while something may still be sent."""
+    """Look at a change now, in five queries."""
     since = timezone.now() - RATE_SPAN
     running = change.state == ChangeState.RUNNING
     recent = change.items.filter(settled_at__gte=since).count() if running else 0
@@ -244,8 +261,14 @@ def progress(change: Change) -> Progress:
         rate=recent / max(1.0, min(RATE_SPAN.total_seconds(), elapsed)),
         messages=messages(change),
         silence=_silence(change),
+        undone=_undone(change),
         **seen,
     )
+
+
+def _undone(change: Change) -> int:
+    ended = change.state in ENDED_STATES
+    return freezing.undone(change).values("batch_id").distinct().count() if ended else 0
 
 
 def _silence(change: Change) -> str:

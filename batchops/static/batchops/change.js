@@ -22,13 +22,38 @@
         return Date.parse(`${parts.replace(" ", "T")}Z`);
     }
 
+    /* What was typed, "2027-01-31 08:00", as if it were UTC; NaN while it is no date and time. */
+    function wallOf(text) {
+        const typed = text.trim();
+        return /^\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?$/.test(typed)
+            ? Date.parse(`${typed.replace(" ", "T")}Z`) : NaN;
+    }
+
+    /* The browser's own calendar, for the day alone; the time stays, or is eight in the morning. */
+    function chooseDay(button) {
+        const field = document.getElementById(button.dataset.day);
+        const picker = document.createElement("input");
+        picker.type = "date";
+        picker.className = "day-picker";
+        picker.tabIndex = -1;
+        picker.value = field.value.trim().slice(0, 10);
+        picker.addEventListener("change", () => {
+            const time = field.value.trim().slice(11) || "08:00";
+            field.value = `${picker.value} ${time}`;
+            field.dispatchEvent(new Event("input", {bubbles: true}));
+            field.focus();
+        });
+        button.after(picker);
+        picker.addEventListener("blur", () => picker.remove());
+        picker.showPicker();
+    }
+
     /* The instants (milliseconds) at which clocks in a zone show a time: one, none or two. */
     function instantsOf(wall, zone) {
-        const guess = Date.parse(`${wall}Z`);
         const day = 86400000;
-        const found = [guess - day, guess + day]
-            .map((near) => guess - (shownAt(near, zone) - near))
-            .filter((instant) => shownAt(instant, zone) === guess);
+        const found = [wall - day, wall + day]
+            .map((near) => wall - (shownAt(near, zone) - near))
+            .filter((instant) => shownAt(instant, zone) === wall);
         return Array.from(new Set(found)).sort((first, second) => first - second);
     }
 
@@ -73,7 +98,7 @@
         const echo = document.getElementById(`${field.id}_utc`);
         const zone = field.dataset.zone;
         echo.textContent = `in ${zone}`;
-        const wall = Date.parse(`${field.value}Z`);
+        const wall = wallOf(field.value);
         const which = choiceOf(field);
         if (Number.isNaN(wall)) {
             if (which) {
@@ -82,7 +107,7 @@
             return;
         }
         try {
-            const instants = instantsOf(field.value, zone);
+            const instants = instantsOf(wall, zone);
             if (which) {
                 offer(which, wall, instants);
             }
@@ -96,6 +121,9 @@
         for (const choices of root.querySelectorAll("[data-fills]")) {
             choices.hidden = false;
         }
+        for (const button of root.querySelectorAll("[data-day]")) {
+            button.hidden = typeof HTMLInputElement.prototype.showPicker !== "function";
+        }
         for (const field of root.querySelectorAll("[data-instant]")) {
             const which = choiceOf(field);
             if (which && !which.hidden) {
@@ -104,12 +132,16 @@
             const echo = document.createElement("span");
             echo.id = `${field.id}_utc`;
             echo.className = "quiet-note utc";
-            field.after(echo);
+            (field.parentElement.querySelector(`[data-day="${field.id}"]`) || field).after(echo);
             echoUtc(field);
         }
     }
 
     document.addEventListener("click", (event) => {
+        const day = event.target.closest("[data-day]");
+        if (day) {
+            chooseDay(day);
+        }
         const button = event.target.closest("[data-fills] button");
         if (button) {
             fillFrom(button);

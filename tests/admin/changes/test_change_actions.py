@@ -289,7 +289,7 @@ def test_an_emergency_with_nothing_live_says_so(client: Client, operator: User) 
     campaign(1)
     client.force_login(operator)
     answer = client.post(reverse("admin:batchops_change_emergency"), follow=True)
-    assert "Nothing is live and not paused everywhere." in answer.content.decode()
+    assert "There is nothing to pause: no batch is live and not paused." in answer.content.decode()
 
 
 def test_a_stale_page_approves_nothing_and_tells_what_moved_since(

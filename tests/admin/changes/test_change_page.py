@@ -16,7 +16,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import Change
+from batchops.models import Batch, Change
 from batchops.services.changes import drafts, lifecycle
 from batchops.services.stats.progress import progress
 from tests.services.changes.world import (
@@ -75,7 +75,7 @@ def test_a_running_change_shows_bar_counts_rate_and_time_left(
     assert 'aria-valuemax="4" aria-valuenow="1"' in text
     assert "0.1 a second" in text
     assert "4 of 16 requests in flight, slowed: the vendor answered 429" in text
-    assert "<title>25 % · pause | batchops</title>" in text
+    assert "<title>25 % · Pause 4 batches | batchops</title>" in text
 
 
 @pytest.mark.usefixtures("running_worker")
@@ -124,10 +124,10 @@ def test_an_end_with_failures_is_never_shown_as_plain_success(
     )
     lifecycle.refresh_counts(done)
     text = shown(client, operator, done)
-    assert "Finished, but 1 of 3 are not as requested" in text
+    assert "Finished, but 1 of 3 is not as requested" in text
     assert "status-warn" in text
     assert "Finished, 1 not done" in text
-    assert "<title>1 not done · pause | batchops</title>" in text
+    assert "<title>1 not done · Pause 3 batches | batchops</title>" in text
 
 
 def test_what_the_vendor_said_is_grouped_and_told_for_each(client: Client, operator: User) -> None:
@@ -204,7 +204,9 @@ def test_confirmed_not_confirmed_and_unrequested_changes_are_told_apart(
 @pytest.mark.usefixtures("running_worker")
 def test_halted_and_waiting_say_why_and_what_to_do(client: Client, operator: User) -> None:
     change = running(operator, halted_reason="The key was rejected.")
-    assert "The key was rejected. Fix it, then choose Continue" in shown(client, operator, change)
+    assert "The key was rejected. Once it is fixed, choose Continue" in shown(
+        client, operator, change
+    )
     Change.objects.update(
         halted_reason="",
         waiting_reason="The vendor is down.",
@@ -260,7 +262,13 @@ def test_only_who_may_read_the_trail_finds_it_on_the_page(
     assert "Audit trail of this change" in shown(client, auditor, done)
 
 
-BUTTONS = ("Stop", "Continue", "Resume exactly those", "Retry failed (1)", "Undo")
+BUTTONS = (
+    "Stop: leave 3 unsent",
+    "Continue",
+    "Resume these 6…",
+    "Retry 1…",
+    "Undo on 5…",
+)
 
 
 def buttons(text: str) -> set[str]:
@@ -270,9 +278,9 @@ def buttons(text: str) -> set[str]:
 @pytest.mark.parametrize(
     ("who", "under_way", "at_the_end"),
     [
-        ("operator", {"Stop"}, {"Resume exactly those", "Retry failed (1)", "Undo"}),
-        ("administrator", {"Stop"}, {"Resume exactly those", "Retry failed (1)", "Undo"}),
-        ("approver", {"Stop"}, set()),
+        ("operator", {BUTTONS[0]}, set(BUTTONS[2:])),
+        ("administrator", {BUTTONS[0]}, set(BUTTONS[2:])),
+        ("approver", {BUTTONS[0]}, set()),
         ("auditor", set(), set()),
         ("viewer", set(), set()),
     ],
@@ -303,7 +311,7 @@ def test_the_requester_may_stop_without_the_permission_to_control(
     change = running(operator)
     operator.groups.clear()
     operator.user_permissions.add(Permission.objects.get(codename="view_change"))
-    assert buttons(shown(client, User.objects.get(pk=operator.pk), change)) == {"Stop"}
+    assert buttons(shown(client, User.objects.get(pk=operator.pk), change)) == {BUTTONS[0]}
 
 
 @pytest.mark.parametrize(
@@ -362,3 +370,38 @@ def test_without_scripts_a_refresh_shows_how_it_goes_on(client: Client, operator
     assert "Reload this page to see its progress" in shown(client, operator, change)
     lifecycle.stop(change, user=operator, actor=audit.Actor.of_user(operator))
     assert "Stopped: 0 done, 2 not sent" in shown(client, operator, change)
+
+
+def test_what_was_undone_says_so_and_is_not_offered_to_be_undone(
+    client: Client, operator: User
+) -> None:
+    batches(3)
+    done = ended(operator)
+    undo = drafts.draft_undo(done, user=operator, actor=audit.Actor.of_user(operator))
+    assert "Undo on 3…" in shown(client, operator, done)
+    confirm(undo, operator, reason="it was right")
+    assert "Undo on" not in shown(client, operator, done)
+    undo.items.update(state="applied")
+    Change.objects.filter(pk=undo.pk).update(state="finished", counts_json={"applied": 3})
+    text = shown(client, operator, done)
+    assert "3 of 3 as requested; undone since on 3 batches" in text
+    assert "Undone</span>" in text
+    assert "Undo on" not in text
+    rows = client.get(reverse("admin:batchops_change_changelist")).content.decode()
+    assert rows.count("Undone</span>") == 1
+
+
+def test_what_completes_the_intention_comes_first_and_what_reaches_people_is_set_apart(
+    client: Client, operator: User
+) -> None:
+    batches(3)
+    pause = ended(operator)
+    pause.items.filter(batch="b-0").update(state="failed")
+    text = shown(client, operator, pause)
+    assert text.index('class="pause-button"') < text.index("Take it back")
+    assert 'class="reach-button"' in text.split("Take it back")[1]
+    assert "main-button" not in text.split("Take it back")[1].split("</section>")[0]
+    Batch.objects.update(paused=True)
+    resume = ended(operator, RESUME)
+    resume.items.filter(batch="b-0").update(state="failed")
+    assert 'class="danger-button"' in shown(client, operator, resume).split("Retry 1…")[0]

@@ -161,7 +161,7 @@ def test_a_closed_window_is_shown_and_its_opening_filled_in(
     batch(paused=True)
     shown = text(signed_in, draft(operator, RESUME))
     assert f"allowed only {day} 08:00-18:00 (UTC)" in shown
-    assert f'value="{local:%Y-%m-%d}T08:00"' in shown
+    assert f'value="{local:%Y-%m-%d} 08:00"' in shown
 
 
 def test_reasons_given_lately_are_one_click_away(signed_in: Client, operator: User) -> None:
@@ -191,7 +191,7 @@ def test_a_retry_proposes_the_reason_and_the_end_of_what_it_retries(
     retry = drafts.draft_retry(done, user=operator, actor=Actor.of_user(operator))
     shown = text(signed_in, retry)
     assert 'value="wrong list"' in shown
-    assert f'value="{end:%Y-%m-%dT%H:%M}"' in shown
+    assert f'value="{end:%Y-%m-%d %H:%M}"' in shown
 
 
 def test_an_undo_says_what_it_puts_back(signed_in: Client, operator: User) -> None:
@@ -203,3 +203,23 @@ def test_an_undo_says_what_it_puts_back(signed_in: Client, operator: User) -> No
     assert "<del>5 an hour</del>" in shown
     assert "<ins>10 an hour</ins>" in shown
     confirm(undo, operator)
+
+
+def test_expire_now_is_called_that_and_has_no_start_of_its_own(
+    signed_in: Client, operator: User
+) -> None:
+    batches(2)
+    now = timezone.now().replace(microsecond=0)
+    shown = text(signed_in, draft(operator, BatchPatch(expires_on=now), expire_now=True))
+    assert "Confirm: Expire 2 batches now" in shown
+    assert "Run at" not in shown
+    assert 'class="danger-button"' in shown
+
+
+def test_reasons_to_choose_fit_the_direction(signed_in: Client, operator: User) -> None:
+    batches(2)
+    ended(operator, PAUSE, reason="complaints")
+    ended(operator, RESUME, reason="list corrected")
+    pause, resume = (text(signed_in, draft(operator, patch)) for patch in (PAUSE, RESUME))
+    assert ("complaints" in pause, "list corrected" in pause) == (True, False)
+    assert ("complaints" in resume, "list corrected" in resume) == (False, True)

@@ -57,7 +57,7 @@ def test_nothing_is_sent_while_nothing_has_changed(reader: Client, operator: Use
 def test_what_a_page_has_to_tell_waits_for_the_page(reader: Client) -> None:
     reader.post(reverse("admin:batchops_change_emergency"))  # Nothing is live: it says so.
     assert "messagelist" not in str(parts(reader.get(LIST, headers=ASKED)))
-    assert "Nothing" in reader.get(LIST).content.decode()
+    assert "There is nothing to pause" in reader.get(LIST).content.decode()
 
 
 def test_parts_are_for_those_alone_who_may_see_the_page(client: Client, viewer: User) -> None:

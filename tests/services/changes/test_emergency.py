@@ -48,7 +48,7 @@ def test_it_can_be_kept_to_one_campaign(operator: User) -> None:
 
 def test_nothing_live_is_said_so(operator: User) -> None:
     batch(paused=True)
-    with pytest.raises(EmptySelection, match="Nothing is live and not paused everywhere"):
+    with pytest.raises(EmptySelection, match="There is nothing to pause: no batch is live"):
         emergency.draft_pause(**by(operator))
 
 

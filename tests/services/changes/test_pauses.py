@@ -57,7 +57,7 @@ def test_the_end_of_a_pause_becomes_a_linked_change_over_what_it_still_holds(
     [resume] = timed_pauses.resume_due()
     assert (resume.state, resume.source, resume.follows) == (
         ChangeState.QUEUED,
-        Source.RESUME,
+        Source.END,
         pause,
     )
     assert set(resume.items.values_list("batch_id", flat=True)) == {"b-1", "b-2"}

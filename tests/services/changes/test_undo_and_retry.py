@@ -54,6 +54,14 @@ def test_undo_touches_only_what_was_applied(operator: User) -> None:
     assert set(asked(drafts.draft_undo(done, **by(operator)))) == {"b-0", "b-2"}
 
 
+def test_what_was_undone_is_not_undone_again(operator: User) -> None:
+    batches(3)
+    done = ended(operator)
+    undo = confirm(drafts.draft_undo(done, **by(operator)), operator)
+    undo.items.filter(batch="b-0").update(state=ItemState.APPLIED)
+    assert set(asked(drafts.draft_undo(done, **by(operator)))) == {"b-1", "b-2"}
+
+
 def test_a_batch_that_moved_since_is_a_conflict_at_once(operator: User) -> None:
     batches(2)
     done = ended(operator, BatchPatch(call_rate=30))
