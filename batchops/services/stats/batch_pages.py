@@ -20,7 +20,7 @@ from batchops.models import Batch, BatchCountQuerySet
 
 COUNT_LIMIT: Final = 10_000
 """How far batches are counted of which nobody keeps the number."""
-FEW: Final = 5_000
+FEW: Final = 10_000
 """Batches that are sorted in no time."""
 BY_CAMPAIGN: Final = "campaign__campaign_name"
 RECENT: Final = ("-last_updated_at", "batch_id")
@@ -78,7 +78,8 @@ def keys(batches: QuerySet[Batch], matching: Matching, start: int, end: int) -> 
     if matching.counts is not None and matching.number > FEW and BY_CAMPAIGN in _first(batches):
         return _by_campaign(batches, matching.counts, start, end)
     if not matching.is_exact:
-        return _walk(batches, matching.number, start, end)
+        # At least one more.
+        return _walk(batches, max(matching.number, FEW) + 1, start, min(end, matching.number))
     return _from_nearer_end(batches, matching.number, start, end)
 
 
@@ -116,7 +117,7 @@ def _by_campaign(
 
 
 def _walk(batches: QuerySet[Batch], number: int, start: int, end: int) -> list[str]:
-    return list(_planned(batches, number)[start : min(end, number)].values_list("pk", flat=True))
+    return list(_planned(batches, number)[start:end].values_list("pk", flat=True))
 
 
 def _planned(batches: QuerySet[Batch], number: int) -> QuerySet[Batch]:

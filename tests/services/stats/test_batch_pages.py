@@ -18,7 +18,7 @@ from tests.services.changes import world
 pytestmark = pytest.mark.django_db
 
 SIZE: Final = 7
-COLUMNS: Final = [*batch_pages.ORDERS, "created_at"]
+COLUMNS: Final = [*batch_pages.ORDERS, "dispatch_id"]
 
 
 @pytest.fixture
