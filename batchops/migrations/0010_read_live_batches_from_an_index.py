@@ -7,7 +7,7 @@ from batchops.models.batch import HasEnded
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("batchops", "0008_search_batch_ids"),
+        ("batchops", "0009_tell_a_resume_from_the_end_of_a_pause"),
     ]
 
     operations = [
