@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries, Settings
+from pytest_django import Settings
 
 from batchops import audit, tasks
 from batchops.models import AuditEntry, Batch, Change, SyncRun
@@ -241,16 +241,6 @@ def test_the_emergency_pause_is_offered_to_those_who_may(
     campaign = text(client, reverse("admin:batchops_campaign_change", args=[1]))
     assert (f'action="{emergency}"' in text(client)) is shown
     assert (f'action="{emergency}"' in campaign) is shown
-
-
-def test_the_overview_takes_few_queries(
-    client: Client, operator: User, django_assert_max_num_queries: DjangoAssertNumQueries
-) -> None:
-    all_kinds(operator)
-    for number in range(4, 30):
-        world.batch(f"of-{number}", number)
-    with django_assert_max_num_queries(15):
-        client.get(HOME)
 
 
 # Sync now -----------------------------------------------------------------------------------
