@@ -255,7 +255,7 @@ def disk() -> Iterator[Raised]:
 def channels() -> Iterator[Raised]:
     """Channels that fail for minutes, or that the other side wants no more of."""
     before = timezone.now() - FAILING_SPAN
-    failing = Channel.objects.filter(is_active=True, failing_since__lte=before)
+    failing = Channel.objects.filter(owner=None, is_active=True, failing_since__lte=before)
     for kind, found, words in (
         (kinds.CHANNEL_FAILS, failing, "does not deliver"),
         (

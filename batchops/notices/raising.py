@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from batchops.notices.channels import outbox
 from batchops.notices.kinds import Raised
-from batchops.notices.models import Delivery, InboxItem, Notice
+from batchops.notices.models import InboxItem, Notice
 
 GROUP_SPAN: Final = dt.timedelta(minutes=15)
 """What comes within it is added to the same notice."""
@@ -43,7 +43,7 @@ def raise_all(raised: Iterable[Raised]) -> list[Notice]:
             new.append(notice)
         _deliver(notice, people, is_news=True)
         notices.append(notice)
-    outbox.say(new, Delivery.Event.RAISED)
+    outbox.say(new)
     return notices
 
 
@@ -55,7 +55,7 @@ def begin(raised: Sequence[Raised]) -> list[Notice]:
     notices = {notice.key: notice for notice in _open(one.key for one in raised)}
     for one in raised:
         _deliver(notices[one.key], audience.of(one), is_news=False)
-    outbox.say(notices.values(), Delivery.Event.RAISED)
+    outbox.say(notices.values())
     return list(notices.values())
 
 

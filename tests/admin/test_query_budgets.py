@@ -68,6 +68,7 @@ BUDGETS: Final[Queries] = {
     "group": (None, None, None, None, 11),
     "notices": (10, 10, 10, 10, 8),
     "channels": (None, None, None, None, 8),
+    "mail to me": (10, 10, 10, 10, 8),
     "news": (3, 3, 3, 3, 3),
     "own password": (9, 9, 9, 9, 7),
     "no such page": (9, 9, 9, 9, 7),
@@ -115,6 +116,7 @@ def addresses(user: User) -> Iterator[tuple[str, str]]:
     yield "group", reverse("admin:auth_group_change", args=[Group.objects.get(name="Viewer").pk])
     yield "notices", reverse("admin:notices")
     yield "channels", reverse("admin:notices_channels")
+    yield "mail to me", reverse("admin:notices_mail")
     yield "news", reverse("admin:notices_news")
     yield "own password", reverse("admin:password_change")
     yield "no such page", "/nothing/"

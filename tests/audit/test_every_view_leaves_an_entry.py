@@ -358,6 +358,10 @@ CHANGES: dict[tuple[str, str], Way] = {
     ("batchops/change/overrides/<int:pk>/seen/", ""): Way(
         (Action.OVERRIDE_SEEN,), see_override, overridden
     ),
+    ("notices/mail/", ""): Way(
+        (Action.CHANNEL_CHANGED,),
+        lambda w, client: send(client, "notices/mail/", least_severity="20"),
+    ),
     ("notices/channels/add/", ""): Way(
         (Action.CHANNEL_ADDED,),
         lambda w, client: send(client, "notices/channels/add/", least_severity="20", **CHANNEL),

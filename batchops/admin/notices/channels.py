@@ -81,7 +81,7 @@ def urls(site: AdminSite, view: View) -> list[URLPattern]:
     @require_safe
     def all_channels(request: HttpRequest) -> HttpResponse:
         _require_may_keep(request)
-        found = Channel.objects.annotate(
+        found = Channel.objects.filter(owner=None).annotate(
             waiting=Count("deliveries", filter=Q(deliveries__state=Delivery.State.PENDING)),
             dead=Count("deliveries", filter=Q(deliveries__state=Delivery.State.DEAD)),
         )
@@ -93,7 +93,7 @@ def urls(site: AdminSite, view: View) -> list[URLPattern]:
 
     def one(request: HttpRequest, pk: int) -> HttpResponse:
         _require_may_keep(request)
-        return _form_page(request, site, get_object_or_404(Channel, pk=pk))
+        return _form_page(request, site, get_object_or_404(Channel, pk=pk, owner=None))
 
     return [
         view("channels/", "_channels", all_channels),
@@ -118,7 +118,7 @@ def again(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _do(request: HttpRequest, pk: int, service: Callable[..., object], done: str) -> HttpResponse:
     _require_may_keep(request)
-    channel = get_object_or_404(Channel, pk=pk)
+    channel = get_object_or_404(Channel, pk=pk, owner=None)
     try:
         service(channel, user=current_user(request), actor=audit.Actor.of_request(request))
     except NotAllowed as error:

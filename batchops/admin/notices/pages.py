@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from batchops.admin.notices import channels
+from batchops.admin.notices import channels, own_mail
 from batchops.admin.ui.base import current_user
 from batchops.admin.ui.parameters import RefusedParameter, require_choice, takes
 from batchops.notices import inbox
@@ -40,6 +40,7 @@ def urls(site: AdminSite) -> list[URLPattern]:
         view("", "", notices),
         view("news/", "_news", news),
         view("read/", "_read", read),
+        view("mail/", "_mail", own_mail.page_on(site)),
         *channels.urls(site, view),
     ]
 

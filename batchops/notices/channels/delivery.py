@@ -17,7 +17,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from batchops import audit
-from batchops.notices.channels import formats, mail, outbox, posting, sealing
+from batchops.notices.channels import formats, mail, outbox, own_mail, posting, sealing
 from batchops.notices.channels.failures import DeliveryFailed
 from batchops.notices.models import Channel, Delivery
 from batchops.services.trail import sentences
@@ -80,6 +80,9 @@ def send(channel: Channel, message: dict[str, Any]) -> None:
     """Send a message by a channel. Raises DeliveryFailed, with nothing secret in its words."""
     hidden: list[str] = []
     try:
+        if channel.owner is not None:
+            own_mail.send(channel.owner, message)
+            return
         target = sealing.open_sealed(channel.sealed_target)
         hidden = [target]
         if channel.kind == Channel.Kind.MAIL:
@@ -132,7 +135,7 @@ def _leased(pk: int, lease: uuid.UUID) -> Channel | None:
     taken = Channel.objects.filter(free, pk=pk, is_active=True).update(
         lease=lease, lease_until=now + LEASE
     )
-    return Channel.objects.get(pk=pk) if taken else None
+    return Channel.objects.select_related("owner").get(pk=pk) if taken else None
 
 
 def _note_sent(channel: Channel, delivery: Delivery) -> None:

@@ -49,7 +49,7 @@ def save(
     """
     _require_may_keep(user, actor)
     is_new, made = channel._state.adding, ""
-    if is_new and Channel.objects.count() >= CHANNELS_MOST:
+    if is_new and Channel.objects.filter(owner=None).count() >= CHANNELS_MOST:
         raise InvalidInput(f"There are {CHANNELS_MOST} channels already.", "name")
     if wanted.target or is_new or wanted.kind != channel.kind:
         channel.shown_target = _checked_target(wanted.kind, wanted.target.strip())

@@ -9,9 +9,11 @@ from typing import Any, Final
 from django.conf import settings
 from django.utils import timezone
 
+from batchops.notices.channels import quiet_hours
 from batchops.notices.kinds import CHANNEL_FAILS, CHANNEL_OFF, KINDS
-from batchops.notices.models import Channel, Delivery, Notice
+from batchops.notices.models import Channel, Delivery, InboxItem, Notice, Severity
 
+NO_DELAY: Final = dt.timedelta()
 GROUP_DELAY: Final = dt.timedelta(seconds=60)
 """What sums up many facts waits so long for more of them."""
 LABELS: Final = {
@@ -20,25 +22,27 @@ LABELS: Final = {
 }
 
 
-def say(notices: Iterable[Notice], event: Delivery.Event) -> None:
-    """Put notices into the outbox of each channel that wants them; each event of one once."""
+def say(notices: Iterable[Notice]) -> None:
+    """Put new notices into the outbox of each channel that wants them; each of them once."""
     notices = list(notices)
     if not notices:
         return
     channels = list(Channel.objects.filter(is_active=True))
+    concerned = _concerned(notices, channels)
     now = timezone.now()
     Delivery.objects.bulk_create(
         [
             Delivery(
                 channel=channel,
                 notice=notice,
-                event=event,
+                event=Delivery.Event.RAISED,
                 created_at=now,
-                due_at=now + (GROUP_DELAY if _waits(notice, event) else dt.timedelta()),
+                due_at=_due(channel, notice, now + (GROUP_DELAY if _waits(notice) else NO_DELAY)),
             )
             for notice in notices
             for channel in channels
             if wants(channel, notice)
+            and (channel.owner_id is None or (channel.owner_id, notice.pk) in concerned)
         ],
         ignore_conflicts=True,
     )
@@ -54,9 +58,13 @@ def say_over(notices: Iterable[Notice]) -> None:
             told = told.filter(message__number__lt=notice.number)
         rows += [
             Delivery(
-                channel_id=one.channel_id, notice=notice, event=event, created_at=now, due_at=now
+                channel=one.channel,
+                notice=notice,
+                event=event,
+                created_at=now,
+                due_at=_due(one.channel, notice, now),
             )
-            for one in told
+            for one in told.select_related("channel")
         ]
     Delivery.objects.bulk_create(rows, ignore_conflicts=True)
 
@@ -111,5 +119,19 @@ def address(link: str) -> str:
     return f"{settings.SITE_URL}{link}" if settings.SITE_URL and link else ""
 
 
-def _waits(notice: Notice, event: Delivery.Event) -> bool:
-    return event == Delivery.Event.RAISED and KINDS[notice.kind].groups
+def _waits(notice: Notice) -> bool:
+    return KINDS[notice.kind].groups
+
+
+def _concerned(notices: list[Notice], channels: list[Channel]) -> set[tuple[int, int]]:
+    """Which owners of channels have which notices in their inbox."""
+    owners = [one.owner_id for one in channels if one.owner_id is not None]
+    if not owners:
+        return set()
+    found = InboxItem.objects.filter(user__in=owners, notice__in=notices)
+    return set(found.values_list("user_id", "notice_id"))
+
+
+def _due(channel: Channel, notice: Notice, at: dt.datetime) -> dt.datetime:
+    """When a message is sent: after the quiet hours, unless it is urgent."""
+    return at if notice.severity >= Severity.URGENT else quiet_hours.after(channel, at)

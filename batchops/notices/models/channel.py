@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import ClassVar
 
+from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
 
@@ -39,6 +41,16 @@ class Channel(models.Model):
     off_reason = models.TextField(blank=True, help_text="Why it was switched off by itself.")
     failing_since = models.DateTimeField(null=True)
     last_error = models.TextField(blank=True)
+    owner: models.OneToOneField[User | None, User | None] = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        help_text="Whose own mail it is: it takes what is in their inbox, and nothing else.",
+    )
+    quiet_from = models.TimeField(null=True, help_text="From then on only what is urgent is sent.")
+    quiet_until = models.TimeField(null=True)
+    zone = models.CharField(max_length=64, default="UTC", help_text="In which quiet hours are.")
     lease = models.UUIDField(null=True, help_text="The worker that delivers by it.")
     lease_until = models.DateTimeField(null=True)
 
