@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +14,8 @@ from batchops.admin.ui import bars
 from batchops.admin.ui.base import current_user
 from batchops.models import AuditEntry, Change, ChangeState
 from batchops.services.holds import overrides
-from batchops.services.stats import overview
+from batchops.services.stats import attention, overview
+from batchops.services.stats.attention import Slot
 from batchops.services.stats.overview import CampaignRow
 
 ENTRIES_SHOWN: Final = 8
@@ -55,6 +57,19 @@ class CampaignBar:
         return ", ".join(f"{part.number:,} {part.words.lower()}" for part in self.parts)
 
 
+@dataclass(frozen=True, slots=True)
+class ExpiryBar:
+    """How many batches expire in some hours; `left` in percents, `height` of 30."""
+
+    slot: Slot
+    left: int
+    height: float
+
+    @property
+    def top(self) -> float:
+        return 30 - self.height
+
+
 def context(request: HttpRequest) -> dict[str, Any]:
     """What the overview shows of what the person may see."""
     shown: dict[str, Any] = {}
@@ -67,10 +82,21 @@ def context(request: HttpRequest) -> dict[str, Any]:
         }
     if request.user.has_perm(permissions.VIEW_CHANGES):
         shown["groups"] = _groups(overview.open_changes())
+        shown["needs"] = attention.needs(current_user(request))
+        shown["soon"] = attention.soon()
+        shown["expiry_bars"] = _expiry_bars(shown["soon"].expiries)
         shown["overridden"] = overrides.unseen_by(current_user(request))
     if request.user.has_perm(permissions.VIEW_TRAIL):
         shown["entries"] = list(AuditEntry.objects.order_by("-sequence")[:ENTRIES_SHOWN])
     return shown
+
+
+def _expiry_bars(slots: Sequence[Slot]) -> list[ExpiryBar]:
+    most = max((slot.number for slot in slots), default=0)
+    return [
+        ExpiryBar(slot, 100 * place // len(slots), round(30 * slot.number / most, 1) if most else 0)
+        for place, slot in enumerate(slots)
+    ]
 
 
 def _tiles(figures: dict[str, int]) -> list[Tile]:

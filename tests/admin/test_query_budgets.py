@@ -35,7 +35,7 @@ Queries: TypeAlias = dict[str, Numbers]
 
 BUDGETS: Final[Queries] = {
     # Viewer, Operator, Approver, Auditor, Administrator
-    "overview": (15, 15, 15, 16, 14),
+    "overview": (20, 20, 21, 21, 20),
     "batch list": (17, 17, 17, 17, 15),
     "campaign list": (12, 12, 12, 12, 10),
     "change list": (12, 12, 12, 12, 10),

@@ -22,9 +22,11 @@ class Event:
     postponed_to: dt.datetime | None = None
 
 
-def upcoming() -> list[Event]:
-    """All that is to come, the nearest first."""
+def upcoming(before: dt.datetime | None = None) -> list[Event]:
+    """All that is to come, or what is before an instant; the nearest first."""
     scheduled = Change.objects.filter(state=ChangeState.SCHEDULED, starts_at__isnull=False)
+    if before is not None:
+        scheduled = scheduled.filter(starts_at__lte=before)
     starts = [Event(change.starts_at, change, False, change.item_count) for change in scheduled]  # type: ignore[arg-type]
     pauses = (
         Change.objects.visible()
@@ -34,6 +36,8 @@ def upcoming() -> list[Event]:
             still_paused=Count("holds", filter=Q(holds__lifted_at=None, holds__batch__paused=True))
         )
     )
+    if before is not None:
+        pauses = pauses.filter(resume_at__lte=before)
     ends = [event for pause in pauses if (event := _end(pause)).number]
     return sorted([*starts, *ends], key=lambda event: event.at)
 
