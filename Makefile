@@ -12,7 +12,7 @@ DEV_STAMP := .venv/dev-$(shell cksum < requirements-dev.txt | cut -d ' ' -f 1)
 # requirements-dev.txt holds all of requirements.txt.
 EITHER_STAMP := $(or $(wildcard $(DEV_STAMP)),$(RUN_STAMP))
 
-.PHONY: help run test check test-postgres coverage lint format lock pictures clean
+.PHONY: help run test check test-postgres coverage lint format lock pictures rehearsal clean
 
 help:
 	@echo "make run     start batchops with its worker, on the sandbox when no key is set"
@@ -25,6 +25,7 @@ help:
 	@echo "make format  let ruff format and fix the code"
 	@echo "make lock    renew the lock files (needs uv)"
 	@echo "make pictures  renew the pictures of the documents (needs Chromium)"
+	@echo "make rehearsal  what deploy/ describes, on this machine, with its parts killed and upgraded"
 	@echo "make clean   remove the environment and what was built; data in var/ stays"
 
 run: $(EITHER_STAMP)
@@ -59,6 +60,9 @@ lock:
 
 pictures: $(DEV_STAMP)
 	$(BIN)/python -m tools.pictures
+
+rehearsal: $(DEV_STAMP)
+	$(BIN)/python -m tools.rehearsal $(ARGS)
 
 clean:
 	rm -rf .venv staticfiles test-results var/test-results htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

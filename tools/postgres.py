@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,13 +61,19 @@ def server() -> Iterator[str]:
     programs = folder_of_programs()
     if programs is None:
         raise Unobtainable("PostgreSQL is not installed (Debian: apt-get install postgresql).")
-    who = _unprivileged()
+    who = unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="batchops-postgres-"))
     try:
         password = secrets.token_hex(16)
-        _make_cluster(programs, folder, password, who)
-        with _running(programs, folder, password, who) as url:
+        make_cluster(programs, folder, password, who)
+        port = free_port()
+        url = f"postgres://batchops:{password}@127.0.0.1:{port}/postgres"
+        process = start(programs, folder, SETTINGS | {"port": str(port)}, who)
+        try:
+            wait_until_ready(process, url, folder)
             yield url
+        finally:
+            stop(process)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -111,7 +117,7 @@ def _version(folder: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", folder.parent.name))
 
 
-def _unprivileged() -> dict[str, Any]:
+def unprivileged() -> dict[str, Any]:
     """What tells subprocess to leave root behind."""
     if os.geteuid() != 0:
         return {}
@@ -122,7 +128,8 @@ def _unprivileged() -> dict[str, Any]:
     raise Unobtainable("PostgreSQL needs a user other than root: postgres or nobody.")
 
 
-def _make_cluster(programs: Path, folder: Path, password: str, who: dict[str, Any]) -> None:
+def make_cluster(programs: Path, folder: Path, password: str, who: dict[str, Any]) -> None:
+    """An empty server in data/ of a folder. Raises Unobtainable."""
     password_file = folder / "password"
     password_file.write_text(password)
     if who:
@@ -148,14 +155,17 @@ def _make_cluster(programs: Path, folder: Path, password: str, who: dict[str, An
         raise Unobtainable(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}")
 
 
-@contextlib.contextmanager
-def _running(programs: Path, folder: Path, password: str, who: dict[str, Any]) -> Iterator[str]:
-    port = _free_port()
-    log = folder / "log"
-    settings = [f"-c{name}={value}" for name, value in {**SETTINGS, "port": port}.items()]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [str(programs / "postgres"), "-D", str(folder / "data"), *settings],
+def start(
+    programs: Path, folder: Path, settings: Mapping[str, str], who: dict[str, Any]
+) -> subprocess.Popen[bytes]:
+    """Start the server of a folder; it writes to the file log there."""
+    with (folder / "log").open("a") as output:
+        return subprocess.Popen(
+            [
+                str(programs / "postgres"),
+                *("-D", str(folder / "data")),
+                *(f"-c{name}={value}" for name, value in settings.items()),
+            ],
             stdout=output,
             stderr=output,
             cwd=folder,
@@ -163,25 +173,22 @@ def _running(programs: Path, folder: Path, password: str, who: dict[str, Any]) -
             start_new_session=True,
             **who,
         )
-    try:
-        url = f"postgres://batchops:{password}@127.0.0.1:{port}/postgres"
-        _wait_until_ready(process, url, log)
-        yield url
-    finally:
-        _stop(process)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], url: str, folder: Path) -> None:
+    """Wait until a server of ours lets people in. Raises Unobtainable."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(psycopg.OperationalError):
             psycopg.connect(url, connect_timeout=2).close()
             return
         time.sleep(0.1)
-    raise Unobtainable(f"PostgreSQL did not start: {log.read_text()[-2000:].strip()}")
+    log = (folder / "log").read_text()
+    raise Unobtainable(f"PostgreSQL did not start: {log[-2000:].strip()}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server of ours."""
     # To PostgreSQL, SIGINT means: break connections off, then end cleanly.
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         if process.poll() is None:
@@ -190,7 +197,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
                 process.wait(STOP_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

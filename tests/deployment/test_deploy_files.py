@@ -18,6 +18,7 @@ import yaml
 
 from batchops.management.commands import worker
 from tests.deployment.loading import BASE, load_gunicorn, load_settings
+from tools import topology
 
 DEPLOY: Final = BASE / "deploy"
 DOCKERFILE: Final = DEPLOY / "docker" / "Dockerfile"
@@ -134,29 +135,15 @@ def test_without_a_key_no_secrets_are_made(tmp_path: Path) -> None:
 
 
 def test_the_image_holds_all_that_it_takes_to_start(tmp_path: Path) -> None:
-    (tmp_path / "app").mkdir()
-    for source, target in copied():
-        place = tmp_path / target.lstrip("/")
-        if not target.startswith("/app"):
-            continue
-        if (BASE / source).is_dir():
-            shutil.copytree(BASE / source, place, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(BASE / source, place / source if target.endswith("/") else place)
-    environment = {
-        "PATH": os.defpath,
-        "DATA_DIR": str(tmp_path / "data"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    for command in ("collectstatic --no-input --verbosity=0", "check"):
+    release = topology.install(tmp_path, static_files=False)
+    for command in ("check", "collectstatic --no-input --dry-run --verbosity=0"):
         subprocess.run(
             [sys.executable, "manage.py", *command.split()],
-            cwd=tmp_path / "app",
-            env=environment,
+            cwd=release,
+            env={"PATH": os.defpath, "DATA_DIR": str(tmp_path / "data")},
             check=True,
             timeout=60,
         )
-    assert (tmp_path / "app" / "staticfiles" / "staticfiles.json").is_file()
 
 
 def test_the_image_runs_as_nobody_in_particular_from_locked_requirements() -> None:
@@ -168,7 +155,7 @@ def test_the_image_runs_as_nobody_in_particular_from_locked_requirements() -> No
         for line in (DOCKERFILE.parent / "Dockerfile.dockerignore").read_text().splitlines()
         if line.startswith("!")
     }
-    assert kept == {source for source, _ in copied()}
+    assert kept == {"requirements.txt", *(source for source, _ in topology.image_files())}
 
 
 def test_the_image_takes_settings_that_are_there(known: set[str]) -> None:
@@ -236,11 +223,6 @@ def analyzed(*arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         env=environment,
     )
-
-
-def copied() -> list[tuple[str, str]]:
-    """What the image takes from the project, and where it puts it."""
-    return re.findall(r"^COPY (?!--from)(\S+) (\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
 
 
 def lines(unit: Path, name: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import http.server
 import shutil
 import socket
@@ -16,14 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.deployment.loading import BASE
+from tools import topology
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-FOLDER = BASE / "deploy" / "nginx"
 
 pytestmark = pytest.mark.skipif(
     NGINX is None, reason="nginx is not installed (apt-get install nginx)"
@@ -69,52 +64,11 @@ def upstream() -> Iterator[Upstream]:
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
     """A whole configuration around the sample, on sockets in a folder, with its own certificate."""
-    make_certificate(tmp_path)
-    text = (FOLDER / "upstream.conf").read_text() + (FOLDER / "batchops.conf").read_text()
-    text = text.replace("/etc/ssl/batchops", str(tmp_path))
-    for listen, used in (
-        ("listen 80;", f"listen unix:{tmp_path}/plain;"),
-        ("listen 443 ssl;", f"listen unix:{tmp_path}/tls ssl;"),
-        ("listen [::]:80;", ""),
-        ("listen [::]:443 ssl;", ""),
-    ):
-        assert listen in text
-        text = text.replace(listen, used)
+    topology.make_certificate(tmp_path)
+    upstream = (topology.DEPLOY / "nginx" / "upstream.conf").read_text()
     path = tmp_path / "nginx.conf"
-    path.write_text(
-        f"pid {tmp_path}/nginx.pid;\nerror_log {tmp_path}/error.log;\ndaemon off;\n"
-        f"events {{}}\nhttp {{\naccess_log off;\n"
-        + "".join(
-            f"{kind}_temp_path {tmp_path}/{kind};\n"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        + f"{text}}}\n"
-    )
+    path.write_text(topology.nginx_configuration(tmp_path, upstream, f"unix:{tmp_path}/tls"))
     return path
-
-
-def make_certificate(folder: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "batchops.example.com")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "fullchain.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "privkey.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
 
 
 @contextlib.contextmanager
