@@ -330,7 +330,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--batches", type=int, default=3000)
-    parser.add_argument("--seconds", type=float, default=90.0, help="The longest that it may take.")
+    parser.add_argument(
+        "--seconds", type=float, default=180.0, help="The longest that it may take."
+    )
     options = parser.parse_args()
     postgres.unwind_on_signals()
     with folder_for_it() as folder:

@@ -1,4 +1,4 @@
-"""A deployment whose parts are killed one after the other loses nothing, and its site stays there."""
+"""A deployment whose parts are killed one after the other loses nothing, and the site stays up."""
 
 from __future__ import annotations
 
