@@ -127,15 +127,10 @@ class Topology:
     def start_nginx(self) -> None:
         """Start nginx as it is configured, on one port that speaks TLS."""
         path = self.folder / "nginx.conf"
-        servers = "".join(
-            f"    server {LOOPBACK}:{self.ports[name]} fail_timeout=2s;\n" for name in self.webs
-        )
-        upstream = re.sub(
-            r"^ +server 127.*\n",
-            servers,
-            (DEPLOY / "nginx" / "upstream.conf").read_text(),
-            flags=re.MULTILINE,
-        )
+        upstream = (DEPLOY / "nginx" / "upstream.conf").read_text()
+        (sample,) = re.findall(r"^ +server .+\n", upstream, re.MULTILINE)
+        servers = [sample.replace(":8000", f":{self.ports[name]}") for name in self.webs]
+        upstream = upstream.replace(sample, "".join(servers))
         path.write_text(
             nginx_configuration(self.folder, upstream, f"{LOOPBACK}:{self.ports['nginx']}")
         )
