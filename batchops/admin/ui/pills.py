@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,6 +43,9 @@ ICONS: Final = {
     "warning": "M8 2.2l6.3 11.3H1.7zM8 6.4v3.2M8 11.4v.4",
 }
 """Strokes on a field of 16 by 16."""
+MOST_KEPT: Final = 512
+"""Of drawn words, which come again and again. They are told apart by type, too, since a word that
+is marked as safe equals the same one that is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ ENTRY_OUTCOMES: Final = {
 """The word and the look of each known outcome of an entry; others are shown as they are."""
 
 
+@functools.cache
 def icon(name: str) -> SafeString:
     """A small drawing beside a word; screen readers hear the word alone."""
     return format_html(
@@ -116,11 +121,13 @@ def icon(name: str) -> SafeString:
     )
 
 
+@functools.lru_cache(MOST_KEPT, typed=True)
 def pill(word: str, look: Look) -> SafeString:
     """A word with its icon on a tinted ground."""
     return format_html('<span class="pill pill-{}">{}{}</span>', look.tone, icon(look.icon), word)
 
 
+@functools.lru_cache(MOST_KEPT, typed=True)
 def flag(word: str, look: Look) -> SafeString:
     """A pill of its icon alone, with its word on hover and for screen readers."""
     return format_html(
