@@ -18,6 +18,8 @@ SQLITE_OPTIONS: Final[dict[str, Any]] = {
 }
 POOL: Final = {"min_size": 1, "max_size": 20, "timeout": 20}
 """Connections of a process, and seconds to wait for one."""
+POOLING: Final = "pooling=transaction"
+"""An option of the URL that is ours: between batchops and the server stands such a pooler."""
 
 
 def database(url: str, folder: Path) -> dict[str, Any]:
@@ -44,7 +46,11 @@ def _sqlite(path: Path, folder: Path) -> dict[str, Any]:
 
 
 def _postgres(url: str) -> dict[str, Any]:
+    url, is_pooled = _without_pooling(url)
     given: dict[str, Any] = postgres.parameters("DATABASE_URL", url)
+    if is_pooled:
+        # Its server has many clients in turn, so what is told to one would be told to others.
+        given.pop("options")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": given.pop("dbname"),
@@ -53,5 +59,25 @@ def _postgres(url: str) -> dict[str, Any]:
         "HOST": given.pop("host", ""),
         "PORT": given.pop("port", ""),
         "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": is_pooled,
         "OPTIONS": {**given, "pool": dict(POOL)},
     }
+
+
+def _without_pooling(url: str) -> tuple[str, bool]:
+    """A URL without our own option pooling=transaction, and whether it was there.
+
+    A cursor lives longer than a transaction, and a pooler like PgBouncer gives the connection to
+    somebody else after each.
+    """
+    server, mark, query = url.partition("?")
+    options = query.split("&") if mark else []
+    if POOLING not in options:
+        return url, False
+    rest = [option for option in options if option != POOLING]
+    if any(option.startswith("options=") for option in rest):
+        raise ImproperlyConfigured(
+            f"DATABASE_URL has {POOLING} and options, which a pooler in that mode hands to no "
+            "server in particular. Give the role its deadlines instead: docs/operations.md."
+        )
+    return "?".join([server, *filter(None, ["&".join(rest)])]), True

@@ -29,6 +29,9 @@ BAD_ADDRESSES = [
     ("DATABASE_URL", "postgres://host/name?ssl_mode=require", "an unknown option ssl_mode; known"),
     ("DATABASE_URL", "postgres://host/name?sslmode", "behind its question mark"),
     ("DATABASE_URL", "postgres://host/name?connect_timeout=soon", "must be a whole number"),
+    ("DATABASE_URL", "postgres://host/name?pooling=statement", "an unknown option pooling"),
+    ("DATABASE_URL", "postgres://host/name?pooling=transaction&options=-c", "and options, which"),
+    ("QUEUE_URL", "postgres://host/name?pooling=transaction", "an unknown option pooling"),
     ("DATABASE_URL", "sqlite:////tmp/file?timeout=5", "an unknown option timeout; it takes none"),
     ("DATABASE_URL", "sqlite://relative.sqlite3", "its path is not absolute"),
     ("DATABASE_URL", "sqlite:///no/such/folder/file.sqlite3", "is not a folder"),
@@ -187,3 +190,17 @@ def test_the_port_of_a_mail_server_follows_its_scheme(
     names = ("EMAIL_HOST", "EMAIL_PORT", "EMAIL_USE_TLS", "EMAIL_USE_SSL")
     assert tuple(settings.get(name) for name in names) == expected
     assert "OPTIONS" not in settings
+
+
+def test_behind_a_pooler_nothing_is_told_to_a_server_that_another_would_hear(
+    tmp_path: Path,
+) -> None:
+    url = "postgres://user:secret@host/name?sslmode=require"
+    direct, pooled = (
+        load_settings(tmp_path, DATABASE_URL=given)["DATABASES"]["default"]
+        for given in (url, f"{url}&pooling=transaction")
+    )
+    assert "statement_timeout" in direct["OPTIONS"].pop("options")
+    assert pooled["OPTIONS"] == direct["OPTIONS"]
+    assert pooled["DISABLE_SERVER_SIDE_CURSORS"]
+    assert not direct["DISABLE_SERVER_SIDE_CURSORS"]
