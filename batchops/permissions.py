@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 VIEW_BATCHES: Final = "batchops.view_batch"
+VIEW_HISTORY: Final = "batchops.view_batch_history"
 RUN_SYNC: Final = "batchops.run_sync"
 VIEW_CHANGES: Final = "batchops.view_change"
 REQUEST_CHANGE: Final = "batchops.request_change"
@@ -19,7 +20,10 @@ ARCHIVE_TRAIL: Final = "batchops.archive_auditentry"
 ACKNOWLEDGE_TRAIL: Final = "batchops.acknowledge_auditentry"
 KEEP_CHANNELS: Final = "batchops_notices.keep_channels"
 
-_VIEW: Final = ("view_batch", "view_campaign", "view_change", "view_changeitem", "view_syncrun")
+_VIEW: Final = (
+    *("view_batch", "view_batch_history", "view_campaign"),
+    *("view_change", "view_changeitem", "view_syncrun"),
+)
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Viewer": _VIEW,

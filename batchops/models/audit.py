@@ -56,6 +56,8 @@ class Action(models.TextChoices):
     BATCH_ID_SHARED = "batch.id_shared", "Id found in several campaigns"
     BATCH_ID_UNIQUE = "batch.id_unique", "Id in one campaign again"
 
+    VIEW_SHARED = "view.shared", "View of the batch list shared"
+    VIEW_REMOVED = "view.removed", "View of the batch list no longer shared"
     BATCHES_EXPORTED = "export.batches", "Batch list exported"
 
     SYNC_REQUESTED = "sync.requested", "Sync requested"

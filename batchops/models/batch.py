@@ -210,7 +210,10 @@ class Batch(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        permissions = [("run_sync", "Can sync with the vendor now")]
+        permissions = [
+            ("view_batch_history", "Can see who did what to a batch"),
+            ("run_sync", "Can sync with the vendor now"),
+        ]
         verbose_name_plural = "batches"
         ordering = RECENT
         # Each order of the list has its own, which also finds what has one value of the first

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from batchops.admin.ui import addresses, bars, columns, pills, times
-from batchops.models import Batch, Change, PastedIds
+from batchops.models import Change, PastedIds
 from batchops.services.changes import id_lists
 
 register = template.Library()
@@ -27,16 +27,11 @@ register.filter("status_pill", pills.status)
 register.filter("change_pill", pills.change_state)
 register.filter("outcome_pill", pills.outcome)
 register.filter("pause_column", columns.pause)
+register.filter("state_column", columns.state)
 register.filter("expiry_column", columns.expiry)
 register.filter("rate_column", columns.rate)
 register.filter("utc_words", times.utc_words)
 register.filter("batch_key", addresses.batch_key)
-
-
-@register.filter
-def batch_pill(batch: Batch) -> SafeString:
-    """The status of a batch as a pill."""
-    return pills.batch_status(batch)
 
 
 @register.filter

@@ -26,6 +26,7 @@ READS: Final = frozenset(
         *("auth/user/<path:object_id>/", "auth/user/<path:object_id>/history/"),
         *("batchops/auditentry/", "batchops/auditentry/person/", "batchops/auditentry/report/"),
         *("batchops/auditentry/desk/", "batchops/auditentry/sample/<int:sequence>/"),
+        *("batchops/batch/views/counts/",),
         *("batchops/batch/<path:object_id>/counts/", "batchops/campaign/", "batchops/change/"),
         *("batchops/change/upcoming/", "batchops/change/<uuid:pk>/state/", "batchops/syncrun/"),
         *(
@@ -43,6 +44,8 @@ READS: Final = frozenset(
 
 KEEPS_ASIDE: Final = {
     "batchops/batch/paste/": "a list that nothing was done with yet",
+    "batchops/batch/views/default/": "with which view the list opens for a person",
+    "batchops/batch/views/save/": "a view that nobody else sees",
     "batchops/batch/look/": "columns and rows a page, for one's own eyes",
     "notices/read/": "what a person has read, which nobody else is told",
 }

@@ -28,6 +28,7 @@ from batchops.models import (
     ItemState,
     SyncRun,
 )
+from batchops.saved_views import views
 from batchops.services.changes import approvals, drafts, emergency, lifecycle, timed_pauses
 from batchops.services.holds import overrides
 from batchops.services.mirror import shared_ids, store, sync
@@ -50,6 +51,9 @@ PART_OF = {
     "accounts.factors.codes.take": "a code that is used up, by a sign-in that is recorded",
     "accounts.factors.codes.write_recovery_codes": "part of adding or renewing, which is recorded",
     "accounts.sign_in.finish_with_code": "a sign-in, which is recorded by the signal of Django",
+    "saved_views.list_settings.keep": "columns, for one's own eyes",
+    "saved_views.list_settings.forget": "the same",
+    "saved_views.views.open_by_default": "with which view the list opens for one person",
     "accounts.throttling.begin": "a try that is counted; when none is left, that is recorded",
     "anchors.outlets.send_out": "how far anchors have left the database, which have entries each",
     "trail.reviewed_ranges.settle": "finishes what a review, which has its entry, left",
@@ -250,6 +254,11 @@ def export_batches(world: World) -> None:
     batch_list.export(Batch.objects.all(), kind, description="all", **as_(world.operator))
 
 
+def remove_a_shared_view(world: World) -> None:
+    view = views.save("late", "", is_shared=True, **as_(world.operator))
+    views.remove(view, **as_(world.operator))
+
+
 def sign_off(world: World) -> None:
     start = timezone.now() - dt.timedelta(days=1)
     sign_offs.sign_off(start, timezone.now(), comment="seen", **as_(world.auditor))
@@ -348,6 +357,11 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     "proof.anchoring.acknowledge": (Action.AUDIT_ACKNOWLEDGED, acknowledge),
     "trail_files.archive.carry_out": (Action.AUDIT_ARCHIVED, carry_out_an_archive),
     "trail_files.archive.request": (Action.AUDIT_ARCHIVE_REQUESTED, ask_for_archive),
+    "saved_views.views.save": (
+        Action.VIEW_SHARED,
+        lambda w: views.save("late", "", is_shared=True, **as_(w.operator)),
+    ),
+    "saved_views.views.remove": (Action.VIEW_REMOVED, remove_a_shared_view),
     "table_files.batch_list.export": (Action.BATCHES_EXPORTED, export_batches),
     "trail_files.exports.export": (Action.AUDIT_EXPORTED, export),
     "proof.last_seen.check": (Action.AUDIT_ROLLED_BACK, roll_back),
@@ -371,6 +385,10 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     ),
     "proof.watch.nightly": (Action.AUDIT_VERIFIED, verify_at_night),
     "changes.lifecycle.confirm": (Action.CHANGE_CONFIRMED, lambda w: w.confirmed()),
+    "changes.lifecycle.pause_now": (
+        Action.CHANGE_CONFIRMED,
+        lambda w: lifecycle.pause_now(Batch.objects.get(), reason="x", **as_(w.operator)),
+    ),
     "changes.lifecycle.discard": (
         Action.CHANGE_DISCARDED,
         lambda w: lifecycle.discard(w.draft(), **as_(w.operator)),

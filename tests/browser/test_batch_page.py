@@ -46,6 +46,12 @@ def test_the_counts_come_by_themselves_with_a_forecast(
     expect(page.get_by_text("At 10 an hour")).to_be_visible()
     expect(page.get_by_text("<i>odd</i>")).to_be_visible()
     accessible(page)
+    page.get_by_text("Pause…").click()
+    accessible(page)
+    page.keyboard.type("wrong list")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/batchops/change/*/change/")
+    assert Change.objects.get().reason == "wrong list"
 
 
 def test_a_vendor_that_is_down_leaves_the_page_as_it_is(
@@ -63,6 +69,7 @@ def test_what_is_typed_chooses_what_it_belongs_to(
 ) -> None:
     page = sign_in(operator)
     page.goto(f"{live_server.url}{PATH}")
+    page.get_by_role("link", name="Expire, rate…").click()
     page.get_by_label("Outreach attempts an hour").fill("60")
     page.get_by_role("button", name="At the end of today").click()
     page.get_by_role("group", name="Pause or resume").get_by_label("Pause").check()
@@ -82,6 +89,7 @@ def test_an_error_stands_at_its_field(
 ) -> None:
     page = sign_in(operator)
     page.goto(f"{live_server.url}{PATH}")
+    page.get_by_role("link", name="Expire, rate…").click()
     page.get_by_role("group", name="Automatic call rate").get_by_label("Switch on").check()
     page.get_by_role("button", name="Review").click()
     pacing = page.get_by_role("group", name="Automatic call rate")
@@ -115,6 +123,7 @@ def test_everything_works_without_a_script(
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("link", name="Ask the vendor for its progress").click()
     expect(page.get_by_text("At 10 an hour")).to_be_visible()
+    page.get_by_role("heading", name="Change this batch").click()
     page.get_by_role("group", name="Expiry").get_by_label("In 24 hours").check()
     page.get_by_role("button", name="Review").click()
     expect(page.get_by_text("of 1 selected will be changed")).to_be_visible()

@@ -21,16 +21,16 @@ from django.views.decorators.http import require_POST
 
 from batchops import permissions
 from batchops.admin.batches.batch_page import BatchPage
-from batchops.admin.batches.files import BatchFiles
 from batchops.admin.batches.filters import SELECTS, BatchFilter, PastedFilter, ShowFilter
 from batchops.admin.batches.forms import PasteForm
 from batchops.admin.batches.periods import PERIODS
+from batchops.admin.batches.saved_views import BatchViews
 from batchops.admin.ui import columns, pills, times
 from batchops.admin.ui.addresses import batch_id_in_form, batch_key
 from batchops.admin.ui.base import NulSafeChangeList, ReadOnlyAdmin, add_service_error, current_user
 from batchops.models import Batch, BatchCount, BatchQuerySet, PastedIds
 from batchops.models.batch import counted
-from batchops.saved_views import list_settings
+from batchops.saved_views import list_settings, views
 from batchops.services.changes import pasted_ids
 from batchops.services.errors import InvalidInput
 from batchops.services.holds import standing
@@ -79,15 +79,11 @@ class BatchList(NulSafeChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """The page that is asked for; beyond the last, as when batches have gone, the last."""
+        self.count_matching(request)
         look = list_settings.of(current_user(request))
         self.chosen_columns = DEFAULT_COLUMNS if look.columns is None else look.columns
         self.list_per_page = look.page_size
         self.may_act = bool(self.model_admin.get_actions(request))
-        self.searched = _search(request, self.query)
-        counts = self.searched.count(BatchCount.objects.all())
-        for one in self.filter_specs:
-            counts = cast(BatchFilter, one).count(counts) if counts is not None else None
-        self.matching = batch_pages.count(self.queryset, counts)
         rows = self.apply_select_related(self.root_queryset)
         self.paginator = BatchPaginator(self.queryset, self.list_per_page, self.matching, rows)
         self.page_num = min(self.page_num, self.paginator.num_pages)
@@ -98,6 +94,14 @@ class BatchList(NulSafeChangeList):
         self.show_full_result_count = self.can_show_all = False
         self.show_admin_actions = True
         self.full_result_count = None
+
+    def count_matching(self, request: HttpRequest) -> None:
+        """Find out how many batches match."""
+        self.searched = _search(request, self.query)
+        counts = self.searched.count(BatchCount.objects.all())
+        for one in self.filter_specs:
+            counts = cast(BatchFilter, one).count(counts) if counts is not None else None
+        self.matching = batch_pages.count(self.queryset, counts)
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Batch]) -> list[Any]:
         """The order that is asked for, whole, as an index has it where it is by one column."""
@@ -166,8 +170,15 @@ class BatchList(NulSafeChangeList):
         return name in ALWAYS or name in self.chosen_columns
 
 
+class BatchNumber(BatchList):
+    """A list of which nothing but the number of its batches is asked for."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        self.count_matching(request)
+
+
 @admin.register(Batch)
-class BatchAdmin(BatchFiles, BatchPage, ReadOnlyAdmin[Batch]):
+class BatchAdmin(BatchViews, BatchPage, ReadOnlyAdmin[Batch]):
     """The mirror of the vendor's batches."""
 
     change_list_template = "batchops/batches/list.html"
@@ -197,15 +208,17 @@ class BatchAdmin(BatchFiles, BatchPage, ReadOnlyAdmin[Batch]):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
+            *self.urls_of_views(),
             path("paste/", view(self.paste), name="batchops_batch_paste"),
             path("export/", view(self.export), name="batchops_batch_export"),
             path("look/", view(require_POST(keep_look)), name="batchops_batch_look"),
+            path("<path:object_id>/pause/", view(self.pause_now), name="batchops_batch_pause"),
             path("<path:object_id>/counts/", view(self.counts), name="batchops_batch_counts"),
             *super().get_urls(),
         ]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return BatchList
+        return BatchNumber if getattr(request, "counts_alone", False) else BatchList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Batch], search_term: str
@@ -216,6 +229,16 @@ class BatchAdmin(BatchFiles, BatchPage, ReadOnlyAdmin[Batch]):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        user = current_user(request)
+        opens_with = views.default_of(user) if self.has_view_permission(request) else None
+        if (
+            opens_with
+            and opens_with.query
+            and not request.META["QUERY_STRING"]
+            and request.method == "GET"
+        ):
+            address = reverse("admin:batchops_batch_changelist")
+            return HttpResponseRedirect(f"{address}?{opens_with.query}")
         pasted = request.GET.get(PastedFilter.parameter_name, "")
         extra = {
             "pasted": pasted_ids.kept(pasted, current_user(request)) if pasted else None,
@@ -223,6 +246,8 @@ class BatchAdmin(BatchFiles, BatchPage, ReadOnlyAdmin[Batch]):
             "kept_lists": pasted_ids.KEPT_LISTS,
             "kept_days": settings.KEEP_PASTED_IDS_DAYS,
             "file_formats": BatchFileFormat.choices,
+            "views": views.seen_by(user),
+            "opens_with": opens_with,
             "page_sizes": list_settings.PAGE_SIZES,
             **(extra_context or {}),
         }

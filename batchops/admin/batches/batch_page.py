@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_POST
 
 from batchops import audit, permissions
 from batchops.admin.batches.forms import BatchForm
-from batchops.admin.ui.addresses import batch_id_of, to_preview
+from batchops.admin.ui.addresses import batch_id_of, batch_key, to_preview
 from batchops.admin.ui.base import add_service_error, current_user
-from batchops.admin.ui.parameters import takes
-from batchops.models import OPEN_STATES, AuditEntry, Batch, Campaign, Change
-from batchops.services.changes import drafts, eligibility
+from batchops.admin.ui.parameters import RefusedParameter, require_choice, shown, takes
+from batchops.models import OPEN_STATES, Batch, Campaign, Change
+from batchops.services.changes import drafts, eligibility, lifecycle
 from batchops.services.errors import ChangeError
 from batchops.services.holds import standing
 from batchops.services.preview import request_counts
 from batchops.services.preview.forecast import forecast
+from batchops.services.preview.summary import recent_reasons
 from batchops.services.quotas import QuotaReached
+from batchops.services.trail.batch_history import HistoryKind, history
 from batchops.syllable.errors import SyllableError
 
 if TYPE_CHECKING:
@@ -31,14 +37,13 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-ENTRIES_SHOWN: Final = 50
 CHANGES_SHOWN: Final = 20
 
 
 class BatchPage(_Base):
     """Shows one batch, and drafts what the form asks for."""
 
-    @takes("counts")
+    @takes("counts", "history", "before")
     def change_view(
         self,
         request: HttpRequest,
@@ -66,11 +71,25 @@ class BatchPage(_Base):
             "others": Campaign.objects.filter(pk__in=batch.shared_with),
             "holds": standing.of(batch),
             "open_changes": _open_changes(batch),
-            "entries": _entries(request, batch),
+            **_what_can_be_done(request, batch),
+            **_history(request, batch),
             **(_counts_of(batch, current_user(request)) if "counts" in request.GET else {}),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "batchops/batches/batch.html", context)
+
+    @method_decorator(require_POST)
+    def pause_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Pause it at once, for the reason that the form gives."""
+        batch = self._batch(request, object_id)
+        user, actor = current_user(request), audit.Actor.of_request(request)
+        reason = request.POST.get("reason", "")
+        try:
+            change = lifecycle.pause_now(batch, user=user, actor=actor, reason=reason)
+        except ChangeError as error:
+            messages.error(request, error.message)
+            return redirect("admin:batchops_batch_change", batch_key(batch.pk))
+        return redirect("admin:batchops_change_change", change.pk)
 
     def counts(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The live request counts, as a piece of the page, for the page's script."""
@@ -119,11 +138,28 @@ def _open_changes(batch: Batch) -> list[Change]:
     return list(found.order_by("-created_at")[:CHANGES_SHOWN])
 
 
-def _entries(request: HttpRequest, batch: Batch) -> list[AuditEntry] | None:
-    if not request.user.has_perm(permissions.VIEW_TRAIL):
-        return None
-    entries = AuditEntry.objects.filter(batch_id=batch.batch_id).order_by("-sequence")
-    return list(entries[:ENTRIES_SHOWN])
+def _what_can_be_done(request: HttpRequest, batch: Batch) -> dict[str, Any]:
+    """Whether the batch can be paused or resumed at once by this person."""
+    if eligibility.unsendable(batch) or batch.has_ended:
+        return {}
+    if batch.paused:
+        return {"may_resume": request.user.has_perm(permissions.EXPAND_OUTREACH)}
+    if not request.user.has_perm(permissions.REQUEST_CHANGE):
+        return {}
+    return {"may_pause": True, "reasons": recent_reasons(current_user(request), expanding=False)}
+
+
+def _history(request: HttpRequest, batch: Batch) -> dict[str, Any]:
+    """The part of the history that the address asks for, for those who may see it."""
+    rights = (permissions.VIEW_HISTORY, permissions.VIEW_TRAIL)
+    if not any(map(request.user.has_perm, rights)):
+        return {"history": None}
+    kind, before = request.GET.get("history", ""), request.GET.get("before", "")
+    require_choice("history", kind, HistoryKind.values)
+    if before and not re.fullmatch("[0-9]{1,18}", before):
+        raise RefusedParameter("before", f"“{shown(before)}” is not the number of an entry.")
+    found = history(batch.batch_id, HistoryKind(kind), int(before) if before else None)
+    return {"history": found, "history_kinds": HistoryKind.choices, "history_kind": kind}
 
 
 def _counts_of(batch: Batch, user: User) -> dict[str, Any]:

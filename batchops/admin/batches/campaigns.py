@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
@@ -11,18 +12,28 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from batchops import permissions
 from batchops.admin.batches.filters import NOT_STATED
-from batchops.admin.ui import bars, times
+from batchops.admin.ui import bars, pills, times
 from batchops.admin.ui.base import ReadOnlyAdmin
 from batchops.admin.ui.parameters import require_choice
-from batchops.models import ENDED_STATUSES, OPEN_STATES, BatchCount, Campaign, Change
+from batchops.models import (
+    ENDED_STATUSES,
+    OPEN_STATES,
+    AuditEntry,
+    BatchCount,
+    Campaign,
+    Change,
+)
 from batchops.services.stats import overview
 
 PRESENT = Q(counts__is_deleted=False, counts__is_missing=False)
 LIVE = PRESENT & ~Q(counts__status__in=ENDED_STATUSES)
+ENTRIES_SHOWN: Final = 20
 
 
 class CampaignModeFilter(admin.SimpleListFilter):
@@ -47,6 +58,23 @@ class CampaignModeFilter(admin.SimpleListFilter):
         return queryset.filter(mode="" if mode == NOT_STATED else mode)
 
 
+@admin.display(description="pause")
+def pause_all(campaign: Any) -> SafeString:
+    """The button that leads to a pause of all that is live in a campaign, with their number."""
+    if not campaign.on_batches:
+        return format_html("{}", times.NOTHING)
+    return format_html(
+        '<button type="submit" class="plain-button row-button" formaction="{}" '
+        'name="campaign" value="{}">{}Pause {}…'
+        '<span class="visually-hidden"> live in {}</span></button>',
+        reverse("admin:batchops_change_emergency"),
+        campaign.pk,
+        pills.icon("pause"),
+        f"{campaign.on_batches:,}",
+        str(campaign),
+    )
+
+
 @admin.register(Campaign)
 class CampaignAdmin(ReadOnlyAdmin[Campaign]):
     """The mirror of the vendor's campaigns."""
@@ -57,6 +85,11 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
     list_filter = (CampaignModeFilter,)
     search_fields = ("campaign_name", "id")
     ordering = ("campaign_name", "id")
+
+    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:  # type: ignore[override]
+        """The columns; with a pause in each row for those who may."""
+        may_pause = request.user.has_perm(permissions.REQUEST_CHANGE)
+        return (*self.list_display, pause_all) if may_pause else self.list_display
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
         return (
@@ -91,6 +124,7 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
             "on": counts.live_and_not_paused().total(),
             "paused": counts.paused().total(),
             "open_changes": _open_changes(campaign),
+            "entries": _entries(request, campaign),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "batchops/batches/campaign.html", context)
@@ -134,6 +168,15 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
 
 def _number(condition: Q) -> Sum:
     return Sum("counts__number", filter=condition, default=0)
+
+
+def _entries(request: HttpRequest, campaign: Campaign) -> list[AuditEntry] | None:
+    """What was done to its batches last, for those who may see that of each of them."""
+    rights = (permissions.VIEW_HISTORY, permissions.VIEW_TRAIL)
+    if not any(map(request.user.has_perm, rights)):
+        return None
+    found = AuditEntry.objects.filter(campaign_id=campaign.pk).exclude(batch_id="")
+    return list(found.order_by("-sequence")[:ENTRIES_SHOWN])
 
 
 def _open_changes(campaign: Campaign) -> list[Change]:

@@ -158,11 +158,12 @@ def _names_of(
     name = getattr(view, "__name__", "")
     is_list = name == "changelist_view" or getattr(view, "takes_list", False)
     if is_list and model_admin is not None:
-        return _names_of_list(request, model_admin)
+        return names_of_list(request, model_admin)
     return _STOCK.get(name, frozenset())
 
 
-def _names_of_list(request: HttpRequest, model_admin: ModelAdmin[Any]) -> set[str]:
+def names_of_list(request: HttpRequest, model_admin: ModelAdmin[Any]) -> set[str]:
+    """The parameters that a list takes."""
     names = {PAGE_VAR}
     if model_admin.get_search_fields(request):
         names.add(SEARCH_VAR)

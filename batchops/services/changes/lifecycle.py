@@ -19,6 +19,7 @@ from batchops.models import (
     RUNNABLE_STATES,
     UNSETTLED_STATES,
     Action,
+    Batch,
     Change,
     ChangeState,
     ItemState,
@@ -27,6 +28,7 @@ from batchops.services import authorization, wake
 from batchops.services.bulk import update_in_order
 from batchops.services.changes import drafts, fingerprints, terms, unsent
 from batchops.services.errors import Moved, WrongState
+from batchops.syllable.patch import BatchPatch
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -102,6 +104,23 @@ def confirm(
         wake.workers(at=starts_at)
     unsent.record_left_out(change, unsent.SYNC_LIMIT)
     return change
+
+
+def pause_now(batch: Batch, *, user: User, actor: audit.Actor, reason: str) -> Change:
+    """Pause one batch at once: what is small and safe needs no preview.
+
+    Raises as `drafts.draft` and `confirm` do; a draft that cannot be confirmed stays one.
+    """
+    reason = terms.required_reason(reason)
+    draft = drafts.draft(
+        Batch.objects.filter(pk=batch.pk),
+        BatchPatch(paused=True),
+        user=user,
+        actor=actor,
+        source=Change.Source.FORM,
+        selection=f"Batch {batch.batch_id}",
+    )
+    return confirm(draft, user=user, actor=actor, reason=reason)
 
 
 @authorization.records_denials

@@ -60,6 +60,8 @@ _DID: Final[dict[str, str]] = {
     Action.BATCH_ID_SHARED: "found several campaigns with the id of",
     Action.BATCH_ID_UNIQUE: "found only one campaign again with the id of",
     Action.BATCH_NOT_CONFIRMED: "could not confirm the change of",
+    Action.VIEW_SHARED: "shared the view",
+    Action.VIEW_REMOVED: "no longer shares the view",
     Action.BATCHES_EXPORTED: "exported a list of batches",
     Action.SYNC_REQUESTED: "requested a sync",
     Action.SYNC_FAILED: "could not sync with the vendor",

@@ -24,6 +24,7 @@ class Origin(models.TextChoices):
 ACTION_GROUPS: Final = {
     "change": "Changes",
     "batch": "Batches",
+    "view": "Views",
     "export": "Exports",
     "sync": "Syncs",
     "account": "Accounts",

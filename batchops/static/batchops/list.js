@@ -17,23 +17,23 @@
     });
 })();
 
-/* A menu closes on Escape, and when something else is clicked. */
-(() => {
-    const menus = Array.from(document.querySelectorAll("details.menu"));
-    document.addEventListener("click", (event) => {
-        for (const menu of menus) {
-            if (menu.open && !menu.contains(event.target)) {
-                menu.open = false;
-            }
+/* How many batches each saved view finds, asked for once the page is there. */
+(async () => {
+    const place = document.querySelector("[data-view-counts]");
+    if (!place) {
+        return;
+    }
+    try {
+        const answer = await fetch(place.dataset.viewCounts, {
+            headers: {Accept: "application/json"}, credentials: "same-origin", redirect: "error",
+        });
+        const {counts} = await answer.json();
+        for (const one of place.querySelectorAll("[data-view]")) {
+            one.textContent = counts[one.dataset.view] || "";
         }
-    });
-    document.addEventListener("keydown", (event) => {
-        const menu = menus.find((one) => one.open);
-        if (event.key === "Escape" && menu) {
-            menu.open = false;
-            menu.querySelector("summary").focus();
-        }
-    });
+    } catch {
+        // A view without its number is still a view.
+    }
 })();
 
 /* What needs a selection says so, and waits for one. */

@@ -159,7 +159,7 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(
     for number in range(60):
         world.batch(f"b-{number}", campaign_id=number % 9 + 1)
     world.ended(operator)
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(20):
         client.get(LIST)
 
 

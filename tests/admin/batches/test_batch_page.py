@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from batchops import audit
-from batchops.models import AuditEntry, Batch, Change, SyncRun
+from batchops.models import AuditEntry, Batch, Change, ChangeState, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.mirror import sync
 from tests.services.changes import world
@@ -71,15 +72,117 @@ def test_a_viewer_sees_it_without_the_form_and_cannot_forge_one(
     assert not Change.objects.exists()
 
 
-def test_the_trail_is_shown_to_those_who_may_read_it(
-    client: Client, auditor: User, operator: User
+def past_of(name: str, user: User) -> None:
+    """A pause, a change outside, a failure and a sign-in, which is no matter of the batch."""
+    world.batch(name)
+    world.ended(user, batches=Batch.objects.filter(pk=name))
+    person, outside = audit.Actor.of_user(user, "192.0.2.7"), audit.Actor.outside("console")
+    pause = {"paused": True}
+    facts = [
+        audit.Fact("batch.applied", person, "applied", name, detail={"requested": pause}),
+        audit.Fact("batch.changed_outside", outside, "outside", name, before=pause, after={}),
+        audit.Fact("batch.failed", person, "failed", name, reason="wrong list"),
+        audit.Fact("account.signed_in", person, "ok"),
+    ]
+    with transaction.atomic():
+        for fact in facts:
+            audit.record(fact)
+
+
+def kinds(client: Client, query: str) -> list[str]:
+    history = client.get(f"{page()}?{query}").context["history"]
+    return [entry.action.partition(".")[2] for entry in history.entries]
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "approver", "auditor"])
+def test_whoever_may_see_a_batch_sees_who_did_what_to_it(
+    client: Client, operator: User, request: pytest.FixtureRequest, role: str
 ) -> None:
-    batch = world.batch()
+    past_of("b-1", operator)
+    client.force_login(request.getfixturevalue(role))
+    assert kinds(client, "") == ["failed", "changed_outside", "applied"]
+    assert kinds(client, "history=ours") == ["failed", "applied"]
+    assert kinds(client, "history=outside") == ["changed_outside"]
+    assert kinds(client, "history=trouble") == ["failed"]
+    shown = client.get(page()).content.decode()
+    assert "olivia paused b-1" in shown
+    # Neither the address of a person nor what is the auditors' own.
+    assert "192.0.2.7" not in shown
+    assert ("auditentry/" in shown) == (role == "auditor")
+    assert client.get(f"{page()}?history=secret").status_code == 400
+    assert client.get(f"{page()}?before=x").status_code == 400
+
+
+def test_the_history_goes_on_page_by_page_to_its_beginning(client: Client, operator: User) -> None:
+    world.batch()
     actor = audit.Actor.of_user(operator)
-    audit.record_now(audit.Fact.about_batch("batch.applied", actor, batch, reason="wrong list"))
-    assert client.get(page()).context["entries"] is None
-    client.force_login(auditor)
-    assert [entry.reason for entry in client.get(page()).context["entries"]] == ["wrong list"]
+    with transaction.atomic():
+        for _ in range(65):
+            audit.record(audit.Fact("batch.applied", actor, "applied", "b-1"))
+    seen: list[int] = []
+    query = ""
+    while True:
+        history = client.get(f"{page()}?{query}").context["history"]
+        seen += [entry.sequence for entry in history.entries]
+        if history.before is None:
+            break
+        query = f"before={history.before}"
+    assert len(seen) == len(set(seen)) == 65
+    assert seen == sorted(seen, reverse=True)
+
+
+def test_without_its_permission_the_history_is_not_shown(client: Client, operator: User) -> None:
+    past_of("b-1", operator)
+    nina = User.objects.create_user("nina", is_staff=True)
+    nina.user_permissions.add(Permission.objects.get(codename="view_batch"))
+    client.force_login(nina)
+    response = client.get(page())
+    assert response.context["history"] is None
+    assert "timeline-entry" not in response.content.decode()
+
+
+def test_one_batch_is_paused_with_one_field(client: Client, operator: User) -> None:
+    world.batch()
+    pause = reverse("admin:batchops_batch_pause", args=["b-1"])
+    assert pause in client.get(page()).content.decode()
+    client.post(pause, {"reason": "  "})
+    assert not Change.objects.exists()
+    response = client.post(pause, {"reason": "wrong list"})
+    change = Change.objects.get()
+    assert response["Location"] == reverse("admin:batchops_change_change", args=[change.pk])
+    assert (change.state, change.reason) == (ChangeState.QUEUED, "wrong list")
+    assert [item.batch_id for item in change.items.all()] == ["b-1"]
+
+
+@pytest.mark.parametrize("role", ["viewer", "approver"])
+def test_who_may_not_pause_is_not_offered_it(
+    client: Client, request: pytest.FixtureRequest, role: str
+) -> None:
+    world.batch()
+    pause = reverse("admin:batchops_batch_pause", args=["b-1"])
+    client.force_login(request.getfixturevalue(role))
+    assert pause not in client.get(page()).content.decode()
+    client.post(pause, {"reason": "wrong list"})
+    assert not Change.objects.exists()
+    assert client.get(pause).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("fields", "offered"),
+    [
+        ({}, ["Pause…"]),
+        ({"paused": True}, ["Resume…"]),
+        ({"status": "FAILED"}, []),
+        ({"missing_since": TOMORROW}, []),
+        ({"id_shared_since": TOMORROW}, []),
+    ],
+)
+def test_only_what_makes_sense_now_is_offered(
+    client: Client, fields: dict[str, Any], offered: list[str]
+) -> None:
+    world.batch(**fields)
+    shown = client.get(page()).content.decode()
+    assert [words for words in ("Pause…", "Resume…") if words in shown] == offered
 
 
 def test_open_changes_on_it_are_linked(client: Client, operator: User) -> None:
@@ -237,3 +340,21 @@ class TestLiveCounts:
         Batch.objects.update(missing_since=timezone.now())
         assert "no longer has this batch" in client.get(counts()).json()["html"]
         assert vendor.journal("GET") == []
+
+
+def test_a_campaign_shows_what_was_done_to_its_batches_and_is_paused_from_its_row(
+    client: Client, operator: User, viewer: User
+) -> None:
+    world.campaign(-7)
+    for name, fields in {"a": {}, "b": {}, "c": {"paused": True}}.items():
+        world.batch(name, -7, **fields)
+    batch = Batch.objects.get(pk="a")
+    audit.record_now(audit.Fact.about_batch("batch.failed", audit.Actor.of_user(operator), batch))
+    address = reverse("admin:batchops_campaign_change", args=[-7])
+    assert [entry.batch_id for entry in client.get(address).context["entries"]] == ["a"]
+    rows = reverse("admin:batchops_campaign_changelist")
+    assert "Pause 2…" in client.get(rows).content.decode()
+    client.post(reverse("admin:batchops_change_emergency"), {"campaign": "-7"})
+    assert {item.batch_id for item in Change.objects.get().items.all()} == {"a", "b"}
+    client.force_login(viewer)
+    assert "Pause 2…" not in client.get(rows).content.decode()
