@@ -171,6 +171,19 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
 ]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+OIDC_ISSUER = env.issuer("OIDC_ISSUER")
+OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env.secret("OIDC_CLIENT_SECRET")
+OIDC_SCOPES = env.text("OIDC_SCOPES", "openid profile email").split()
+OIDC_GROUPS_CLAIM = env.text("OIDC_GROUPS_CLAIM", "groups")
+OIDC_GROUPS = env.pairs("OIDC_GROUPS")
+OIDC_LABEL = env.text("OIDC_LABEL", "single sign-on")
+OIDC_HELP = env.text("OIDC_HELP", "Ask whoever runs batchops.")
+if OIDC_ISSUER and not (OIDC_CLIENT_ID and OIDC_GROUPS and "openid" in OIDC_SCOPES):
+    raise ImproperlyConfigured(
+        "OIDC_ISSUER is set, so OIDC_CLIENT_ID and OIDC_GROUPS must be, too, and OIDC_SCOPES must "
+        "name openid."
+    )
 MFA_REQUIRED_FOR = env.words("MFA_REQUIRED_FOR") or ["nobody" if DEMO else "changers"]
 REAUTH_MINUTES = env.whole("REAUTH_MINUTES", 10, 1, 1440)
 REAUTH_ABOVE = env.whole("REAUTH_ABOVE", 100, 0, 10_000_000)

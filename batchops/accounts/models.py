@@ -75,6 +75,22 @@ class SecondFactor(models.Model):
         return self.name or str(self.Kind(self.kind).label)
 
 
+class Identity(models.Model):
+    """Who a provider of single sign-on says that an account belongs to."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="identities")
+    issuer = models.CharField(max_length=255)
+    subject = models.CharField(max_length=255)
+    used_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["issuer", "subject"], name="identity_once")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} at {self.issuer}"
+
+
 def handle_of(key: str) -> str:
     """The handle of the session with a key."""
     return salted_hmac("batchops.accounts.session", key, algorithm="sha256").hexdigest()[:32]

@@ -30,8 +30,7 @@ class NotProved(Exception):
 
 def require(request: HttpRequest) -> None:
     """Raise ProofNeeded unless the person has signed in, or proved it again, a short time ago."""
-    about = request.session.get(ABOUT, {})
-    proved_at = about.get("proved_at") or about.get("at")
+    proved_at = request.session.get(ABOUT, {}).get("proved_at")
     since = timezone.now() - dt.timedelta(minutes=settings.REAUTH_MINUTES)
     if not proved_at or dt.datetime.fromisoformat(proved_at) < since:
         raise ProofNeeded

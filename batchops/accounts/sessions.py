@@ -32,6 +32,8 @@ class How:
 
     method: str = "password"
     factor: str = ""
+    proved_at: str | None = None
+    """When the provider saw a proof, in ISO form; empty: it does not say. None: just now."""
 
 
 def begin_by(request: HttpRequest, how: How) -> None:
@@ -42,8 +44,10 @@ def begin_by(request: HttpRequest, how: How) -> None:
 def begin(request: HttpRequest) -> None:
     """Note in the session when, where and how its person has signed in."""
     how: How = getattr(request, "sign_in_how", How())
+    now = timezone.now().isoformat()
     request.session[ABOUT] = {
-        "at": timezone.now().isoformat(),
+        "at": now,
+        "proved_at": now if how.proved_at is None else how.proved_at,
         "address": audit.client_ip(request),
         "browser": browser_of(request),
         "method": how.method,

@@ -22,7 +22,7 @@ from django.utils.http import urlencode
 from batchops import audit, permissions
 from batchops.accounts import devices, reauth, sessions
 from batchops.admin import dashboard
-from batchops.admin.accounts import factor_pages, own_account, proof, second_step
+from batchops.admin.accounts import factor_pages, own_account, proof, second_step, sso_pages
 from batchops.admin.notices import pages as notices
 from batchops.admin.ui import live, parameters, problems
 from batchops.admin.ui.base import StrictListAdmin
@@ -73,7 +73,13 @@ class BatchopsAdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[Any]:
         """Django's addresses, behind ours: its last one takes whatever is left."""
-        return [*own_account.urls(), *factor_pages.urls(), *notices.urls(self), *super().get_urls()]
+        return [
+            *own_account.urls(),
+            *factor_pages.urls(),
+            *sso_pages.urls(),
+            *notices.urls(self),
+            *super().get_urls(),
+        ]
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
         """Guard a page, and explain what Django leaves blank or passes over.
@@ -115,7 +121,11 @@ class BatchopsAdminSite(admin.AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The sign-in; a browser that got in is known from then on."""
-        response: HttpResponse = super().login(request, extra_context)
+        context: dict[str, Any] = {**(extra_context or {})}
+        if settings.OIDC_ISSUER:
+            context["sso_label"] = settings.OIDC_LABEL
+            context["sso_query"] = urlencode({"next": second_step.safe_next(request)})
+        response: HttpResponse = super().login(request, context)
         if request.method == "POST" and request.user.is_authenticated:
             devices.remember(request, response, request.user.get_username())
         form = (getattr(response, "context_data", None) or {}).get("form")

@@ -46,6 +46,7 @@ __all__ = [
     "Actor",
     "ActorKind",
     "Fact",
+    "acting_as",
     "acting_request",
     "at_terminal",
     "canonical",
@@ -156,8 +157,23 @@ acting_request: contextvars.ContextVar[HttpRequest | None] = contextvars.Context
 """The request under way, set by a middleware, for facts that are not told who asked."""
 
 
+_acting_as: contextvars.ContextVar[Actor | None] = contextvars.ContextVar("acting_as", default=None)
+
+
+@contextlib.contextmanager
+def acting_as(actor: Actor) -> Iterator[None]:
+    """Within it, facts that are not told who acted name this actor."""
+    token = _acting_as.set(actor)
+    try:
+        yield
+    finally:
+        _acting_as.reset(token)
+
+
 def current_actor() -> Actor:
     """Who is at work: the person of the request under way, or the account of the machine."""
+    if (actor := _acting_as.get()) is not None:
+        return actor
     request = acting_request.get()
     if request is None:
         return of_command_line()

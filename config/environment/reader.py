@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import json
 import os
 import re
 import unicodedata
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
@@ -157,6 +159,42 @@ class Environment:
             return text
 
         return self._read(name, "", parse, "an origin, such as https://batchops.example.com")
+
+    def issuer(self, name: str) -> str:
+        """The address of an OpenID provider, over TLS unless it is on this machine."""
+
+        def parse(text: str) -> str:
+            parts = urlsplit(text)
+            is_near = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
+            if not (parts.hostname and (parts.scheme == "https" or is_near)):
+                raise ValueError
+            if parts.query or parts.fragment or parts.username:
+                raise ValueError
+            return text
+
+        return self._read(name, "", parse, "an address such as https://login.example.com")
+
+    def pairs(self, name: str) -> list[tuple[str, str]]:
+        """Comma-separated pairs such as `a:b, c:d`, or a JSON object, for names with commas."""
+
+        def parse(text: str) -> list[tuple[str, str]]:
+            if text.startswith("{"):
+                found = list(json.loads(text).items())
+            else:
+                found = [
+                    (left.strip(), right.strip())
+                    for left, colon, right in (word.rpartition(":") for word in _words(text))
+                ]
+            if not all(isinstance(one, str) and one for pair in found for one in pair):
+                raise ValueError
+            return found
+
+        return self._read(
+            name,
+            [],
+            parse,
+            'pairs such as ops-team:Operator, or JSON such as {"ops, team": "Operator"}',
+        )
 
     def path(self, name: str, default: Path | str = "") -> Path:
         """A file or folder; a relative one lies beside `.env`, wherever a program is started."""

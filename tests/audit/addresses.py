@@ -19,6 +19,7 @@ READS: Final = frozenset(
         *("", "healthz", "readyz", "metrics", "jsi18n/", "autocomplete/", "password_change/done/"),
         *(APP_LIST, ANYTHING_ELSE),
         *("account/", "account/session/", "account/session/stay/"),
+        "login/sso/",
         *("account/second-factors/", "account/second-factors/app/picture.svg"),
         "r/<path:content_type_id>/<path:object_id>/",
         *("notices/", "notices/news/", "notices/channels/"),

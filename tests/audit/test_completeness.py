@@ -48,6 +48,7 @@ from tests.audit.writing_services import writing_functions
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PART_OF = {
+    "accounts.sso.people.account_of": "what it changes of accounts is recorded by signals",
     "accounts.factors.codes.take": "a code that is used up, by a sign-in that is recorded",
     "accounts.factors.codes.write_recovery_codes": "part of adding or renewing, which is recorded",
     "accounts.sign_in.finish_with_code": "a sign-in, which is recorded by the signal of Django",

@@ -165,6 +165,10 @@ def ending(world: World) -> Change:
     return world.pushed(resume_at=later())
 
 
+def provider_is_set_up(world: World) -> None:
+    world.settings.OIDC_ISSUER = "http://localhost:9"
+
+
 def own_factor() -> SecondFactor:
     return SecondFactor.objects.get(user__username="ada", kind=SecondFactor.Kind.APP)
 
@@ -208,6 +212,11 @@ CHANGES: dict[tuple[str, str], Way] = {
         lambda w, _: send(Client(), "login/", username="olivia", password="guessed"),
     ),
     ("logout/", ""): Way((Action.ACCOUNT_SIGNED_OUT,), lambda w, client: send(client, "logout/")),
+    ("login/sso/back/", "with nothing"): Way(
+        (Action.ACCOUNT_SIGN_IN_FAILED,),
+        lambda w, _: Client().get("/login/sso/back/"),
+        provider_is_set_up,
+    ),
     ("login/second-step/", ""): Way((Action.ACCOUNT_SIGNED_IN,), sign_in_in_two_steps),
     ("account/second-factors/app/", ""): Way((Action.ACCOUNT_FACTOR_ADDED,), add_app),
     ("account/second-factors/<int:pk>/remove/", ""): Way(

@@ -39,5 +39,6 @@ def ask(request: HttpRequest, error: str = "") -> HttpResponse:
         if name not in OURS
     ]
     context: dict[str, Any] = {"title": "Is it you?", "sent": sent, "error": error, "field": FIELD}
+    context["back"] = request.headers.get("Referer", "")
     context |= site.each_context(request)
     return render(request, "batchops/accounts/proof.html", context)
