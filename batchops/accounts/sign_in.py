@@ -66,11 +66,12 @@ class SignInForm(AdminAuthenticationForm):
             raise
 
 
-def stop_half_way(request: HttpRequest, user: User) -> None:
-    """Remember, in the session of nobody, whose password was right."""
+def stop_half_way(request: HttpRequest, user: User, method: str = "password") -> None:
+    """Remember, in the session of nobody, who has taken the first step, and by what."""
     request.session.cycle_key()
     request.session[HALF_WAY] = {
         "user": user.pk,
+        "method": method,
         "at": timezone.now().isoformat(),
         "backend": getattr(user, "backend", ""),
         "hash": user.get_session_auth_hash(),
@@ -105,7 +106,7 @@ def prove_with_code(request: HttpRequest, user: User, code: str) -> SecondFactor
         raise NotSignedIn(str(refused)) from refused
     kind = codes.take(user, code)
     if kind is None:
-        failed(request, user, "The password was right, the code was not.")
+        failed(request, user, "The first step was right, the code was not.")
         raise NotSignedIn("This code is wrong, or was used before. Enter the one shown now.")
     tried.give_back()
     return kind
@@ -121,8 +122,8 @@ def failed(request: HttpRequest, user: User, why: str) -> None:
 
 
 def finish(request: HttpRequest, user: User, kind: SecondFactor.Kind) -> None:
-    """Sign in whose password was right, and who has shown a second factor."""
-    request.session.pop(HALF_WAY, None)
-    how = sessions.How(f"password and {str(kind.label).lower()}", kind.value)
+    """Sign in who has taken the first step, and has shown a second factor."""
+    first = request.session.pop(HALF_WAY, {}).get("method", "password")
+    how = sessions.How(f"{first} and {str(kind.label).lower()}", kind.value)
     sessions.begin_by(request, how)
     login(request, user)

@@ -114,7 +114,7 @@ def test_guessing_a_code_is_held_back_and_recorded_also_on_a_known_device(operat
     pages = [client.post(STEP, {"code": "000000"}).content.decode() for _ in range(6)]
     assert ["Too many tries" in page for page in pages] == [False] * 5 + [True]
     failed = AuditEntry.objects.filter(action="account.sign_in_failed", actor_name="olivia")
-    assert {one.detail["why"] for one in failed} == {"The password was right, the code was not."}
+    assert {one.detail["why"] for one in failed} == {"The first step was right, the code was not."}
     assert failed.count() == 5
     assert not is_in(client)
 

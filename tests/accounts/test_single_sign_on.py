@@ -264,6 +264,8 @@ def test_a_second_factor_counts_where_the_provider_says_so_and_is_asked_for_othe
     assert not is_in(asked)
     asked.post(step["Location"], {"code": code_of(secret)})
     assert asked.get("/batchops/batch/").status_code == 200
+    entry = AuditEntry.objects.filter(action="account.signed_in").latest("sequence")
+    assert entry.detail["method"] == "single sign-on and authenticator app"
 
 
 def test_what_is_weighty_asks_for_a_new_sign_in_there(

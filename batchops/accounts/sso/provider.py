@@ -145,5 +145,6 @@ def _claims(found: dict[str, Any]) -> Claims:
 def _text(found: dict[str, Any], name: str) -> str:
     value = found.get(name)
     # PostgreSQL takes no NUL in a text.
-    is_fit = isinstance(value, str) and len(value) <= TEXT_LIMIT and "\0" not in value
-    return value if is_fit else ""
+    if not isinstance(value, str) or len(value) > TEXT_LIMIT or "\0" in value:
+        return ""
+    return value

@@ -65,9 +65,9 @@ def back(request: HttpRequest) -> HttpResponse:
         name = error.account.get_username() if error.account else claims.name or claims.subject
         return _failed(request, str(error), HTTPStatus.FORBIDDEN, name)
     request.session.pop(AFTER, None)
-    user.backend = BACKEND  # type: ignore[attr-defined]
+    user.backend = BACKEND
     if not claims.had_second_factor and factors.has_any(user):
-        sign_in.stop_half_way(request, user)
+        sign_in.stop_half_way(request, user, "single sign-on")
         return redirect(f"{reverse('admin:second_step')}?{urlencode({'next': after})}")
     factor = "provider" if claims.had_second_factor else ""
     proved_at = claims.proved_at.isoformat() if claims.proved_at else ""
