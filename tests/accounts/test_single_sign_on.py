@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-import httpx
 import pytest
 import time_machine
 from django.contrib.auth.models import Group, User
@@ -18,65 +15,23 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops.accounts.models import Identity, Session
+from batchops.admin.accounts import sso_pages
 from batchops.models import AuditEntry
 from tests.accounts.apps import code_of, with_app
+from tests.accounts.providers import Provider, running_provider, set_up
 
 pytestmark = pytest.mark.django_db
-
-SERVE = """
-import time
-from oidc_provider_mock import run_server_in_thread
-with run_server_in_thread() as server:
-    print(server.server_port, flush=True)
-    time.sleep(3600)
-"""
-CLAIMS = {
-    "preferred_username": "mia.berg",
-    "email": "mia@example.com",
-    "given_name": "Mia",
-    "family_name": "Berg",
-    "groups": ["ops-team", "canteen"],
-}
-
-
-class Provider:
-    """The provider, and a person's browser there."""
-
-    def __init__(self, port: int) -> None:
-        self.issuer = f"http://localhost:{port}"
-
-    def knows(self, subject: str, **claims: Any) -> None:
-        address = f"{self.issuer}/users/{quote(subject)}"
-        httpx.put(address, json={**CLAIMS, **claims}).raise_for_status()
-
-    def lets_in(self, address: str, subject: str = "mia") -> str:
-        """The way back, once the person has signed in there."""
-        back = httpx.post(address, data={"sub": subject}).headers["Location"]
-        parts = urlsplit(back)
-        return f"{parts.path}?{parts.query}"
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Provider]:
-    """In a process of its own, whose clock the tests do not move."""
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SERVE], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield Provider(int(process.stdout.readline()))
-        process.kill()
+    with running_provider() as provider:
+        yield provider
 
 
 @pytest.fixture
 def provider(running: Provider, settings: Settings) -> Provider:
-    settings.OIDC_ISSUER = running.issuer
-    settings.OIDC_CLIENT_ID, settings.OIDC_CLIENT_SECRET = "batchops", "of-the-tests"
-    settings.OIDC_GROUPS = [
-        ("ops-team", "Operator"),
-        ("leads, all", "Approver"),
-        ("Prüfung", "Auditor"),
-    ]
-    running.knows("mia")
+    set_up(running, settings)
     return running
 
 
@@ -232,6 +187,14 @@ def test_a_clock_may_be_five_minutes_off(provider: Provider, minutes: int, gets_
     client = Client()
     with time_machine.travel(time.time() + minutes * 60):
         assert (go(provider, client).status_code == 302) is gets_in
+
+
+def test_nobody_keeps_batchops_busy_with_the_provider(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sso_pages, "BEGUN_MOST", 1)
+    statuses = [Client().get("/login/sso/").status_code for _ in range(2)]
+    assert statuses == [302, 429]
 
 
 def test_a_provider_that_is_down_or_another_one_is_said(

@@ -21,6 +21,7 @@ SECRETS = {
     "QUEUE_URL": "redis://:hunter2@redis.example.com:6379/0",
     "AUDIT_SIGNING_KEY": "signing",
     "METRICS_TOKEN": "token",
+    "OIDC_CLIENT_SECRET": "client",
     "EMAIL_URL": "smtp+tls://user:hunter2@mail.example.com",
 }
 
@@ -31,7 +32,13 @@ def test_every_secret_may_stand_in_a_file(tmp_path: Path) -> None:
         for name, text in SECRETS.items()
     }
     settings, plain = load_settings(tmp_path, **files), load_settings(tmp_path, **SECRETS)
-    for name in ("SYLLABLE_API_KEY", "SECRET_KEY", "AUDIT_SIGNING_KEY", "METRICS_TOKEN"):
+    for name in (
+        "SYLLABLE_API_KEY",
+        "SECRET_KEY",
+        "AUDIT_SIGNING_KEY",
+        "METRICS_TOKEN",
+        "OIDC_CLIENT_SECRET",
+    ):
         assert settings[name] == SECRETS[name]
     assert settings["SECRET_KEY_FALLBACKS"] == ["former", "older"]
     assert settings["DATABASES"] == plain["DATABASES"]

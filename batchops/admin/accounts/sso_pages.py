@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Final
 
 from django.conf import settings
 from django.contrib.admin import site
@@ -15,15 +16,18 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from batchops import audit
-from batchops.accounts import sessions, sign_in
+from batchops.accounts import devices, sessions, sign_in
 from batchops.accounts.factors import factors
 from batchops.accounts.sso import people, provider
 from batchops.admin.accounts.second_step import safe_next
 from batchops.audit import denials
 from batchops.models import Action
+from batchops.services import quotas
 
-AFTER = "after_single_sign_on"
-BACKEND = "django.contrib.auth.backends.ModelBackend"
+AFTER: Final = "after_single_sign_on"
+BACKEND: Final = "django.contrib.auth.backends.ModelBackend"
+BEGUN_MOST: Final = 60
+"""Sign-ins that one address may begin within a minute; many people share one."""
 
 
 def urls() -> list[URLPattern]:
@@ -40,6 +44,9 @@ def begin(request: HttpRequest) -> HttpResponse:
     """Send the person to the provider."""
     if not provider.is_set_up():
         raise Http404
+    whose = devices.digest(audit.client_ip(request))
+    if not quotas.take(f"sso:{whose}", BEGUN_MOST, quotas.MINUTE):
+        return _failed(request, "Too many tries. Wait a minute.", HTTPStatus.TOO_MANY_REQUESTS)
     request.session[AFTER] = safe_next(request)
     back_to = request.build_absolute_uri(reverse("admin:sso_back"))
     try:
@@ -54,7 +61,12 @@ def back(request: HttpRequest) -> HttpResponse:
     """Sign in whom the provider vouches for, as far as their groups give a role."""
     if not provider.is_set_up():
         raise Http404
-    after = request.session.get(AFTER) or reverse("admin:index")
+    after = request.session.get(AFTER)
+    if not after:
+        # Nobody makes batchops ask the provider who has not begun here.
+        return _failed(
+            request, "This sign-in did not begin here. Start again.", HTTPStatus.BAD_REQUEST
+        )
     try:
         claims = provider.finish(request)
     except provider.ProviderFailed as error:
