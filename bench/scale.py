@@ -39,6 +39,11 @@ STATUS = """CASE WHEN {age} < {recent} THEN
            WHEN {r} < 940 THEN 'FAILED' ELSE 'CANCELED' END
     END"""
 
+HOLDS = """INSERT INTO batchops_hold (batch_id, change_id, outside_name, placed_at)
+    SELECT batch_id, paused_by_id, '', last_updated_at FROM batchops_batch
+    WHERE paused AND batch_id NOT IN (SELECT batch_id FROM batchops_hold)"""
+"""Each paused batch is held by the change that paused it, or from outside."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -144,6 +149,8 @@ def _fill(first: int, last: int, campaigns: int, entries: int) -> None:
     names, values = zip(*_batch_columns(last, campaigns).items(), strict=True)
     _insert(Batch, names, values, first, last)
     kept_counts.ensure()
+    with connection.cursor() as cursor:
+        cursor.execute(HOLDS)
     if entries:
         offset = AuditHead.objects.get().sequence - first * entries
         names, values = zip(*_entry_columns(last * entries, campaigns, offset).items(), strict=True)
