@@ -19,6 +19,7 @@ REVIEW_TRAIL: Final = "batchops.review_auditentry"
 ARCHIVE_TRAIL: Final = "batchops.archive_auditentry"
 ACKNOWLEDGE_TRAIL: Final = "batchops.acknowledge_auditentry"
 KEEP_CHANNELS: Final = "batchops_notices.keep_channels"
+KEEP_FREEZES: Final = "batchops_release_windows.keep_freezes"
 
 _VIEW: Final = (
     *("view_batch", "view_batch_history", "view_campaign"),
@@ -28,7 +29,7 @@ _VIEW: Final = (
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Viewer": _VIEW,
     "Operator": (*_VIEW, "run_sync", "request_change", "expand_outreach", "control_change"),
-    "Approver": (*_VIEW, "approve_change", "control_change", "override_holds"),
+    "Approver": (*_VIEW, "approve_change", "control_change", "override_holds", "keep_freezes"),
     "Auditor": (*_VIEW, "view_auditentry", "export_auditentry", "review_auditentry"),
 }
 
@@ -39,9 +40,11 @@ def keep_groups(**_: Any) -> None:
     from django.contrib.auth.management import create_permissions
     from django.contrib.auth.models import Group, Permission
 
-    create_permissions(apps.get_app_config("batchops"), verbosity=0)
+    labels = ("batchops", "batchops_release_windows")
+    for label in labels:
+        create_permissions(apps.get_app_config(label), verbosity=0)
     for name, codenames in GROUPS.items():
         group, _created = Group.objects.get_or_create(name=name)
         group.permissions.add(
-            *Permission.objects.filter(content_type__app_label="batchops", codename__in=codenames)
+            *Permission.objects.filter(content_type__app_label__in=labels, codename__in=codenames)
         )

@@ -118,6 +118,7 @@ INSTALLED_APPS = [
     "batchops.metrics",
     "batchops.accounts",
     "batchops.notices",
+    "batchops.release_windows",
     "batchops.saved_views",
 ]
 

@@ -57,7 +57,8 @@ def permissions() -> Iterator[str]:
 
     yield from ("", f"| permission | words | {' | '.join(GROUPS)} |")
     yield "| --- | --- " + "| :-: " * len(GROUPS) + "|"
-    ours = (apps.get_app_config(label) for label in ("batchops", "batchops_notices"))
+    labels = ("batchops", "batchops_notices", "batchops_release_windows")
+    ours = (apps.get_app_config(label) for label in labels)
     for model in (model for app in ours for model in app.get_models()):
         meta = model._meta
         default = [

@@ -14,7 +14,7 @@ from batchops.admin.ui import bars
 from batchops.admin.ui.base import current_user
 from batchops.models import AuditEntry, Change, ChangeState
 from batchops.services.holds import overrides
-from batchops.services.stats import attention, overview
+from batchops.services.stats import attention, overview, upcoming
 from batchops.services.stats.attention import Slot
 from batchops.services.stats.overview import CampaignRow
 
@@ -85,6 +85,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         shown["needs"] = attention.needs(current_user(request))
         shown["soon"] = attention.soon()
         shown["expiry_bars"] = _expiry_bars(shown["soon"].expiries)
+        shown["freezes"] = upcoming.open_freezes()
         shown["overridden"] = overrides.unseen_by(current_user(request))
     if request.user.has_perm(permissions.VIEW_TRAIL):
         shown["entries"] = list(AuditEntry.objects.order_by("-sequence")[:ENTRIES_SHOWN])

@@ -21,7 +21,7 @@ from django.utils.http import urlencode
 
 from batchops import audit, permissions
 from batchops.accounts import devices, reauth, sessions
-from batchops.admin import dashboard
+from batchops.admin import dashboard, freezes
 from batchops.admin.accounts import factor_pages, own_account, proof, second_step, sso_pages
 from batchops.admin.notices import pages as notices
 from batchops.admin.ui import live, parameters, problems
@@ -78,6 +78,7 @@ class BatchopsAdminSite(admin.AdminSite):
             *factor_pages.urls(),
             *sso_pages.urls(),
             *notices.urls(self),
+            *freezes.urls(self),
             *super().get_urls(),
         ]
 

@@ -33,6 +33,9 @@ class Action(models.TextChoices):
     RESUME_MOVED = "change.resume_moved", "End of a pause moved"
     RESUME_CANCELLED = "change.resume_cancelled", "End of a pause cancelled"
 
+    RELEASES_FROZEN = "release.frozen", "Releases frozen"
+    FREEZE_ENDED = "release.freeze_ended", "Freeze ended before its time"
+
     BATCH_APPLIED = "batch.applied", "Applied"
     BATCH_NOT_APPLIED = "batch.not_applied", "Not applied as requested"
     BATCH_REFUSED = "batch.refused", "Refused by the vendor"

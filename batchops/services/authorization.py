@@ -19,7 +19,7 @@ from batchops import audit, permissions
 from batchops.audit import denials
 from batchops.models import Action, Change
 from batchops.models.batch import counted
-from batchops.services.errors import NotAllowed, ResumeWindowClosed
+from batchops.services.errors import NotAllowed
 from batchops.services.holds import covered
 
 Arguments = ParamSpec("Arguments")
@@ -48,6 +48,7 @@ MISSING: Final = {
     permissions.OVERRIDE_HOLDS: (
         "You may not lift the holds of others. Ask their owners, or somebody who may."
     ),
+    permissions.KEEP_FREEZES: "You may not freeze releases, nor end a freeze.",
     permissions.RUN_SYNC: "You may not sync with the vendor.",
     permissions.EXPORT_TRAIL: "You may not export the audit trail. Ask for the role “Auditor”.",
     permissions.REVIEW_TRAIL: "You may not review the audit trail. Ask for the role “Auditor”.",
@@ -151,6 +152,13 @@ def resume_windows(text: str | None = None) -> tuple[Window, ...]:
     return tuple(_window(part.strip()) for part in text.lower().split(";") if part.strip())
 
 
+def window_words() -> str:
+    """The hours of the settings in which resuming is allowed, in words; empty for all."""
+    if not settings.RESUME_WINDOWS:
+        return ""
+    return f"{settings.RESUME_WINDOWS} ({settings.TIME_ZONE})"
+
+
 def resume_allowed_at(moment: dt.datetime) -> bool:
     """Whether resuming is allowed at an instant; always, where no window is set."""
     windows = resume_windows()
@@ -168,17 +176,6 @@ def next_resume_opening(after: dt.datetime) -> dt.datetime:
             return moment
         moment = moment.replace(second=0, microsecond=0) + dt.timedelta(minutes=1)
     return moment
-
-
-def require_open_window(change: Change, moment: dt.datetime | None = None) -> None:
-    """Raise ResumeWindowClosed when a change that reaches more people would start at a bad hour."""
-    moment = moment or timezone.now()
-    if change.expanding_count and not resume_allowed_at(moment):
-        raise ResumeWindowClosed(
-            f"Resuming and extending are allowed only {settings.RESUME_WINDOWS} "
-            f"({settings.TIME_ZONE}). Schedule the change for one of these hours.",
-            "starts_at",
-        )
 
 
 def approval_reason(change: Change) -> str:

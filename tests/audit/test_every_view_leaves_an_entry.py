@@ -17,6 +17,7 @@ from django.test import Client, RequestFactory
 from django.urls import get_resolver
 from django.utils import timezone
 
+from batchops import audit
 from batchops.accounts.models import SecondFactor, Session
 from batchops.admin.changes import actions
 from batchops.models import (
@@ -36,6 +37,8 @@ from batchops.notices.conditions import CONDITIONS
 from batchops.notices.models import Channel
 from batchops.saved_views import views
 from batchops.saved_views.models import SavedView
+from batchops.release_windows import freezes
+from batchops.release_windows.models import Freeze
 from batchops.services.changes import drafts
 from batchops.services.runs import run_state
 from tests.accounts.apps import code_of, secret_on, with_app
@@ -47,6 +50,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PASSWORD: Final = "a-long-passphrase-9"
 
+FREEZE_END: Final = f"{timezone.now() + dt.timedelta(days=30):%Y-%m-%dT%H:%M}"
 REQUESTED: Final = (Action.CHANGE_REQUESTED,)
 Doing: TypeAlias = Callable[[World, Client], Any]
 
@@ -159,6 +163,23 @@ def shared_view(world: World) -> SavedView:
     found = SavedView.objects.first()
     author = User.objects.get(username="ada")
     return found or views.save("late", "show=failed", is_shared=True, **as_(author))
+
+
+def frozen(world: World) -> Freeze:
+    """Releases are frozen by the administrator who is signed in."""
+    author = User.objects.get(username="ada")
+    until = timezone.now() + dt.timedelta(days=2)
+    return freezes.freeze(
+        user=author,
+        actor=audit.Actor.of_user(author),
+        reason="audit",
+        starts_at=None,
+        ends_at=until,
+    )
+
+
+def end_freeze(world: World, client: Client) -> None:
+    send(client, f"freezes/{Freeze.objects.get().pk}/end/", reason="done")
 
 
 def ending(world: World) -> Change:
@@ -407,6 +428,11 @@ CHANGES: dict[tuple[str, str], Way] = {
     ("notices/channels/<int:pk>/again/", ""): Way(
         (Action.CHANNEL_TRIED_AGAIN,), on_channel("again/"), add_channel
     ),
+    ("freezes/", ""): Way(
+        (Action.RELEASES_FROZEN,),
+        lambda w, client: send(client, "freezes/", reason="audit", ends_at=FREEZE_END),
+    ),
+    ("freezes/<int:pk>/end/", ""): Way((Action.FREEZE_ENDED,), end_freeze, frozen),
     (DO, "stop"): Way(
         (Action.CHANGE_CANCELLED, Action.BATCH_STOPPED),
         on_change("do/stop/"),

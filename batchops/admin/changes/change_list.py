@@ -157,6 +157,7 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
             "title": "Upcoming",
             "opts": Change._meta,
             "upcoming": upcoming.upcoming(),
+            "freezes": upcoming.open_freezes(),
             "may_control": request.user.has_perm(permissions.CONTROL_CHANGE),
             "may_request": request.user.has_perm(permissions.REQUEST_CHANGE),
         }

@@ -23,7 +23,8 @@ from batchops.admin.changes.tabs import Tab, page_of_tab
 from batchops.admin.ui.base import add_service_error, current_user
 from batchops.admin.ui.parameters import RefusedParameter, require_choice, searched, shown
 from batchops.models import Change, ChangeItem, ChangeState, HoldOverride
-from batchops.services import authorization, overriding
+from batchops.release_windows import openings
+from batchops.services import overriding
 from batchops.services.changes import lifecycle
 from batchops.services.errors import ChangeError, Moved, NotAllowed, WrongState
 from batchops.services.holds import covered, overrides
@@ -205,7 +206,7 @@ def _rows(request: HttpRequest, change: Change, preview: Preview) -> dict[str, A
 
 def _opening(preview: Preview) -> Any:
     """When resuming is allowed again, to be proposed as the start; None when it is allowed."""
-    return authorization.next_resume_opening(timezone.now()) if preview.closed else None
+    return openings.next_opening(preview.change, timezone.now()) if preview.closed else None
 
 
 def _is_emergency(change: Change) -> bool:

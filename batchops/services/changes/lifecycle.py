@@ -24,6 +24,7 @@ from batchops.models import (
     ChangeState,
     ItemState,
 )
+from batchops.release_windows import openings
 from batchops.services import authorization, wake
 from batchops.services.bulk import update_in_order
 from batchops.services.changes import drafts, fingerprints, terms, unsent
@@ -74,7 +75,7 @@ def confirm(
     _require_may_confirm(change, user, actor, resume_at)
     reason = terms.required_reason(reason)
     terms.check(change, now, starts_at, resume_at, typed_count)
-    authorization.require_open_window(change, starts_at)
+    openings.require_open(change, starts_at)
     numbers = counts(change)
     with transaction.atomic():
         authorization.lock_person(user)
@@ -172,7 +173,7 @@ def proceed(change: Change, *, user: User, actor: audit.Actor) -> Change:
         raise authorization.denied(
             "You approved this change: another person has to continue it.", actor, change
         )
-    authorization.require_open_window(change)
+    openings.require_open(change)
     left = change.items.filter(state=ItemState.STOPPED)
     if change.state == ChangeState.STOPPED and change.started_at and left.exists():
         # Halted while its batches are taken up again, slice by slice; a worker keeps off it.
@@ -223,7 +224,7 @@ def postpone(change: Change) -> bool:
     """Move a change that would start in closed hours to when they open; whether it was moved."""
     if not open_window(change):
         return False
-    start = change.starts_at
+    start, why = change.starts_at, openings.why_closed(change, timezone.now())
     with transaction.atomic():
         change = locked(change)
         if change.state not in (ChangeState.SCHEDULED, ChangeState.QUEUED) or change.started_at:
@@ -239,7 +240,7 @@ def postpone(change: Change) -> bool:
                 before={"starts_at": iso(before)},
                 after={"starts_at": iso(start)},
                 detail={
-                    "why": "Resuming is not allowed at this hour.",
+                    "why": why or "Resuming is not allowed at this hour.",
                     "fingerprint": change.fingerprint,
                 },
             )
@@ -251,9 +252,9 @@ def postpone(change: Change) -> bool:
 def open_window(change: Change) -> bool:
     """Set `starts_at` to when resuming is allowed again, if it would start at a closed hour."""
     start = max(timezone.now(), change.starts_at or timezone.now())
-    if not change.expanding_count or authorization.resume_allowed_at(start):
+    if not change.expanding_count or openings.is_open(change, start):
         return False
-    change.starts_at = authorization.next_resume_opening(start)
+    change.starts_at = openings.next_opening(change, start)
     return True
 
 

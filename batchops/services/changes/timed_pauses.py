@@ -19,6 +19,7 @@ from batchops.models import (
     Change,
     ChangeState,
 )
+from batchops.release_windows import openings
 from batchops.services import authorization, wake
 from batchops.services.changes import drafts, fingerprints, lifecycle, terms
 from batchops.services.changes.terms import REASON_LIMIT
@@ -185,7 +186,7 @@ def _confirmed_resume(pause: Change, actor: audit.Actor, now: dt.datetime) -> Ch
         requested_from=pause.resume_set_from,
         lifts=Change.Lifts.FOLLOWED,
     )
-    opening = authorization.next_resume_opening(now)
+    opening = openings.next_opening(change, now)
     try:
         return lifecycle.confirm(
             change,

@@ -10,6 +10,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from batchops.models import Campaign, Change, ChangeItem
+from batchops.release_windows import openings
 from batchops.services import authorization
 from batchops.services.changes import terms
 from batchops.services.errors import ResumeWindowClosed
@@ -206,7 +207,7 @@ def _shares(pairs: Iterable[tuple[str, int]]) -> tuple[Share, ...]:
 def _closed(change: Change) -> str:
     """Why it cannot start now; empty when it can."""
     try:
-        authorization.require_open_window(change)
+        openings.require_open(change)
     except ResumeWindowClosed as closed:
         return closed.message
     return ""

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from batchops import audit, permissions
 from batchops.models import RUNNABLE_STATES, Action, Change, ChangeState
+from batchops.release_windows import openings
 from batchops.services import wake
 from batchops.services.bulk import update_in_order
 from batchops.services.changes import approvals, lifecycle
@@ -35,10 +36,11 @@ still wanted, a person decides. What narrows outreach waits for as long as it ta
 def start(change: Change) -> bool:
     """Set a queued change running; whether it runs. At a closed hour it is postponed.
 
-    Raises ChangeError when what was approved is no longer what would run, or when nobody who may
-    do so stands behind it any more.
+    Raises ChangeError when a freeze has begun since, when what was approved is no longer what
+    would run, or when nobody who may do so stands behind it any more.
     """
     if change.state == ChangeState.RUNNING:
+        _require_not_frozen(change)
         return True
     if not approvals.require(change):
         return False
@@ -59,6 +61,13 @@ def start(change: Change) -> bool:
                 )
             )
     return change.state == ChangeState.RUNNING
+
+
+def _require_not_frozen(change: Change) -> None:
+    """Raise ChangeError when a freeze began while outreach was being let reach more people."""
+    now = timezone.now()
+    if change.expanding_count and openings.frozen_by(change, now) is not None:
+        raise ChangeError(f"{openings.why_closed(change, now)} Continue it after that, or stop it.")
 
 
 def check_requester(change: Change) -> None:

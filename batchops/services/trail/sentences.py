@@ -48,6 +48,8 @@ _DID: Final[dict[str, str]] = {
     Action.HOLDS_LIFTED: "lifted holds on batches that others keep paused",
     Action.HOLDS_OVERRIDDEN: "lifted the holds of another person's pause",
     Action.OVERRIDE_SEEN: "saw that another person had lifted their holds",
+    Action.RELEASES_FROZEN: "froze releases",
+    Action.FREEZE_ENDED: "ended a freeze of releases",
     Action.RESUME_MOVED: "moved the end of a pause",
     Action.RESUME_CANCELLED: "cancelled the end of a pause",
     Action.BATCH_UNREQUESTED_CHANGE: "found an unrequested change of",
