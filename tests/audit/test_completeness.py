@@ -29,6 +29,8 @@ from batchops.models import (
     SyncRun,
 )
 from batchops.saved_views import views
+from batchops.release_windows import freezes
+from batchops.release_windows.models import Freeze
 from batchops.services.changes import approvals, drafts, emergency, lifecycle, timed_pauses
 from batchops.services.holds import overrides
 from batchops.services.mirror import shared_ids, store, sync
@@ -320,6 +322,11 @@ def fail_the_second_step(world: World) -> None:
         sign_in.prove_with_code(request, world.operator, "000000")
 
 
+def frozen(world: World) -> Freeze:
+    until = later()
+    return freezes.freeze(**as_(world.approver), reason="audit", starts_at=None, ends_at=until)
+
+
 def see_override(world: World) -> None:
     pause = world.pushed()
     override = HoldOverride.objects.create(pause=pause, by=pause, at=timezone.now())
@@ -436,6 +443,11 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
     "changes.timed_pauses.move_resume": (
         Action.RESUME_MOVED,
         lambda w: timed_pauses.move_resume(w.pushed(), later(), **as_(w.operator)),
+    ),
+    "release_windows.freezes.freeze": (Action.RELEASES_FROZEN, lambda w: frozen(w)),
+    "release_windows.freezes.end": (
+        Action.FREEZE_ENDED,
+        lambda w: freezes.end(frozen(w), **as_(w.approver), reason="over"),
     ),
     "holds.overrides.mark_seen": (Action.OVERRIDE_SEEN, see_override),
     "changes.timed_pauses.resume_due": (Action.CHANGE_REQUESTED, end_pause),

@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Iterator
 from types import ModuleType
 
-from batchops import accounts, audit, saved_views, services
+from batchops import accounts, audit, release_windows, saved_views, services
 
 WRITES = frozenset(
     (
@@ -31,7 +31,7 @@ def writing_functions() -> set[str]:
 
 
 def _modules() -> Iterator[ModuleType]:
-    for package in (accounts, audit, saved_views, services):
+    for package in (accounts, audit, release_windows, saved_views, services):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if "migrations" not in found.name:
                 yield importlib.import_module(found.name)
