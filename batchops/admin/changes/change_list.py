@@ -152,12 +152,13 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
     def upcoming_view(self, request: HttpRequest) -> HttpResponse:
         """What will happen by itself: scheduled changes, and pauses that end."""
         self._require_view(request)
+        freezes = upcoming.open_freezes()
         context = {
             **self.admin_site.each_context(request),
             "title": "Upcoming",
             "opts": Change._meta,
-            "upcoming": upcoming.upcoming(),
-            "freezes": upcoming.open_freezes(),
+            "upcoming": upcoming.upcoming(freezes),
+            "freezes": freezes,
             "may_control": request.user.has_perm(permissions.CONTROL_CHANGE),
             "may_request": request.user.has_perm(permissions.REQUEST_CHANGE),
         }

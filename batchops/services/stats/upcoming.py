@@ -25,9 +25,11 @@ class Event:
     postponed_to: dt.datetime | None = None
 
 
-def upcoming(before: dt.datetime | None = None) -> list[Event]:
-    """All that is to come, or what is before an instant; the nearest first."""
-    freezes = open_freezes()
+def upcoming(freezes: list[Freeze], before: dt.datetime | None = None) -> list[Event]:
+    """All that is to come, or what is before an instant, with what `open_freezes` move.
+
+    The nearest comes first.
+    """
     scheduled = Change.objects.filter(state=ChangeState.SCHEDULED, starts_at__isnull=False)
     if before is not None:
         scheduled = scheduled.filter(starts_at__lte=before)
