@@ -83,9 +83,9 @@ def context(request: HttpRequest) -> dict[str, Any]:
     if request.user.has_perm(permissions.VIEW_CHANGES):
         shown["groups"] = _groups(overview.open_changes())
         shown["needs"] = attention.needs(current_user(request))
-        shown["soon"] = attention.soon()
-        shown["expiry_bars"] = _expiry_bars(shown["soon"].expiries)
         shown["freezes"] = upcoming.open_freezes()
+        shown["soon"] = attention.soon(shown["freezes"])
+        shown["expiry_bars"] = _expiry_bars(shown["soon"].expiries)
         shown["overridden"] = overrides.unseen_by(current_user(request))
     if request.user.has_perm(permissions.VIEW_TRAIL):
         shown["entries"] = list(AuditEntry.objects.order_by("-sequence")[:ENTRIES_SHOWN])

@@ -28,9 +28,9 @@ from batchops.models import (
     ItemState,
     SyncRun,
 )
-from batchops.saved_views import views
 from batchops.release_windows import freezes
 from batchops.release_windows.models import Freeze
+from batchops.saved_views import views
 from batchops.services.changes import approvals, drafts, emergency, lifecycle, timed_pauses
 from batchops.services.holds import overrides
 from batchops.services.mirror import shared_ids, store, sync

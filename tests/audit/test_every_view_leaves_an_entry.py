@@ -35,10 +35,10 @@ from batchops.notices import watching
 from batchops.notices.channels import sealing
 from batchops.notices.conditions import CONDITIONS
 from batchops.notices.models import Channel
-from batchops.saved_views import views
-from batchops.saved_views.models import SavedView
 from batchops.release_windows import freezes
 from batchops.release_windows.models import Freeze
+from batchops.saved_views import views
+from batchops.saved_views.models import SavedView
 from batchops.services.changes import drafts
 from batchops.services.runs import run_state
 from tests.accounts.apps import code_of, secret_on, with_app

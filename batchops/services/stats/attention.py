@@ -20,6 +20,7 @@ from batchops.models import (
     Change,
     ChangeState,
 )
+from batchops.release_windows.models import Freeze
 from batchops.services.stats import upcoming
 from batchops.services.stats.upcoming import Event
 
@@ -76,10 +77,10 @@ def needs(user: User) -> list[Need]:
     return found + [Need(one, "failed", _failures(one)) for one in _failed()[:SHOWN]]
 
 
-def soon() -> Soon:
-    """What happens by itself before long, the nearest first."""
+def soon(freezes: list[Freeze]) -> Soon:
+    """What happens by itself before long, with what `upcoming.open_freezes` move; nearest first."""
     now = timezone.now()
-    events = upcoming.upcoming(before=now + SOON)
+    events = upcoming.upcoming(freezes, before=now + SOON)
     return Soon(events[:SHOWN], max(0, len(events) - SHOWN), _expiries(now))
 
 

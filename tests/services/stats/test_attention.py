@@ -78,11 +78,11 @@ def test_ends_starts_and_expiries_of_the_next_48_hours_are_told(operator: User) 
     batch("later", expires_on=now + dt.timedelta(hours=47))
     batch("much-later", expires_on=now + dt.timedelta(hours=49))
     batch("gone", expires_on=now + dt.timedelta(hours=2), status="EXPIRED")
-    soon = attention.soon()
+    soon = attention.soon([])
     assert [(event.change.pk, event.number, event.ends_pause) for event in soon.events] == [
         (pause.pk, 3, True)
     ]
     assert [slot.number for slot in soon.expiries] == [1, 0, 0, 0, 0, 0, 0, 1]
     assert soon.expiring == 2
     Change.objects.filter(pk=scheduled.pk).update(starts_at=now + dt.timedelta(hours=2))
-    assert [event.change.pk for event in attention.soon().events] == [scheduled.pk, pause.pk]
+    assert [event.change.pk for event in attention.soon([]).events] == [scheduled.pk, pause.pk]
