@@ -106,6 +106,17 @@ class Progress:
         return dt.timedelta(seconds=self.unsettled / rate)
 
     @property
+    def ends_at(self) -> dt.datetime | None:
+        """When it will have ended, by the same estimate."""
+        return timezone.now() + self.remaining if self.remaining is not None else None
+
+    @property
+    def took(self) -> dt.timedelta | None:
+        """How long it has run, or ran."""
+        begun = self.change.started_at
+        return (self.change.finished_at or timezone.now()) - begun if begun else None
+
+    @property
     def allowed_per_second(self) -> float | None:
         """Requests a second that the vendor allows, as far as that is what takes the time."""
         if self.change.state != ChangeState.RUNNING or self.silence:

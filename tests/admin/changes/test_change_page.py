@@ -16,7 +16,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops import audit
-from batchops.models import Batch, Change
+from batchops.models import Change
 from batchops.services.changes import drafts, lifecycle
 from batchops.services.stats.progress import progress
 from tests.services.changes.world import (
@@ -370,38 +370,3 @@ def test_without_scripts_a_refresh_shows_how_it_goes_on(client: Client, operator
     assert "Reload this page to see its progress" in shown(client, operator, change)
     lifecycle.stop(change, user=operator, actor=audit.Actor.of_user(operator))
     assert "Stopped: 0 done, 2 not sent" in shown(client, operator, change)
-
-
-def test_what_was_undone_says_so_and_is_not_offered_to_be_undone(
-    client: Client, operator: User
-) -> None:
-    batches(3)
-    done = ended(operator)
-    undo = drafts.draft_undo(done, user=operator, actor=audit.Actor.of_user(operator))
-    assert "Undo on 3…" in shown(client, operator, done)
-    confirm(undo, operator, reason="it was right")
-    assert "Undo on" not in shown(client, operator, done)
-    undo.items.update(state="applied")
-    Change.objects.filter(pk=undo.pk).update(state="finished", counts_json={"applied": 3})
-    text = shown(client, operator, done)
-    assert "3 of 3 as requested; undone since on 3 batches" in text
-    assert "Undone</span>" in text
-    assert "Undo on" not in text
-    rows = client.get(reverse("admin:batchops_change_changelist")).content.decode()
-    assert rows.count("Undone</span>") == 1
-
-
-def test_what_completes_the_intention_comes_first_and_what_reaches_people_is_set_apart(
-    client: Client, operator: User
-) -> None:
-    batches(3)
-    pause = ended(operator)
-    pause.items.filter(batch="b-0").update(state="failed")
-    text = shown(client, operator, pause)
-    assert text.index('class="pause-button"') < text.index("Take it back")
-    assert 'class="reach-button"' in text.split("Take it back")[1]
-    assert "main-button" not in text.split("Take it back")[1].split("</section>")[0]
-    Batch.objects.update(paused=True)
-    resume = ended(operator, RESUME)
-    resume.items.filter(batch="b-0").update(state="failed")
-    assert 'class="danger-button"' in shown(client, operator, resume).split("Retry 1…")[0]
