@@ -156,6 +156,17 @@ def test_killed_between_sending_and_marking_it_is_sent_again_with_the_same_id(
     assert len(set(ids)) == 1
 
 
+def test_two_workers_that_compose_the_same_message_send_the_same_words(receiver: Loopback) -> None:
+    by = channel(receiver.url)
+    raise_one()
+    one, other = Delivery.objects.get(), Delivery.objects.get()
+    delivery.attempt(by, one)
+    Notice.objects.update(title="another title")
+    assert other.message is None
+    delivery.attempt(by, other)
+    assert receiver.heard[0].body == receiver.heard[1].body
+
+
 def test_one_worker_alone_delivers_by_a_channel(receiver: Loopback) -> None:
     by = channel(receiver.url, lease=uuid.uuid4(), lease_until=timezone.now() + delivery.LEASE)
     raise_one()

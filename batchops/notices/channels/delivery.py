@@ -65,8 +65,10 @@ def deliver_by(pk: int) -> int:
 def attempt(channel: Channel, delivery: Delivery) -> bool:
     """Send one message and note what became of it; whether it was sent."""
     if delivery.message is None:
-        delivery.message = outbox.compose(delivery)
-        delivery.save(update_fields=["message"])
+        # A worker whose lease ended may be composing it, too: the first to keep it is repeated.
+        uncomposed = Delivery.objects.filter(pk=delivery.pk, message__isnull=True)
+        uncomposed.update(message=outbox.compose(delivery))
+        delivery.refresh_from_db(fields=["message"])
     try:
         send(channel, delivery.message)
     except DeliveryFailed as failure:
