@@ -12,7 +12,7 @@ pytestmark = pytest.mark.once
 
 TWICE = re.compile(r"\b([A-Za-z]{2,}) \1\b", re.IGNORECASE)
 WRONG_ARTICLE = re.compile(r"\ba [aeio]|\ban [bcdfgjklmnpqrstvwxz](?!\b)")
-SPACES = re.compile(r"\w {2,}\w|\w [,.;:?!](?:\s|$)")
+SPACES = re.compile(r"\w {2,}\w|\w [,.;:!](?:\s|$)")
 
 
 def test_there_is_something_to_read() -> None:
