@@ -70,7 +70,7 @@ def attempt(channel: Channel, delivery: Delivery) -> bool:
         uncomposed.update(message=outbox.compose(delivery))
         delivery.refresh_from_db(fields=["message"])
     try:
-        send(channel, delivery.message)
+        send(channel, delivery.message or {})
     except DeliveryFailed as failure:
         _note_failure(channel, delivery, failure)
         return False
