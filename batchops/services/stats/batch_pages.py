@@ -60,9 +60,9 @@ class Matching:
 
 def order(column: str) -> tuple[str, ...]:
     """The whole order of a list that is sorted by a column, such as "status" or "-expires_on"."""
-    name = column.removeprefix("-")
+    name = BY_CAMPAIGN if column.removeprefix("-") == "campaign" else column.removeprefix("-")
     whole = ORDERS.get(name, (name, "batch_id"))
-    return tuple(map(_reversed, whole)) if column != name else whole
+    return tuple(map(_reversed, whole)) if column.startswith("-") else whole
 
 
 def count(batches: QuerySet[Batch], counts: BatchCountQuerySet | None) -> Matching:
