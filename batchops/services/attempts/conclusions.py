@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from batchops.models import ENDED_STATUSES, ItemState
-from batchops.services.attempts.assignments import Assignment, Found
+from batchops.services.attempts.assignments import Assignment, Found, Mode
 from batchops.services.attempts.outcomes import Settled
 from batchops.services.changes.eligibility import LACKS_EXPIRY, SHARED_ID, revives
 from batchops.syllable.patch import Values
@@ -49,6 +49,21 @@ def foreseen(assignment: Assignment) -> Settled | None:
     if patch.auto_call_rate is True and patch.applied_to(now).expires_on is None:
         return Settled(assignment, ItemState.SKIPPED, message=LACKS_EXPIRY, record=record)
     return None
+
+
+def seen_so(assignment: Assignment) -> Settled | None:
+    """What an emergency leaves as it is: it was so when it was drafted, and by the mirror still is.
+
+    Only for a mirror that is fresh, and where nothing of ours may have moved it unseen; it is read
+    back like everything else. None: send it.
+    """
+    patch, known = assignment.patch, assignment.known
+    if assignment.mode is not Mode.SEND_AT_ONCE or assignment.in_doubt or known.is_in_doubt:
+        return None
+    if not (patch.is_satisfied_by(assignment.before) and patch.is_satisfied_by(known.values)):
+        return None
+    message = "Already so when the vendor was last read."
+    return Settled(assignment, ItemState.UNCHANGED, message=message)
 
 
 def _was_compared(assignment: Assignment) -> bool:

@@ -51,6 +51,7 @@ def draft(
     batches: QuerySet[Batch],
     patch: BatchPatch,
     *,
+    then: QuerySet[Batch] | None = None,
     user: User,
     actor: audit.Actor,
     source: Change.Source,
@@ -62,6 +63,7 @@ def draft(
     """Freeze a selection and what is asked of it into a draft, to be reviewed and confirmed.
 
     `expire_now` allows an expiry that is not in the future. `lifts`: whose holds it may lift.
+    `then`: what comes after these, as far as it is not among them.
     Raises EmptySelection, InvalidInput (with the field), or NotAllowed when the person may not do
     this to some of the batches.
     """
@@ -80,6 +82,9 @@ def draft(
         )
     with _drafting(change, actor):
         freezing.selection(change, batches, now)
+        if then is not None:
+            taken = change.items.filter(batch=OuterRef("pk"))
+            freezing.selection(change, then.exclude(Exists(taken)), now)
         return _finish_draft(change, user, actor)
 
 

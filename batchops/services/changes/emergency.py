@@ -17,29 +17,30 @@ if TYPE_CHECKING:
 
 
 def draft_pause(*, user: User, actor: audit.Actor, campaign: Campaign | None = None) -> Change:
-    """A draft that pauses all that is live and not paused; it overtakes queued changes.
+    """A draft that pauses all that is live; it overtakes queued changes.
 
-    Also what may be live and not paused by what is under way, or was sent without a clear answer.
-    Raises EmptySelection when nothing is, and NotAllowed.
+    First what is not paused, or may not be by what is under way or was sent without a clear
+    answer; then what is paused already, so that it stays so when the pauses of others end.
+    Raises EmptySelection when nothing is live, and NotAllowed.
     """
-    live = _maybe_reaching()
+    reaching, live = _maybe_reaching(), Batch.objects.live()
     where = ""
     if campaign is not None:
-        live, where = live.filter(campaign=campaign), f" in {campaign}"
+        reaching, live = reaching.filter(campaign=campaign), live.filter(campaign=campaign)
+        where = f" in {campaign}"
     try:
         return drafts.draft(
-            live,
+            reaching,
             BatchPatch(paused=True),
+            then=live,
             user=user,
             actor=actor,
             source=Change.Source.EMERGENCY,
-            selection=f"Everything live and not paused{where}"[:500],
+            selection=f"Everything live{where}"[:500],
             priority=Change.Priority.EMERGENCY,
         )
     except EmptySelection:
-        raise EmptySelection(
-            f"There is nothing to pause: no batch{where} is live and not paused."
-        ) from None
+        raise EmptySelection(f"There is nothing to pause: no batch{where} is live.") from None
 
 
 def _maybe_reaching() -> QuerySet[Batch]:

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable
+from functools import cache
 from typing import Final
 from uuid import UUID
 
@@ -16,13 +17,14 @@ from django.utils import timezone
 
 from batchops.models import Change, ChangeState, ItemState
 from batchops.services.attempts.assignments import Assignment
+from batchops.services.attempts.conclusions import seen_so
 from batchops.services.attempts.dispatcher import Dispatcher
 from batchops.services.attempts.outcomes import Settled
 from batchops.services.changes import lifecycle
 from batchops.services.changes.eligibility import unsendable
 from batchops.services.errors import ChangeError
 from batchops.services.holds import covered
-from batchops.services.mirror import key_identity
+from batchops.services.mirror import freshness, key_identity
 from batchops.services.push.freshness_gate import FreshnessGate
 from batchops.services.runs import leases, run_state
 from batchops.services.runs.fair_queue import Claimant
@@ -182,6 +184,7 @@ class Supply:
         kept = covered.kept_among(change, [i.batch_id for i in items]) if expands else {}
         made = leases.made_since(change, items) if claimant.narrows else {}
         patch, names = change.patch, key_identity.names()
+        is_old = cache(lambda: freshness.freshness().is_old)
         to_send = []
         for item in items:
             since = self.gate.compared_at(change, item.batch_id)
@@ -198,6 +201,8 @@ class Supply:
             elif item.batch_id in kept and assignment.patch.paused is False:
                 message = f"Held by {kept[item.batch_id]} since it was drafted: left paused."
                 self.unsent.append(Settled(assignment, ItemState.CONFLICT, message=message))
+            elif (seen := seen_so(assignment)) and not is_old():
+                self.unsent.append(seen)
             else:
                 to_send.append(assignment)
         self._dispatcher.send(claimant, to_send)

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from batchops import audit, permissions
-from batchops.models import Action, Batch
+from batchops.models import Action, Batch, Hold
 from batchops.services import authorization
 from batchops.services.errors import InvalidInput
 from batchops.services.table_files import writers
@@ -39,16 +39,17 @@ _WRITERS: Final[dict[str, tuple[str, Callable[..., Iterator[bytes]]]]] = {
     BatchFileFormat.XLSX: (writers.XLSX_TYPE, writers.xlsx_chunks),
     BatchFileFormat.JSON: (writers.JSON_TYPE, writers.json_chunks),
 }
-_COLUMNS: Final[dict[str, str]] = {
+_COLUMNS: Final[dict[str, str | None]] = {
     "batch_id": "batch_id",
     "campaign_id": "campaign_id",
     "campaign_name": "campaign__campaign_name",
     "mode": "campaign__mode",
     "status": "status",
     "paused": "paused",
-    "paused_by": "paused_by__requested_by_name",
-    "paused_until": "paused_by__resume_at",
-    "pause_reason": "paused_by__reason",
+    "holds": None,
+    "paused_by": None,
+    "paused_until": None,
+    "pause_reason": None,
     "expires_on": "expires_on",
     "call_rate": "call_rate",
     "auto_call_rate": "auto_call_rate",
@@ -63,7 +64,9 @@ _COLUMNS: Final[dict[str, str]] = {
     "id_shared_since": "id_shared_since",
     "observed_at": "observed_at",
 }
-"""Each heading, and where its value stands."""
+"""Each heading, and where its value stands; None: it is told by the holds."""
+_FIELDS: Final = [path for path in _COLUMNS.values() if path]
+_BETWEEN: Final = "; "
 
 
 @authorization.records_denials
@@ -103,11 +106,35 @@ def export(
 
 
 def _slices(found: QuerySet[Batch]) -> Iterator[Sequence[list[Any]]]:
-    rows = found.values_list(*_COLUMNS.values()).iterator(ROWS_AT_A_TIME)
-    while part := [
-        [_plain(value) for value in row] for row in itertools.islice(rows, ROWS_AT_A_TIME)
-    ]:
-        yield part
+    rows = found.values(*_FIELDS).iterator(ROWS_AT_A_TIME)
+    while part := list(itertools.islice(rows, ROWS_AT_A_TIME)):
+        held = _held([row["batch_id"] for row in part if row["paused"]])
+        yield [_cells(row, held.get(row["batch_id"], [])) for row in part]
+
+
+def _held(batch_ids: Sequence[str]) -> dict[str, list[Hold]]:
+    """The holds that stand on each of these paused batches, the oldest first."""
+    held: dict[str, list[Hold]] = {}
+    for hold in Hold.objects.standing().filter(batch__in=batch_ids).select_related("change"):
+        held.setdefault(hold.batch_id, []).append(hold)
+    return held
+
+
+def _cells(row: dict[str, Any], holds: Sequence[Hold]) -> list[object]:
+    told = {
+        "holds": len(holds),
+        "paused_by": _BETWEEN.join(hold.owner for hold in holds),
+        "paused_until": _until(holds),
+        "pause_reason": _BETWEEN.join(hold.reason for hold in holds if hold.reason),
+    }
+    return [_plain(row[path] if path else told[name]) for name, path in _COLUMNS.items()]
+
+
+def _until(holds: Sequence[Hold]) -> dt.datetime | None:
+    """When the last hold ends; None where one of them has no end."""
+    ends = [hold.ends_at for hold in holds]
+    ahead = [end for end in ends if end is not None]
+    return max(ahead) if ahead and len(ahead) == len(ends) else None
 
 
 def _plain(value: object) -> object:

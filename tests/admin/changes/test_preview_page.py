@@ -43,7 +43,7 @@ def test_it_says_to_how_many_what_will_happen_and_what_is_left_out_and_why(
     batch("failed", status="FAILED")
     shown = text(signed_in, draft(operator))
     assert "<strong>3 batches</strong> of 5 selected will be changed" in shown
-    assert "1 already so; 1 skipped." in shown
+    assert "1 already paused: they stay paused too; 1 skipped." in shown
     assert "Failed at the vendor: there is nobody to reach." in shown
     assert "attempts under way may finish" in shown
 

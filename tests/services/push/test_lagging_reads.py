@@ -16,7 +16,6 @@ from batchops.models import Action, AuditEntry, Batch, SyncRun
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services import vendor
 from batchops.services.changes import drafts, emergency, lifecycle
-from batchops.services.errors import EmptySelection
 from batchops.services.mirror import refresh, store, sync
 from batchops.services.push import driver
 from batchops.syllable.patch import BatchPatch
@@ -137,14 +136,19 @@ def test_an_emergency_pause_includes_what_may_have_been_resumed(
     assert lifecycle.counts(change) == {"applied": 3}
 
 
-def test_an_emergency_pause_leaves_out_what_is_known_to_be_paused(
+def test_an_emergency_pause_sends_nothing_to_what_is_known_to_be_paused(
     sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     fill(sandbox, 3)
     confirmed(operator, PAUSE)
     driver.drive()
-    with pytest.raises(EmptySelection):
-        emergency.draft_pause(user=operator, actor=audit.Actor.of_user(operator))
+    sandbox.reset_journal()
+    actor = audit.Actor.of_user(operator)
+    change = emergency.draft_pause(user=operator, actor=actor)
+    lifecycle.confirm(change, user=operator, actor=actor, reason="stop everything")
+    driver.drive()
+    assert lifecycle.counts(change) == {"unchanged": 3}
+    assert sandbox.journal(method="PUT") == []
 
 
 def test_what_is_already_so_is_left_alone_where_the_vendor_proves_it(

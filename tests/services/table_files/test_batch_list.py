@@ -7,6 +7,7 @@ import datetime as dt
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
@@ -16,8 +17,9 @@ from django.test import Client
 from django.urls import reverse
 
 from batchops import audit
-from batchops.models import Action, AuditEntry, Batch, Change
+from batchops.models import Action, AuditEntry, Batch, Change, Hold
 from batchops.services.errors import InvalidInput, NotAllowed
+from batchops.services.holds import moves
 from batchops.services.table_files import batch_list
 from batchops.services.table_files.batch_list import BatchFileFormat
 from tests.services.changes import world
@@ -57,6 +59,33 @@ def test_every_kind_holds_the_same_batches(operator: User) -> None:
     paused = {"paused": True, "paused_by": "olivia", "pause_reason": "wrong list"}
     assert paused.items() <= rows[1].items()
     assert lines[1]["paused_until"] == rows[1]["paused_until"] == "2027-01-04T08:00:00Z"
+
+
+def test_several_holds_are_all_told_and_end_with_the_last(
+    operator: User, make_person: Callable[..., User], django_assert_max_num_queries: Any
+) -> None:
+    ben = make_person("ben", "Operator")
+    soon, later = (dt.datetime(2027, 1, day, 8, tzinfo=dt.UTC) for day in (4, 9))
+    for name in ("both", "endless", "outside"):
+        world.batch(name)
+    first = world.ended(operator, batches=Batch.objects.filter(pk__in=["both", "endless"]))
+    Change.objects.filter(pk=first.pk).update(reason="wrong list", resume_at=later)
+    for name, end in (("both", soon), ("endless", None)):
+        change = world.draft(ben, batches=Batch.objects.filter(pk=name))
+        Change.objects.filter(pk=change.pk).update(
+            state="finished", reason="complaints", resume_at=end
+        )
+        moves.place(change, [name], {})
+    Batch.objects.filter(pk="outside").update(paused=True)
+    Hold.objects.create(batch_id="outside", outside_name="zoe", placed_at=soon)
+    with django_assert_max_num_queries(12):
+        rows = json.loads(exported(operator, BatchFileFormat.JSON))
+    names = ("holds", "paused_by", "paused_until", "pause_reason")
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        (2, "olivia; ben", "2027-01-09T08:00:00Z", "wrong list; complaints"),
+        (2, "olivia; ben", None, "wrong list; complaints"),
+        (1, "outside batchops (zoe)", None, ""),
+    ]
 
 
 def test_what_strangers_wrote_is_text_in_each_of_them(operator: User) -> None:
