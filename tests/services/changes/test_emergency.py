@@ -128,6 +128,7 @@ def test_what_a_timed_pause_holds_stays_paused_when_that_one_ends(
     assert lifecycle.counts(ending) == {"conflict": 1}
     assert sandbox.batch(held)["paused"] is True
 
+    urgent.refresh_from_db()
     resume = confirm(drafts.draft_resume(urgent, **by(ben)), ben)
     drive_to_the_end(resume, ben)
     assert set(Hold.objects.standing().values_list("batch", "change")) == {(held, timed.pk)}

@@ -18,6 +18,7 @@ from batchops.services import vendor
 from batchops.services.changes import drafts, emergency, lifecycle
 from batchops.services.mirror import refresh, store, sync
 from batchops.services.push import driver
+from batchops.services.runs import preflight
 from batchops.syllable.patch import BatchPatch
 from tests.services.push.world import PAUSE, RESUME, confirmed, fill
 
@@ -121,19 +122,27 @@ def test_an_emergency_pause_includes_what_may_have_been_resumed(
     sandbox: EmbeddedSandbox, operator: User
 ) -> None:
     """A resume took effect, and its replies were lost: the mirror still says that all is paused."""
-    fill(sandbox, 3, paused=True)
+    number = preflight.FEW + 5
+    fill(sandbox, number, paused=True)
     confirmed(operator, RESUME)
     sandbox.set_faults(
-        reset_after={"share": 1.0, "methods": ["PUT"]}, error_500={"share": 1.0, "methods": ["GET"]}
+        reset_after={"share": 1.0, "methods": ["PUT"]},
+        error_500={"share": 1.0, "methods": ["GET"], "endpoints": ["batch"]},
     )
     driver.drive()
     sandbox.clear_faults()
+    resumed = sum(
+        sandbox.batch(pk)["paused"] is False for pk in Batch.objects.values_list("pk", flat=True)
+    )
+    assert resumed
+    assert not Batch.objects.filter(paused=False).exists()
     actor = audit.Actor.of_user(operator)
     change = emergency.draft_pause(user=operator, actor=actor)
-    assert change.item_count == 3
+    assert change.item_count == number
     lifecycle.confirm(change, user=operator, actor=actor, reason="stop everything")
     driver.drive()
-    assert lifecycle.counts(change) == {"applied": 3}
+    assert lifecycle.counts(change) == {"applied": resumed, "unchanged": number - resumed}
+    assert shown_at_the_vendor(sandbox, "paused") == {True}
 
 
 def test_an_emergency_pause_sends_nothing_to_what_is_known_to_be_paused(
