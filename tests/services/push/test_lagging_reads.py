@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections import Counter
 
 import pytest
 import time_machine
@@ -131,9 +132,7 @@ def test_an_emergency_pause_includes_what_may_have_been_resumed(
     )
     driver.drive()
     sandbox.clear_faults()
-    resumed = sum(
-        sandbox.batch(pk)["paused"] is False for pk in Batch.objects.values_list("pk", flat=True)
-    )
+    resumed = sum(not sandbox.batch(batch.pk)["paused"] for batch in Batch.objects.all())
     assert resumed
     assert not Batch.objects.filter(paused=False).exists()
     actor = audit.Actor.of_user(operator)
@@ -141,7 +140,9 @@ def test_an_emergency_pause_includes_what_may_have_been_resumed(
     assert change.item_count == number
     lifecycle.confirm(change, user=operator, actor=actor, reason="stop everything")
     driver.drive()
-    assert lifecycle.counts(change) == {"applied": resumed, "unchanged": number - resumed}
+    counts = Counter(lifecycle.counts(change))
+    assert counts["applied"] >= resumed
+    assert counts["applied"] + counts["unchanged"] == counts.total() == number
     assert shown_at_the_vendor(sandbox, "paused") == {True}
 
 
