@@ -48,6 +48,7 @@ MISSING: Final = {
     permissions.OVERRIDE_HOLDS: (
         "You may not lift the holds of others. Ask their owners, or somebody who may."
     ),
+    permissions.KEEP_CHANNELS: "You may not keep the channels by which notices are sent.",
     permissions.KEEP_FREEZES: "You may not freeze releases, nor end a freeze.",
     permissions.RUN_SYNC: "You may not sync with the vendor.",
     permissions.EXPORT_TRAIL: "You may not export the audit trail. Ask for the role “Auditor”.",
