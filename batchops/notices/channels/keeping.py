@@ -108,9 +108,7 @@ def try_again(channel: Channel, *, user: User, actor: audit.Actor) -> int:
 
 
 def _require_may_keep(user: User, actor: audit.Actor) -> None:
-    if not (user.is_active and user.has_perm(permissions.KEEP_CHANNELS)):
-        words = "You may not keep the channels of notices. Ask an administrator."
-        raise authorization.denied(words, actor, None, permissions.KEEP_CHANNELS)
+    authorization.require(user, permissions.KEEP_CHANNELS, actor)
 
 
 def _checked_target(kind: str, target: str) -> str:

@@ -57,7 +57,7 @@ def test_times_are_the_readers_with_utc_on_hover(reader: Client) -> None:
     write(at=dt.datetime(2026, 3, 24, 23, 30, tzinfo=dt.UTC))
     reader.cookies["time_zone"] = "Europe/Berlin"
     page = reader.get(address()).content.decode()
-    assert 'title="2026-03-24 23:30:00 UTC">25 Mar 2026 00:30<' in page
+    assert 'title="2026-03-24 23:30:00 UTC">25 Mar 2026 00:30 CET<' in page
 
 
 def test_each_filter_leaves_only_what_it_names(reader: Client) -> None:
