@@ -128,11 +128,17 @@ class Rehearsal:
     """The steps, in their order. `report` receives a line about each."""
 
     def __init__(
-        self, folder: Path, batches: int, seconds: float, report: Callable[[str], object] = print
+        self,
+        folder: Path,
+        batches: int,
+        seconds: float,
+        report: Callable[[str], object] = print,
+        *,
+        change_seconds: float = CHANGE_SECONDS,
     ) -> None:
         self.ids = [f"rehearsal-{number}" for number in range(batches)]
         world = World([make_campaign()], [make_batch(batch_id=name) for name in self.ids])
-        latency = 2 * IN_FLIGHT * CHANGE_SECONDS / batches
+        latency = 2 * IN_FLIGHT * change_seconds / batches
         self.sandbox = EmbeddedSandbox(world, {"latency": latency}, KEY)
         self.folder = folder
         self._deadline = time.monotonic() + seconds

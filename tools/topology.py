@@ -182,6 +182,8 @@ class Topology:
     def kill(self, name: str) -> None:
         """End a program at once, without asking it."""
         process = self._running[name]
+        if process.poll() is not None:
+            return
         if name == "postgres":
             # It takes all of its connections with it, and has to recover when it is started again.
             process.send_signal(signal.SIGQUIT)

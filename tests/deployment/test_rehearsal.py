@@ -22,7 +22,7 @@ MISSING = [
 def test_nothing_is_lost_while_parts_are_killed_and_come_back() -> None:
     said: list[str] = []
     with rehearsal.folder_for_it() as folder:
-        rehearsal.Rehearsal(folder, 400, 240, said.append).run(whole=False)
+        rehearsal.Rehearsal(folder, 200, 240, said.append, change_seconds=6).run(whole=False)
     killed = [line.split()[2] for line in said if "killed" in line]
     assert killed == ["web-1", "worker-1", "redis", "postgres"]
-    assert "400 batches sent" in said[-2]
+    assert "200 batches sent" in said[-2]
