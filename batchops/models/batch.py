@@ -56,6 +56,22 @@ class Campaign(models.Model):
     daily_start_time = models.TextField(blank=True)
     daily_end_time = models.TextField(blank=True)
     active_days = models.JSONField(default=list, blank=True)
+    max_daily_calls = models.IntegerField(
+        null=True, blank=True, help_text="First attempts a day at most; empty: no maximum."
+    )
+    outreach_override_rules = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Exceptions by weekday and date; null: not read yet, or not readable.",
+    )
+    unreadable_fields = models.JSONField(
+        default=list, blank=True, help_text="What the vendor told in a form that cannot be read."
+    )
+    time_zone = models.TextField(
+        blank=True,
+        help_text="Zone of the agent that it dials from, as an administrator set it; "
+        "empty: unknown.",
+    )
     updated_at = models.DateTimeField(null=True, blank=True)
     last_updated_by = models.TextField(blank=True)
     synced_at = models.DateTimeField(help_text="When this row was last written.")
@@ -66,6 +82,7 @@ class Campaign(models.Model):
 
     class Meta:
         default_permissions = ("view",)
+        permissions = [("set_time_zone", "Can set the time zone of a campaign")]
         ordering = ("campaign_name", "id")
 
     def __str__(self) -> str:

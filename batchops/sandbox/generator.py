@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from typing import Final
 
-from batchops.sandbox.records import CONSOLE_USER, Batch, Campaign
+from batchops.sandbox.records import CONSOLE_USER, Batch, Campaign, Wire
 from batchops.sandbox.vendor import KEY_OWNER
 from batchops.sandbox.world import World
 
@@ -93,10 +93,19 @@ def _campaign(draw: random.Random, number: int, now: dt.datetime) -> Campaign:
         max_daily_calls=hourly_rate * 8 if draw.random() < 0.5 else None,
         retry_count=draw.randint(0, 3),
         active_days=WEEKDAYS if mode == "voice" else (*WEEKDAYS, "sat"),
+        outreach_override_rules=_exceptions(now, hourly_rate) if number % 3 == 0 else None,
         created_at=created,
         updated_at=created + dt.timedelta(days=draw.randint(0, 9)),
         last_updated_by=draw.choice(PEOPLE[:-1]),
     )
+
+
+def _exceptions(now: dt.datetime, hourly_rate: int) -> Wire:
+    """Short Fridays, and a closed day next week."""
+    return {
+        "days": {"fri": {"daily_end_time": "14:00:00", "max_daily_calls": hourly_rate * 3}},
+        "dates": {f"{now + dt.timedelta(days=7):%Y-%m-%d}": {"max_daily_calls": 0}},
+    }
 
 
 def _batches(

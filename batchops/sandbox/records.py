@@ -72,6 +72,7 @@ class Campaign:
     retry_count: int = 1
     retry_interval: str | None = "12h"
     active_days: tuple[str, ...] = ("mon", "tue", "wed", "thu", "fri")
+    outreach_override_rules: Any = None
 
 
 BATCH_FIELDS: Final = frozenset(field.name for field in dataclasses.fields(Batch))

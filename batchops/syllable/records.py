@@ -19,6 +19,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from batchops.syllable.errors import MalformedReply, ReplyLost, SyllableError
 from batchops.syllable.instants import parse_instant
+from batchops.syllable.override_rules import Rules, daily_cap, parse_rules
 
 BATCH_ID_LENGTH: Final = 255
 """Longest batch id that is mirrored, in characters."""
@@ -34,6 +35,7 @@ _SURROGATES: Final = range(0xD800, 0xE000)
 _JSON_ENDS: Final = {b"{": b"}", b"[": b"]"}
 
 Record = TypeVar("Record")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,11 @@ class BatchDetails:
 
 @dataclass(frozen=True, slots=True)
 class CampaignRecord:
-    """A campaign, without the fields that hold numbers, addresses or variables of contacts."""
+    """A campaign, without the fields that hold numbers, addresses or variables of contacts.
+
+    `unreadable_fields` names what the vendor told of when it calls, in a form that is no such
+    thing; those are kept as if they were absent, and must not be taken for it.
+    """
 
     id: int
     campaign_name: str = ""
@@ -80,6 +86,9 @@ class CampaignRecord:
     daily_start_time: str = ""
     daily_end_time: str = ""
     active_days: tuple[str, ...] = ()
+    max_daily_calls: int | None = None
+    outreach_override_rules: Rules | None = None
+    unreadable_fields: tuple[str, ...] = ()
     updated_at: dt.datetime | None = None
     last_updated_by: str = ""
 
@@ -168,6 +177,9 @@ def parse_details(data: object) -> BatchDetails:
 def parse_campaign(data: object) -> CampaignRecord:
     """Read one campaign. Raises `MalformedReply`."""
     fields = _object(data, "A campaign")
+    unreadable: list[str] = []
+    cap = _if_readable(daily_cap, fields, "max_daily_calls", unreadable)
+    rules = _if_readable(parse_rules, fields, "outreach_override_rules", unreadable)
     return CampaignRecord(
         id=_identity(fields.get("id"), "id"),
         campaign_name=_text(fields.get("campaign_name")),
@@ -178,6 +190,9 @@ def parse_campaign(data: object) -> CampaignRecord:
         daily_start_time=_text(fields.get("daily_start_time"), STATUS_LENGTH),
         daily_end_time=_text(fields.get("daily_end_time"), STATUS_LENGTH),
         active_days=_texts(fields.get("active_days")),
+        max_daily_calls=cap,
+        outreach_override_rules=rules,
+        unreadable_fields=tuple(unreadable),
         updated_at=_instant(fields.get("updated_at")),
         last_updated_by=_text(fields.get("last_updated_by")),
     )
@@ -280,6 +295,16 @@ def _whole(value: object, *, bits: int) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     return value if -(2 ** (bits - 1)) <= value < 2 ** (bits - 1) else None
+
+
+def _if_readable(
+    read: Callable[[object], Value], fields: Mapping[str, Any], name: str, unreadable: list[str]
+) -> Value | None:
+    try:
+        return read(fields.get(name))
+    except ValueError:
+        unreadable.append(name)
+        return None
 
 
 def _count(value: object) -> int | None:

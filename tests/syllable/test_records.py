@@ -250,6 +250,11 @@ def test_a_campaign_is_read_without_contact_data() -> None:
             "daily_start_time": "09:00:00",
             "daily_end_time": "17:00:00",
             "active_days": ["mon", "tue"],
+            "max_daily_calls": 2500,
+            "outreach_override_rules": {
+                "days": {"Friday": {"daily_end_time": "14:00", "active": None}},
+                "dates": {"2026-12-24": {"max_daily_calls": 0.0}},
+            },
             "updated_at": "2026-08-22T00:00:00Z",
             "last_updated_by": "user@example.com",
             "source": "+19032900844",
@@ -266,11 +271,64 @@ def test_a_campaign_is_read_without_contact_data() -> None:
         daily_start_time="09:00:00",
         daily_end_time="17:00:00",
         active_days=("mon", "tue"),
+        max_daily_calls=2500,
+        outreach_override_rules={
+            "days": {"fri": {"daily_end_time": "14:00"}},
+            "dates": {"2026-12-24": {"max_daily_calls": 0}},
+        },
         updated_at=dt.datetime(2026, 8, 22, tzinfo=dt.UTC),
         last_updated_by="user@example.com",
     )
     for secret in ("+19032900844", "19995551234", "secret", "value"):
         assert secret not in repr(campaign)
+
+
+def test_a_campaign_without_maximum_and_exceptions_has_none() -> None:
+    nulls = {"max_daily_calls": None, "outreach_override_rules": None}
+    for fields in ({}, nulls, {"outreach_override_rules": {"days": None}}):
+        campaign = parse_campaign({"id": 1, **fields})
+        assert campaign.outreach_override_rules == {"days": {}, "dates": {}}
+        assert (campaign.max_daily_calls, campaign.unreadable_fields) == (None, ())
+
+
+@pytest.mark.parametrize("cap", [-1, True, "25", 2.5, 2**31, float("nan"), []])
+def test_a_maximum_that_is_none_is_told_as_unreadable(cap: object) -> None:
+    campaign = parse_campaign({"id": 1, "max_daily_calls": cap})
+    assert campaign.unreadable_fields == ("max_daily_calls",)
+    assert campaign.max_daily_calls is None
+    assert_rules_unreadable({"days": {"mon": {"max_daily_calls": cap}}})
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [],
+        "closed",
+        {"weeks": {}},
+        {"days": []},
+        {"days": {"someday": {}}},
+        {"days": {"mon": {}, "Monday": {}}},
+        {"days": {"mon": True}},
+        {"days": {"mon": {"active": 0}}},
+        {"days": {"mon": {"hourly_rate": 5}}},
+        {"days": {"mon": {"daily_start_time": "25:00"}}},
+        {"days": {"mon": {"daily_start_time": "9"}}},
+        {"days": {"mon": {"daily_start_time": 9}}},
+        {"days": {"mon": {"daily_start_time": "17:00", "daily_end_time": "09:00"}}},
+        {"dates": {"2026-02-30": {}}},
+        {"dates": {"20261224": {}}},
+        {"dates": {"24.12.2026": {}}},
+        {"dates": {f"{year}-01-01": {} for year in range(1000, 2002)}},
+    ],
+)
+def test_exceptions_are_read_whole_or_not_at_all(rules: object) -> None:
+    assert_rules_unreadable(rules)
+
+
+def assert_rules_unreadable(rules: object) -> None:
+    campaign = parse_campaign({"id": 1, "outreach_override_rules": rules})
+    assert campaign.outreach_override_rules is None
+    assert campaign.unreadable_fields == ("outreach_override_rules",)
 
 
 @pytest.mark.parametrize("identity", [None, "1", True, 2**63])

@@ -58,6 +58,9 @@ CAMPAIGN_FIELDS: Final = (
     "daily_start_time",
     "daily_end_time",
     "active_days",
+    "max_daily_calls",
+    "outreach_override_rules",
+    "unreadable_fields",
     "updated_at",
     "last_updated_by",
 )

@@ -13,7 +13,7 @@ from django.utils import timezone
 from batchops.models import Campaign, Change, ChangeItem, ItemState
 from batchops.models.batch import counted
 from batchops.services.mirror import freshness
-from batchops.services.mirror.campaign_calendar import CallingHours
+from batchops.services.mirror.campaign_calendar import CampaignCalendar
 from batchops.syllable.patch import CLEAR
 
 Shares = Sequence[tuple[Campaign, int]]
@@ -81,17 +81,19 @@ def _cuts_hours(change: Change, campaigns: Shares) -> Risk | None:
     expiry = change.patch.expires_on
     if not isinstance(expiry, dt.datetime) or expiry <= timezone.now():
         return None
-    number = sum(
-        number
-        for campaign, number in campaigns
-        if (hours := CallingHours.of(campaign)) and hours.contains(expiry)
-    )
-    if not number:
-        return None
-    return Risk(
-        f"The expiry falls within the calling hours of {counted(number)} "
-        f"(taking the campaign's hours to be in {settings.TIME_ZONE})."
-    )
+    within = {True: 0, False: 0, None: 0}
+    for campaign, number in campaigns:
+        within[CampaignCalendar.of(campaign).contains(expiry)] += number
+    words = []
+    if within[True]:
+        words.append(f"The expiry falls within the calling hours of {counted(within[True])}.")
+    if within[None]:
+        words.append(
+            f"Not foreseen whether the expiry falls within the calling hours of "
+            f"{counted(within[None])}, whose campaign's time zone, hours or exceptions are not "
+            "known."
+        )
+    return Risk(" ".join(words)) if words else None
 
 
 def _many(acting: int) -> Risk | None:
