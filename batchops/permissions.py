@@ -6,6 +6,7 @@ from typing import Any, Final
 
 VIEW_BATCHES: Final = "batchops.view_batch"
 VIEW_HISTORY: Final = "batchops.view_batch_history"
+SET_TIME_ZONE: Final = "batchops.set_time_zone"
 RUN_SYNC: Final = "batchops.run_sync"
 VIEW_CHANGES: Final = "batchops.view_change"
 REQUEST_CHANGE: Final = "batchops.request_change"

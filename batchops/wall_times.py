@@ -23,7 +23,7 @@ class TwoSuchTimes(ValueError):
 
 def zone_named(name: str) -> ZoneInfo | None:
     """The zone of the IANA list with this name, or None."""
-    return ZoneInfo(name) if name in _zone_names() else None
+    return ZoneInfo(name) if name in zone_names() else None
 
 
 def instants_of(wall: dt.datetime, zone: ZoneInfo) -> tuple[dt.datetime, ...]:
@@ -88,5 +88,6 @@ def _words(wall: dt.datetime) -> str:
 
 
 @functools.cache
-def _zone_names() -> frozenset[str]:
+def zone_names() -> frozenset[str]:
+    """The names of the IANA list, as this machine has it."""
     return frozenset(available_timezones())

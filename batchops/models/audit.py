@@ -36,6 +36,8 @@ class Action(models.TextChoices):
     RELEASES_FROZEN = "release.frozen", "Releases frozen"
     FREEZE_ENDED = "release.freeze_ended", "Freeze ended before its time"
 
+    CAMPAIGN_ZONE_SET = "campaign.zone_set", "Time zone of a campaign set"
+
     BATCH_APPLIED = "batch.applied", "Applied"
     BATCH_NOT_APPLIED = "batch.not_applied", "Not applied as requested"
     BATCH_REFUSED = "batch.refused", "Refused by the vendor"

@@ -50,6 +50,7 @@ MISSING: Final = {
     ),
     permissions.KEEP_CHANNELS: "You may not keep the channels by which notices are sent.",
     permissions.KEEP_FREEZES: "You may not freeze releases, nor end a freeze.",
+    permissions.SET_TIME_ZONE: "You may not set the time zone of a campaign.",
     permissions.RUN_SYNC: "You may not sync with the vendor.",
     permissions.EXPORT_TRAIL: "You may not export the audit trail. Ask for the role “Auditor”.",
     permissions.REVIEW_TRAIL: "You may not review the audit trail. Ask for the role “Auditor”.",

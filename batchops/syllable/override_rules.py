@@ -90,7 +90,7 @@ def _object(value: object) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ValueError("not an object")  # noqa: TRY004
+        raise ValueError("not an object")
     return value
 
 

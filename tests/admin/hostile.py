@@ -68,6 +68,8 @@ def hostile_world(sandbox: EmbeddedSandbox) -> None:
             daily_start_time="25:99",
             daily_end_time=ATTACK,
             active_days=(ATTACK, "mon"),
+            max_daily_calls=HUGE,
+            outreach_override_rules={"days": {ATTACK: {}}} if number else {"days": {"mon": {}}},
             last_updated_by=ATTACK,
         )
     for place, batch_id in enumerate(HOSTILE_IDS):

@@ -33,7 +33,7 @@ from batchops.release_windows.models import Freeze
 from batchops.saved_views import views
 from batchops.services.changes import approvals, drafts, emergency, lifecycle, timed_pauses
 from batchops.services.holds import overrides
-from batchops.services.mirror import shared_ids, store, sync
+from batchops.services.mirror import shared_ids, store, sync, time_zones
 from batchops.services.proof import anchoring, last_seen, verdicts, watch
 from batchops.services.proof.verification import Verdict
 from batchops.services.runs import read_back, run_state
@@ -327,6 +327,11 @@ def frozen(world: World) -> Freeze:
     return freezes.freeze(**as_(world.approver), reason="audit", starts_at=None, ends_at=until)
 
 
+def set_zone(world: World) -> None:
+    administrator = User.objects.create_superuser("zoe")
+    time_zones.set_time_zone(1, "Asia/Tokyo", **as_(administrator))
+
+
 def see_override(world: World) -> None:
     pause = world.pushed()
     override = HoldOverride.objects.create(pause=pause, by=pause, at=timezone.now())
@@ -449,6 +454,7 @@ LEAVE: dict[str, tuple[Action, Callable[[World], object]]] = {
         Action.FREEZE_ENDED,
         lambda w: freezes.end(frozen(w), **as_(w.approver), reason="over"),
     ),
+    "mirror.time_zones.set_time_zone": (Action.CAMPAIGN_ZONE_SET, set_zone),
     "holds.overrides.mark_seen": (Action.OVERRIDE_SEEN, see_override),
     "changes.timed_pauses.resume_due": (Action.CHANGE_REQUESTED, end_pause),
     "push.driver.drive": (Action.BATCH_APPLIED, lambda w: w.pushed()),

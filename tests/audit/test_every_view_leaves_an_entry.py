@@ -25,6 +25,7 @@ from batchops.models import (
     AuditEntry,
     AuditHead,
     Batch,
+    Campaign,
     Change,
     DeniedTries,
     HoldOverride,
@@ -384,6 +385,11 @@ CHANGES: dict[tuple[str, str], Way] = {
     ("batchops/batch/<path:object_id>/change/", ""): Way(
         REQUESTED,
         lambda w, client: send(client, f"batchops/batch/{BATCH}/change/", paused="pause"),
+    ),
+    ("batchops/campaign/<path:object_id>/time-zone/", ""): Way(
+        (Action.CAMPAIGN_ZONE_SET,),
+        lambda w, client: send(client, "batchops/campaign/1/time-zone/", time_zone="Asia/Tokyo"),
+        lambda _: Campaign.objects.update(time_zone=""),
     ),
     ("batchops/change/emergency/", ""): Way(
         REQUESTED,

@@ -6,20 +6,22 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
-from batchops import permissions
+from batchops import audit, permissions, wall_times
 from batchops.admin.batches.filters import NOT_STATED
 from batchops.admin.ui import bars, pills, times
-from batchops.admin.ui.base import ReadOnlyAdmin
+from batchops.admin.ui.base import ReadOnlyAdmin, current_user
 from batchops.admin.ui.parameters import require_choice
 from batchops.models import (
     ENDED_STATUSES,
@@ -29,6 +31,9 @@ from batchops.models import (
     Campaign,
     Change,
 )
+from batchops.services.errors import ChangeError, NotAllowed
+from batchops.services.mirror.campaign_calendar import exceptions_in_words
+from batchops.services.mirror.time_zones import set_time_zone
 from batchops.services.stats import overview
 
 PRESENT = Q(counts__is_deleted=False, counts__is_missing=False)
@@ -102,6 +107,26 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
             )
         )
 
+    def get_urls(self) -> list[URLPattern]:
+        zone = self.admin_site.admin_view(require_POST(self.set_time_zone))
+        name = "batchops_campaign_time_zone"
+        return [path("<path:object_id>/time-zone/", zone, name=name), *super().get_urls()]
+
+    def set_time_zone(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Set the zone in which a campaign's times are meant."""
+        campaign = self._campaign(request, object_id)
+        zone = request.POST.get("time_zone", "")
+        actor = audit.Actor.of_request(request)
+        try:
+            set_time_zone(campaign.pk, zone, user=current_user(request), actor=actor)
+        except NotAllowed as error:
+            raise PermissionDenied(error.message) from error
+        except ChangeError as error:
+            messages.error(request, error.message)
+        else:
+            messages.success(request, f"The time zone is {zone or 'unknown'}.")
+        return redirect("admin:batchops_campaign_change", campaign.pk)
+
     def change_view(
         self,
         request: HttpRequest,
@@ -124,6 +149,7 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
             "on": counts.live_and_not_paused().total(),
             "paused": counts.paused().total(),
             "open_changes": _open_changes(campaign),
+            **_calendar(request, campaign),
             "entries": _entries(request, campaign),
             **(extra_context or {}),
         }
@@ -168,6 +194,26 @@ class CampaignAdmin(ReadOnlyAdmin[Campaign]):
 
 def _number(condition: Q) -> Sum:
     return Sum("counts__number", filter=condition, default=0)
+
+
+def _calendar(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+    """When it calls, beside its hours; what is not known is said to be so."""
+    told = {"max_daily_calls": "the daily maximum", "outreach_override_rules": "the exceptions"}
+    unreadable = [told.get(str(name), str(name)) for name in campaign.unreadable_fields]
+    unread, cannot = "Not read yet", "Cannot be read"
+    not_read = campaign.outreach_override_rules is None
+    no_exceptions = unread if not_read else "None"
+    maximum = unread if not_read and not unreadable else "None"
+    if campaign.max_daily_calls is not None:
+        maximum = f"{campaign.max_daily_calls:,} first attempts"
+    may_set = request.user.has_perm(permissions.SET_TIME_ZONE)
+    return {
+        "zones": sorted(wall_times.zone_names()) if may_set else (),
+        "unreadable": unreadable,
+        "daily_maximum": cannot if told["max_daily_calls"] in unreadable else maximum,
+        "exceptions": exceptions_in_words(campaign),
+        "no_exceptions": cannot if told["outreach_override_rules"] in unreadable else no_exceptions,
+    }
 
 
 def _entries(request: HttpRequest, campaign: Campaign) -> list[AuditEntry] | None:

@@ -7,13 +7,14 @@ campaign does not tell that zone; where no administrator has set it, it is unkno
 from __future__ import annotations
 
 import datetime as dt
-import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from batchops.models import Campaign
 from batchops.syllable.override_rules import WEEKDAYS, time_of_day, weekday_of
+from batchops.wall_times import zone_named
 
 DAY_NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -40,7 +41,7 @@ class CampaignCalendar:
     end: dt.time | None
     cap: int | None
     exceptions: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    zone: zoneinfo.ZoneInfo | None
+    zone: ZoneInfo | None
     problems: tuple[str, ...]
 
     @classmethod
@@ -127,14 +128,6 @@ class CampaignCalendar:
         if self.cap is not None:
             words += f", at most {self.cap:,} first attempts a day"
         return f"{words}, with its exceptions" if any(self.exceptions.values()) else words
-
-
-def zone_named(name: str) -> zoneinfo.ZoneInfo | None:
-    """A zone of the IANA list, or None."""
-    try:
-        return zoneinfo.ZoneInfo(name) if name else None
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return None
 
 
 def exceptions_in_words(campaign: Campaign) -> list[str]:

@@ -136,8 +136,8 @@ def _shared(batch: Batch, calendar: CampaignCalendar) -> list[str]:
     """What other batches of the campaign may take; how the vendor splits it is not known."""
     if batch.call_rate and not calendar.has_caps:
         return []
-    live = BatchCount.objects.filter(campaign=batch.campaign_id).live_and_not_paused()  # type: ignore[attr-defined]
-    own = Batch.objects.filter(pk=batch.pk).live_and_not_paused()  # type: ignore[attr-defined]
+    live = BatchCount.objects.filter(campaign=batch.campaign_id).live_and_not_paused()
+    own = Batch.objects.filter(pk=batch.pk).live_and_not_paused()
     others = live.total() - own.count()
     if others <= 0:
         return []

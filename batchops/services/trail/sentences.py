@@ -50,6 +50,7 @@ _DID: Final[dict[str, str]] = {
     Action.OVERRIDE_SEEN: "saw that another person had lifted their holds",
     Action.RELEASES_FROZEN: "froze releases",
     Action.FREEZE_ENDED: "ended a freeze of releases",
+    Action.CAMPAIGN_ZONE_SET: "set the time zone of",
     Action.RESUME_MOVED: "moved the end of a pause",
     Action.RESUME_CANCELLED: "cancelled the end of a pause",
     Action.BATCH_UNREQUESTED_CHANGE: "found an unrequested change of",

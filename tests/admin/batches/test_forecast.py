@@ -145,7 +145,10 @@ def test_a_maximum_that_may_be_used_up_gives_a_range_of_what_is_left() -> None:
 
 def test_a_date_beats_a_weekday_beats_the_campaign_field_by_field() -> None:
     rules = {
-        "days": {"mon": {"daily_start_time": "12:00", "max_daily_calls": 60}, "sat": {"active": True}},
+        "days": {
+            "mon": {"daily_start_time": "12:00", "max_daily_calls": 60},
+            "sat": {"active": True},
+        },
         "dates": {
             "2027-01-04": {"max_daily_calls": 120},
             "2027-01-05": {"max_daily_calls": 0},

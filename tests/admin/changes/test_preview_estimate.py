@@ -42,7 +42,7 @@ def test_a_resume_tells_how_many_wait_and_an_estimate(
     waiting = request_counts.read("b").waiting
     assert waiting > 100
     assert f"{waiting} requests wait at the vendor." in text
-    assert "At 60 an hour about 2 hours; it never expires." in text
+    assert "At 60 an hour about 2 hours of calling; it never expires. Not foreseen when it" in text
     assert f"An estimate. It rests on {waiting} requests waiting" in text
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batchops.audit import Actor
-from batchops.models import Batch, Change, ChangeState, SyncRun
+from batchops.models import Batch, Campaign, Change, ChangeState, SyncRun
 from batchops.services.changes import drafts
 from batchops.services.preview import summary
 from batchops.syllable.patch import CLEAR, BatchPatch
@@ -119,13 +119,18 @@ def test_an_expiry_at_once_is_flagged(signed_in: Client, operator: User) -> None
 
 
 def test_an_expiry_within_the_calling_hours_is_flagged(signed_in: Client, operator: User) -> None:
-    campaign(1, daily_start_time="09:00", daily_end_time="17:00")
+    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    hours = {"daily_start_time": "09:00", "daily_end_time": "17:00", "active_days": days}
+    campaign(1, **hours, outreach_override_rules={}, time_zone="UTC")
     batch()
     noon = (timezone.now() + dt.timedelta(days=2)).replace(hour=12)
     night = noon.replace(hour=23)
     words = "within the calling hours of 1 batch"
     assert words in text(signed_in, draft(operator, BatchPatch(expires_on=noon)))
     assert words not in text(signed_in, draft(operator, BatchPatch(expires_on=night)))
+    Campaign.objects.update(time_zone="")
+    shown = text(signed_in, draft(operator, BatchPatch(expires_on=night)))
+    assert "Not foreseen whether the expiry falls within the calling hours of 1 batch" in shown
 
 
 def test_an_old_mirror_and_many_batches_are_flagged(
