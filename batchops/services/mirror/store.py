@@ -49,21 +49,7 @@ MIRROR_FIELDS: Final = (
     "changed_externally_at",
     "paused_by_id",
 )
-CAMPAIGN_FIELDS: Final = (
-    "campaign_name",
-    "description",
-    "mode",
-    "labels",
-    "hourly_rate",
-    "daily_start_time",
-    "daily_end_time",
-    "active_days",
-    "max_daily_calls",
-    "outreach_override_rules",
-    "unreadable_fields",
-    "updated_at",
-    "last_updated_by",
-)
+CAMPAIGN_FIELDS: Final = tuple(n for n in CampaignRecord.__slots__ if n != "id")
 
 CLOCK_SLACK: Final = dt.timedelta(minutes=2)
 """How far ahead of the clock an instant may lie before it counts as written by another clock."""
