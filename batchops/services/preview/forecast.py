@@ -79,7 +79,7 @@ class Forecast:
         if not self.calendar.is_known:
             needed = _time_for(self.waiting, self.rate)
             return f"{LONGER if needed > HORIZON else f'about {_length(needed)}'} of calling"
-        ends = (self.done_at, self.done_by)
+        ends = (self.done_at,) if self.is_at_best else (self.done_at, self.done_by)
         lengths = [_length(end - self.begins_at) if end else LONGER for end in ends]
         words = " to ".join(dict.fromkeys(lengths))
         words = words if words == LONGER else f"about {words}"
