@@ -199,10 +199,10 @@ def test_a_bad_argument_is_explained(
     assert message in refused(*arguments)
 
 
-def test_a_port_in_use_is_explained(refused: Callable[..., str]) -> None:
+def test_a_port_in_use_is_explained() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert f"Cannot listen on 127.0.0.1:{port}" in refused("--port", str(port))
+        assert f"Cannot listen on 127.0.0.1:{port}" in refused_process("--port", str(port))
 
 
 def test_a_damaged_state_file_is_explained_and_left_alone(

@@ -88,5 +88,5 @@ def test_a_pause_whose_end_has_come_is_resumed(change: Change, operator: User) -
     assert not due.keep_time()
     Change.objects.filter(pk=change.pk).update(resume_at=timezone.now() - PAST)
     assert due.keep_time()
-    assert Change.objects.filter(source=Change.Source.RESUME).exists()
+    assert Change.objects.filter(source=Change.Source.END).exists()
     assert not due.keep_time()

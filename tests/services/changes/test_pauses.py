@@ -111,7 +111,7 @@ def test_nobody_resumes_in_the_name_of_who_may_not_any_more(operator: User, lost
     else:
         User.objects.filter(pk=operator.pk).update(is_active=False)
     assert timed_pauses.resume_due() == []
-    assert not Change.objects.filter(source=Source.RESUME).exists()
+    assert not Change.objects.filter(source__in=(Source.RESUME, Source.END)).exists()
     assert AuditEntry.objects.filter(action="change.resume_cancelled").exists()
     assert Batch.objects.filter(paused=True).count() == 2
 

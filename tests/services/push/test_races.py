@@ -243,8 +243,12 @@ def test_a_change_that_waits_at_the_vendors_gate_stops_before_it_opens(
     driver.stop_when(lambda: True)
     worker.join(10)
     driver.stop_when(lambda: False)
-    driver.drive()
-    assert lifecycle.counts(change) == {"stopped": 100}
+
+    def are_all_stopped() -> bool:
+        driver.drive()
+        return lifecycle.counts(change) == {"stopped": 100}
+
+    wait_for(are_all_stopped)
     assert len(sandbox.journal(method="PUT")) == sent
     assert_all_agree(sandbox, change)
 
