@@ -91,6 +91,7 @@ class CampaignRecord:
     unreadable_fields: tuple[str, ...] = ()
     updated_at: dt.datetime | None = None
     last_updated_by: str = ""
+    unknown_fields: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,14 @@ class Page(Generic[Record]):
 _BATCH_FIELDS: Final = frozenset(BatchRecord.__slots__) - {"unknown_fields"} | {
     "status_counts",
     "detailed_status_counts",
+}
+_CAMPAIGN_FIELDS: Final = frozenset(CampaignRecord.__slots__) - {
+    "unknown_fields",
+    "unreadable_fields",
+} | {
+    *("agent_id", "allowed_line_types", "caller_id", "campaign_variables", "created_at"),
+    *("include_unknown_line_types", "label", "retry_count", "retry_interval", "sms_session_ttl"),
+    *("source", "target_filters", "voicemail_detection", "webhooks"),
 }
 
 
@@ -164,7 +173,7 @@ def parse_batch(data: object) -> BatchRecord:
         last_updated_at=_instant(fields.get("last_updated_at")),
         last_updated_by=_text(fields.get("last_updated_by")),
         error_message=_text(fields.get("error_message")),
-        unknown_fields=_unknown(fields),
+        unknown_fields=_unknown(fields, _BATCH_FIELDS),
     )
 
 
@@ -195,6 +204,7 @@ def parse_campaign(data: object) -> CampaignRecord:
         unreadable_fields=tuple(unreadable),
         updated_at=_instant(fields.get("updated_at")),
         last_updated_by=_text(fields.get("last_updated_by")),
+        unknown_fields=_unknown(fields, _CAMPAIGN_FIELDS),
     )
 
 
@@ -354,8 +364,8 @@ def _counts(value: object) -> dict[str, int] | None:
     return dict(known[:NAMES_KEPT])
 
 
-def _unknown(fields: Mapping[str, Any]) -> frozenset[str]:
-    if fields.keys() <= _BATCH_FIELDS:
+def _unknown(fields: Mapping[str, Any], known: frozenset[str]) -> frozenset[str]:
+    if fields.keys() <= known:
         return frozenset()
-    names = sorted(fields.keys() - _BATCH_FIELDS)[:NAMES_KEPT]
+    names = sorted(fields.keys() - known)[:NAMES_KEPT]
     return frozenset(_text(name, STATUS_LENGTH) for name in names)

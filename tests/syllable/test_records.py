@@ -291,6 +291,17 @@ def test_a_campaign_without_maximum_and_exceptions_has_none() -> None:
         assert (campaign.max_daily_calls, campaign.unreadable_fields) == (None, ())
 
 
+def test_unknown_fields_of_a_campaign_are_named() -> None:
+    known: dict[str, Any] = {
+        "agent_id": 5,
+        "retry_count": 1,
+        "webhooks": None,
+        "campaign_variables": {},
+    }
+    campaign = parse_campaign({"id": 1, **known, "pacing": {}, "unreadable_fields": []})
+    assert campaign.unknown_fields == {"pacing", "unreadable_fields"}
+
+
 @pytest.mark.parametrize("cap", [-1, True, "25", 2.5, 2**31, float("nan"), []])
 def test_a_maximum_that_is_none_is_told_as_unreadable(cap: object) -> None:
     campaign = parse_campaign({"id": 1, "max_daily_calls": cap})

@@ -49,7 +49,9 @@ MIRROR_FIELDS: Final = (
     "changed_externally_at",
     "paused_by_id",
 )
-CAMPAIGN_FIELDS: Final = tuple(n for n in CampaignRecord.__slots__ if n != "id")
+CAMPAIGN_FIELDS: Final = tuple(
+    name for name in CampaignRecord.__slots__ if name not in {"id", "unknown_fields"}
+)
 
 CLOCK_SLACK: Final = dt.timedelta(minutes=2)
 """How far ahead of the clock an instant may lie before it counts as written by another clock."""

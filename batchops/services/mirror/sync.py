@@ -223,6 +223,8 @@ def _last_good() -> SyncRun | None:
 def _sync_campaigns(work: _Sync) -> None:
     for fetched in list_pages.all_campaigns(work.client, work.alive):
         store.apply_campaigns(fetched.page.items, fetched.sent_at)
+        for item in fetched.page.items:
+            work.unknown.update(f"field {name} of campaigns" for name in item.unknown_fields)
         work.run.campaigns_seen += len(fetched.page.items)
         work.note(*(f"Campaign: {reason}" for reason in fetched.page.unreadable))
         work.alive()

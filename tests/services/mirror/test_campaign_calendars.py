@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 
 from batchops import audit
 from batchops.models import Action, AuditEntry, Campaign, SyncRun
+from batchops.sandbox import records
 from batchops.sandbox.embedded import EmbeddedSandbox
 from batchops.services.errors import InvalidInput, NotAllowed
 from batchops.services.mirror import sync
@@ -47,6 +48,20 @@ def test_a_sync_brings_them_and_keeps_the_zone(
     before = list(written)
     sync.run_sync(SyncRun.Kind.FULL)
     assert list(written) == before, "what is the same is not written again"
+
+
+def test_unknown_fields_of_campaigns_are_noted(
+    sandbox: EmbeddedSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.add_campaign(id=1)
+    assert sync.run_sync(SyncRun.Kind.FULL).notes == []
+    of_vendor = records.campaign_on_the_wire
+    monkeypatch.setattr(
+        "batchops.sandbox.vendor.campaign_on_the_wire",
+        lambda *given: of_vendor(*given) | {"pacing": "slow"},
+    )
+    run = sync.run_sync(SyncRun.Kind.FULL)
+    assert run.notes == ["Unknown field pacing of campaigns"]
 
 
 def test_setting_a_zone_is_recorded_once(administrator: User) -> None:
