@@ -28,7 +28,7 @@ FOLDER: Final = BASE / "docs" / "pictures"
 STARTED: Final = "Ctrl-C ends it."
 PATIENCE: Final = 60_000
 """Milliseconds that a change may take on a busy machine."""
-LARGEST: Final = 150 * 1024
+LARGEST: Final = 200 * 1024
 """Bytes of one picture."""
 
 
